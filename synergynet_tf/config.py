@@ -1,0 +1,277 @@
+"""Every setting of an experiment, with its default: the one place of defaults.
+
+An experiment is five frozen dataclasses in one. They are written into a run's
+`config.json` and read back from it, unchanged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+SPLITS = ("paper", "official", "random")
+PRECISIONS = ("float32", "bfloat16", "float16")
+STRATEGIES = ("none", "mirrored")
+STRIDES = (16, 32)
+# The literal reading of the paper's section 2.1.2, which collapses; see
+# docs/assumptions.md.
+PAPER_VQ: dict[str, Any] = {"commitment_cost": 1.0, "restart_every": 0}
+
+
+def _require(ok: bool, name: str, rule: str, value: object) -> None:
+    if not ok:
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+
+
+def _nearest(size: int, stride: int) -> int:
+    return max(stride, round(size / stride) * stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images, and which of them are for training, selection and test.
+
+    Attributes:
+        dataset: A key of `synergynet_tf.data.DATASETS`.
+        data_dir: Folder of the raw data.
+        split: `paper`, `official` or `random`; `""` takes the dataset's own
+            choice for the files that are there. A run's config never holds `""`.
+        split_seed: Seed of whatever the split draws at random, at least 0.
+        limit: Most cases of each part, at least 1; `None` for all.
+    """
+
+    dataset: str = "isic"
+    data_dir: str = ""
+    split: str = ""
+    split_seed: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        rule = f"one of {', '.join(SPLITS)}"
+        _require(self.split in ("", *SPLITS), "split", rule, self.split)
+        _require(self.split_seed >= 0, "split_seed", "at least 0", self.split_seed)
+        limit_ok = self.limit is None or self.limit >= 1
+        _require(limit_ok, "limit", "at least 1", self.limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What `synergynet_tf.models.build_model` builds.
+
+    Attributes:
+        name: A key of `synergynet_tf.models.METHODS`.
+        backbone: A key of `synergynet_tf.models.ENCODERS`.
+        image_size: Height and width of the input in pixels, a multiple of
+            `bottleneck_stride`.
+        num_classes: Channels of the logits: 1 (sigmoid) for one foreground class,
+            else background and the classes (softmax).
+        num_codes: Codebook size `K`, at least 2 (paper, section 3).
+        hidden_dim: Channels of the bottleneck, `dim` (paper, section 3).
+        encoder_weights: `imagenet`, `none`, or a weights file.
+        bottleneck_stride: 16 or 32.
+            Assumption: 16, TransUNet's, because the paper prints TransUNet's
+            numbers beside its own and does not name the stride.
+        commitment_cost: Weight of the commitment loss, at least 0.
+            Assumption: 0.25, as VQ-VAE (arXiv:1711.00937v2, section 3.2), which
+            the paper says it follows. Its printed loss has no stop-gradient,
+            which equals 1.0: `--vq paper`.
+        restart_every: Training steps between two searches for dead codes; 0 never
+            searches.
+            Assumption: 25. Without it the codebook collapses to one code from
+            scratch at the paper's learning rate; `--vq paper` sets 0.
+    """
+
+    name: str = "synergynet-8s2h"
+    backbone: str = "resnet50"
+    image_size: int = 224
+    num_classes: int = 1
+    num_codes: int = 1024
+    hidden_dim: int = 512
+    encoder_weights: str = "imagenet"
+    bottleneck_stride: int = 16
+    commitment_cost: float = 0.25
+    restart_every: int = 25
+
+    def __post_init__(self) -> None:
+        stride = self.bottleneck_stride
+        _require(stride in STRIDES, "bottleneck_stride", "16 or 32", stride)
+        size = self.image_size
+        rule = f"a positive multiple of {stride} (the nearest: {_nearest(size, stride)})"
+        _require(size > 0 and size % stride == 0, "image_size", rule, size)
+        _require(self.num_classes >= 1, "num_classes", "at least 1", self.num_classes)
+        _require(self.num_codes >= 2, "num_codes", "at least 2", self.num_codes)
+        _require(self.hidden_dim >= 1, "hidden_dim", "at least 1", self.hidden_dim)
+        cost = self.commitment_cost
+        _require(cost >= 0, "commitment_cost", "at least 0", cost)
+        every = self.restart_every
+        _require(every >= 0, "restart_every", "at least 0", every)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """Weights of `L_seg = BCE + (1 - Dice)` (paper, section 2.1.1, eq. 1).
+
+    Attributes:
+        cross_entropy_weight: At least 0; the paper's is 1.
+        dice_weight: At least 0; the paper's is 1.
+        smooth: Added to both sides of the Dice ratio, above 0.
+            Assumption: 1e-5, TransUNet's.
+    """
+
+    cross_entropy_weight: float = 1.0
+    dice_weight: float = 1.0
+    smooth: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("cross_entropy_weight", "dice_weight"):
+            value = getattr(self, name)
+            _require(value >= 0, name, "at least 0", value)
+        _require(self.smooth > 0, "smooth", "above 0", self.smooth)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """SGD with momentum and L2 (paper, section 3, Implementation Details).
+
+    Attributes:
+        learning_rate: The first step's, above 0.
+        momentum: In [0, 1).
+        l2: Added to the gradient as `l2 * weight`, as torch does; at least 0.
+        decay_power: `learning_rate * (1 - step / steps) ** decay_power`.
+            Assumption: 0.9, TransUNet's schedule; the paper names none.
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    l2: float = 1e-4
+    decay_power: float = 0.9
+
+    def __post_init__(self) -> None:
+        rate = self.learning_rate
+        _require(rate > 0, "learning_rate", "above 0", rate)
+        _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        _require(self.l2 >= 0, "l2", "at least 0", self.l2)
+        power = self.decay_power
+        _require(power >= 0, "decay_power", "at least 0", power)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how precise, on what.
+
+    Attributes:
+        epochs: At least 1.
+            Assumption: 150, TransUNet's; the paper names none.
+        batch_size: Images a step, over all devices (paper, section 3: 8).
+        seed: Of the weights, the order of the images and their augmentation.
+        precision: `float32`, `bfloat16` or `float16`; the last two are mixed:
+            weights, codebook, logits and loss stay float32.
+        strategy: `none` for one device, `mirrored` for all GPUs of the machine.
+        early_stopping: Epochs without a better validation DSC after which training
+            ends; `None` never ends early.
+    """
+
+    epochs: int = 150
+    batch_size: int = 8
+    seed: int = 0
+    precision: str = "float32"
+    strategy: str = "none"
+    early_stopping: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        _require(self.seed >= 0, "seed", "at least 0", self.seed)
+        for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
+            value = getattr(self, name)
+            _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        patience_ok = self.early_stopping is None or self.early_stopping >= 1
+        _require(patience_ok, "early_stopping", "at least 1", self.early_stopping)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """One run: its data, model, loss, optimizer and training."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def replace(self, **values: Any) -> ExperimentConfig:
+        """Returns a copy in which each named field, of whichever part, is set.
+
+        Raises:
+            ValueError: If no part, or more than one, has a field of that name.
+        """
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            owners = [
+                part.name
+                for part in dataclasses.fields(self)
+                if name in {f.name for f in dataclasses.fields(getattr(self, part.name))}
+            ]
+            if len(owners) != 1:
+                raise ValueError(f"`{name}` is not the name of one setting: {owners}")
+            parts.setdefault(owners[0], {})[name] = value
+        changed = {
+            part: dataclasses.replace(getattr(self, part), **fields)
+            for part, fields in parts.items()
+        }
+        return dataclasses.replace(self, **changed)
+
+    def to_json(self) -> str:
+        """Returns the config as indented JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ExperimentConfig:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: If it is not JSON, or a part or field is missing, unknown or
+                of the wrong type: the file is damaged or of another version.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error}") from error
+        parts = {part.name: part.default for part in dataclasses.fields(cls)}
+        _check_names("the config", values, set(parts))
+        built = {}
+        for part, default in parts.items():
+            kinds = {f.name: f.type for f in dataclasses.fields(type(default))}
+            _check_names(part, values[part], set(kinds))
+            for name, value in values[part].items():
+                _check_type(name, str(kinds[name]), value)
+            built[part] = type(default)(**values[part])
+        return cls(**built)
+
+
+def default_data_dir(dataset: str) -> pathlib.Path:
+    """Returns `$SYNERGYNET_DATA/<dataset>`, else `data/<dataset>`."""
+    return pathlib.Path(os.environ.get("SYNERGYNET_DATA", "data"), dataset)
+
+
+def _check_names(where: str, values: object, expected: set[str]) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object. Received: {values!r}")
+    if missing := expected - set(values):
+        raise ValueError(f"{where} lacks {', '.join(sorted(missing))}")
+    if unknown := set(values) - expected:
+        raise ValueError(f"{where} has unknown {', '.join(sorted(unknown))}")
+
+
+def _check_type(name: str, kind: str, value: object) -> None:
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "int | None": (int, type(None)),
+    }
+    if isinstance(value, bool) or not isinstance(value, kinds[kind]):
+        raise ValueError(f"`{name}` must be {kind}. Received: {name}={value!r}")

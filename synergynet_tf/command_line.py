@@ -1,0 +1,56 @@
+"""How every command refuses: one line on stderr, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An `argparse` parser whose errors are one line, and that takes `--debug`."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, allow_abbrev=False)
+        self.add_argument(
+            "--debug", action="store_true", help="show the traceback of an error"
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Prints `error: <message>` and exits with 2."""
+        _refuse(message)
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Calls `main(arguments)` and turns what it refuses into one line.
+
+    `OSError`, `ValueError`, `KeyError` and `ImportError` are refusals: they end in
+    `error: <message>` and exit code 2, or in their traceback with `--debug`.
+    Ctrl-C exits with 130.
+    """
+    # TensorFlow's C++ log would bury the one line that matters.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    arguments = sys.argv[1:]
+    try:
+        main(arguments)
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        if "--debug" in arguments:
+            raise
+        _refuse(_message(error))
+
+
+def _message(error: Exception) -> str:
+    """Returns the error's text; `str` of a `KeyError` would add quotes."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    return str(error) or type(error).__name__
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

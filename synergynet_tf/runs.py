@@ -1,0 +1,152 @@
+"""A run's folder: its names, its files, and how they are written.
+
+    runs/<dataset>/<model>/seed<k>/
+        config.json         every setting
+        classes.json        names of the foreground classes, in label order
+        environment.json    versions, machine, command and commit
+        history.csv         a row an epoch
+        checkpoints/        everything that continues the run
+        best.weights.h5     the weights of the best validation DSC
+        finished.json       written last: the run is whole
+        metrics.json        evaluate.py's scores
+
+Every file is written beside its place, flushed to the disk and renamed, so a reader
+never sees half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from synergynet_tf.config import ExperimentConfig
+
+BEST_WEIGHTS = "best.weights.h5"
+FINISHED = "finished.json"
+
+
+def run_dir(runs: str | pathlib.Path, config: ExperimentConfig) -> pathlib.Path:
+    """Returns the folder of the run that `config` describes, below `runs`."""
+    seed = f"seed{config.training.seed}"
+    return pathlib.Path(runs, config.data.dataset, config.model.name, seed)
+
+
+def find_runs(runs: str | pathlib.Path) -> list[pathlib.Path]:
+    """Lists the finished runs below `runs`, sorted.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    found = sorted(path.parent for path in pathlib.Path(runs).glob(f"*/*/*/{FINISHED}"))
+    if not found:
+        raise FileNotFoundError(
+            f"No finished run below {runs}/. Train one with train.py, or name its "
+            "folder with --runs or --run."
+        )
+    return found
+
+
+def is_finished(run: str | pathlib.Path) -> bool:
+    """Tells whether the run's last epoch was trained and written."""
+    return pathlib.Path(run, FINISHED).is_file()
+
+
+def read_config(run: str | pathlib.Path) -> ExperimentConfig:
+    """Reads the run's settings.
+
+    Raises:
+        FileNotFoundError: If `run` is not a run folder.
+        ValueError: If its `config.json` is damaged or of another version.
+    """
+    path = _require(run, "config.json", "Is it the folder of a run?")
+    try:
+        return ExperimentConfig.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be used: {error}. It is damaged or from another version; "
+            "train the run again with --force."
+        ) from error
+
+
+def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
+    """Reads the names of the run's foreground classes; label `i + 1` is name `i`.
+
+    Raises:
+        FileNotFoundError: If the run has no `classes.json`.
+        ValueError: If it is damaged.
+    """
+    path = _require(run, "classes.json", "Train the run again with --force.")
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"{path} must be a list of names. Received: {names!r}")
+    return tuple(names)
+
+
+def require_weights(run: str | pathlib.Path) -> pathlib.Path:
+    """Returns the file of the run's best weights.
+
+    Raises:
+        FileNotFoundError: If the run has none yet.
+    """
+    return _require(run, BEST_WEIGHTS, "Train the run to the end first.")
+
+
+def write_text(path: str | pathlib.Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | pathlib.Path, value: Any) -> None:
+    """Writes indented JSON whole or not at all; refuses `nan` and infinities.
+
+    Raises:
+        ValueError: If `value` holds a number that JSON has no word for.
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: str | pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes a table, whole or not at all; the first row's keys are the columns."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary path beside `path` that takes its place on success.
+
+    The temporary name keeps every suffix, because some writers look at it. It is
+    removed if the block fails.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _require(run: str | pathlib.Path, name: str, advice: str) -> pathlib.Path:
+    path = pathlib.Path(run, name)
+    if not path.is_file():
+        raise FileNotFoundError(f"No {name} in {run}. {advice}")
+    return path

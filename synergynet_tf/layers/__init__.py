@@ -1,0 +1,15 @@
+"""The layers of the paper, one a file."""
+
+from synergynet_tf.layers.conv import ConvBlock
+from synergynet_tf.layers.disconx import DisConX
+from synergynet_tf.layers.normalization import CaffeNormalization
+from synergynet_tf.layers.quantizer import VectorQuantizer
+from synergynet_tf.layers.refinement import HardAttentionRefinement
+
+__all__ = [
+    "CaffeNormalization",
+    "ConvBlock",
+    "DisConX",
+    "HardAttentionRefinement",
+    "VectorQuantizer",
+]

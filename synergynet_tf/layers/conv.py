@@ -1,0 +1,62 @@
+"""The convolution block that every bottleneck and decoder is made of."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="synergynet_tf")
+class ConvBlock(keras.layers.Layer):
+    """3x3 convolution, batch normalization, ReLU.
+
+    Assumption: this is what the paper calls a convolution block (section 3); the
+    order and the kernel are those of U-Net's descendants.
+
+    Args:
+        filters: int. Output channels, at least 1.
+        **kwargs: Base layer arguments (`name`, `dtype`).
+
+    Input shape: `(batch, height, width, channels)`.
+    Output shape: `(batch, height, width, filters)`.
+
+    Raises:
+        ValueError: If `filters < 1`.
+
+    Example:
+    >>> tuple(ConvBlock(filters=4)(keras.ops.ones((1, 7, 7, 16))).shape)
+    (1, 7, 7, 4)
+    """
+
+    def __init__(self, filters, **kwargs):
+        if filters < 1:
+            raise ValueError(
+                f"`filters` must be at least 1. Received: filters={filters}"
+            )
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.convolution = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            dtype=self.dtype_policy,
+            name="convolution",
+        )
+        self.normalization = keras.layers.BatchNormalization(
+            dtype=self.dtype_policy, name="normalization"
+        )
+        self.activation = keras.layers.ReLU(dtype=self.dtype_policy, name="activation")
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+        self.normalization.build(self.convolution.compute_output_shape(input_shape))
+        self.built = True
+
+    def call(self, inputs, training=None):
+        x = self.normalization(self.convolution(inputs), training=training)
+        return self.activation(x)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}

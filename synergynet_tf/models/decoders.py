@@ -1,0 +1,40 @@
+"""Decoders: the bottleneck's features, and the encoder's, to the image's size."""
+
+import keras
+
+from synergynet_tf.layers import ConvBlock
+
+# Assumption: filters at 1/16, 1/8, 1/4, 1/2 and 1/1 of the image. The last four are
+# TransUNet's (arXiv:2102.04306v1, its code's decoder_channels); the paper says only
+# that the decoder is as deep as the encoder. The first serves stride 32.
+_FILTERS = {4: 512, 3: 256, 2: 128, 1: 64, 0: 16}
+
+
+def unet(x, features, config):
+    """U-Net's decoder: double the size, join the skip, two convolution blocks.
+
+    Assumption: doubling is bilinear, as TransUNet's.
+
+    Args:
+        x: Bottleneck output `(batch, S / stride, S / stride, channels)`.
+        features: dict of the encoder's `"P1"` to `"P5"`.
+        config: `ModelConfig`.
+
+    Returns:
+        `(batch, S, S, 16)`.
+    """
+    deepest = {16: 3, 32: 4}[config.bottleneck_stride]
+    for level in range(deepest, -1, -1):
+        x = keras.layers.UpSampling2D(
+            2, interpolation="bilinear", name=f"decoder_{level}_double"
+        )(x)
+        if level > 0:
+            x = keras.layers.Concatenate(name=f"decoder_{level}_join")(
+                [x, features[f"P{level}"]]
+            )
+        for number in (1, 2):
+            x = ConvBlock(_FILTERS[level], name=f"decoder_{level}_{number}")(x)
+    return x
+
+
+DECODERS = {"unet": unet}

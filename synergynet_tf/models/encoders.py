@@ -1,0 +1,82 @@
+"""Encoders: an image to features at five scales.
+
+Every encoder returns a dict `"P1"` to `"P5"`, where `Pn` is `2^n` times smaller than
+the image. At 224, ResNet-50 gives:
+
+    P1 (112, 112, 64)   P2 (56, 56, 256)   P3 (28, 28, 512)
+    P4 (14, 14, 1024)   P5 (7, 7, 2048)
+
+Images come in [0, 1]; each encoder's own normalization is its first layer, so that
+nobody can forget it in serving.
+"""
+
+import keras
+
+from synergynet_tf.layers import CaffeNormalization
+
+
+def _resnet(application, blocks, image, weights):
+    """A ResNet of `keras.applications` with `blocks` in its stages 3 and 4."""
+    x = CaffeNormalization(name="normalization")(image)
+    network = application(include_top=False, weights=weights, input_tensor=x)
+    ends = {
+        "P1": "conv1_relu",
+        "P2": "conv2_block3_out",
+        "P3": f"conv3_block{blocks[0]}_out",
+        "P4": f"conv4_block{blocks[1]}_out",
+        "P5": "conv5_block3_out",
+    }
+    return {level: network.get_layer(name).output for level, name in ends.items()}
+
+
+def resnet50(image, weights):
+    """ResNet-50 (arXiv:1512.03385v1, Table 1)."""
+    return _resnet(keras.applications.ResNet50, (4, 6), image, weights)
+
+
+def resnet101(image, weights):
+    """ResNet-101 (arXiv:1512.03385v1, Table 1)."""
+    return _resnet(keras.applications.ResNet101, (4, 23), image, weights)
+
+
+ENCODERS = {"resnet50": resnet50, "resnet101": resnet101}
+
+
+def encode(image, backbone, weights):
+    """Applies an encoder to an image.
+
+    Args:
+        image: `keras.KerasTensor` `(batch, S, S, 3)` in [0, 1].
+        backbone: string. A key of `ENCODERS`.
+        weights: string. `imagenet`, `none`, or the path of a weights file in the
+            layout of `keras.applications` without its top.
+
+    Returns:
+        dict of `"P1"` to `"P5"`.
+
+    Raises:
+        KeyError: If `backbone` is unknown.
+        OSError: If ImageNet's weights cannot be fetched, or the file not be read.
+        ValueError: If the file holds other weights.
+    """
+    if backbone not in ENCODERS:
+        raise KeyError(
+            f"Unknown backbone {backbone!r}; choose from {', '.join(sorted(ENCODERS))}"
+        )
+    source = None if weights == "none" else weights
+    try:
+        return ENCODERS[backbone](image, source)
+    except Exception as error:
+        # Keras reports a failed download as a plain `Exception`.
+        if source is None:
+            raise
+        if weights == "imagenet":
+            raise OSError(
+                f"The ImageNet weights of {backbone} could not be fetched ({error}). "
+                "Pass --encoder-weights PATH with a downloaded file, or "
+                "--encoder-weights none to train from scratch."
+            ) from error
+        raise ValueError(
+            f"{weights} does not hold weights of {backbone} ({error}). Pass "
+            "--encoder-weights imagenet, none, or another file."
+        ) from error

@@ -1,0 +1,43 @@
+"""The table of methods: a row of the paper is a bottleneck and a decoder."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What one row of the paper's tables is made of.
+
+    Attributes:
+        bottleneck: A key of `models.bottlenecks.BOTTLENECKS`.
+        decoder: A key of `models.decoders.DECODERS`.
+        disconx_heads: `h_s`; 0 leaves DisConX out (Table 8).
+        refinement_heads: `h_h`; 0 leaves the refinement out (Table 7).
+    """
+
+    bottleneck: str
+    decoder: str = "unet"
+    disconx_heads: int = 0
+    refinement_heads: int = 0
+
+
+def _synergynet(disconx_heads, refinement_heads):
+    return Method(
+        bottleneck="synergy",
+        disconx_heads=disconx_heads,
+        refinement_heads=refinement_heads,
+    )
+
+
+METHODS = {
+    "r50-unet": Method(bottleneck="identity"),
+    "vqunet": Method(bottleneck="quantized"),
+    "synergynet-2s0h": _synergynet(2, 0),
+    "synergynet-2s2h": _synergynet(2, 2),
+    "synergynet-2s8h": _synergynet(2, 8),
+    "synergynet-8s0h": _synergynet(8, 0),
+    "synergynet-8s2h": _synergynet(8, 2),
+    "synergynet-8s8h": _synergynet(8, 8),
+    # Assumption: the fusion row of Table 8 keeps the 2 refinement heads of the row
+    # it is compared with.
+    "synergynet-fusion": _synergynet(0, 2),
+}

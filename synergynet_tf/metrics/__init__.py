@@ -1,0 +1,44 @@
+"""How well a prediction agrees with its reference. NumPy and SciPy only."""
+
+from synergynet_tf.metrics.overlap import (
+    Counts,
+    accuracy,
+    dice,
+    iou,
+    sensitivity,
+    specificity,
+)
+from synergynet_tf.metrics.protocols import (
+    METRICS,
+    NSD_TOLERANCE_MM,
+    PROTOCOLS,
+    ClassScores,
+    Scores,
+    average,
+    count_case,
+    mean_of_classes,
+    pool,
+    score_case,
+)
+from synergynet_tf.metrics.surface import hausdorff95_mm, surface_dice
+
+__all__ = [
+    "METRICS",
+    "NSD_TOLERANCE_MM",
+    "PROTOCOLS",
+    "ClassScores",
+    "Counts",
+    "Scores",
+    "accuracy",
+    "average",
+    "count_case",
+    "dice",
+    "hausdorff95_mm",
+    "iou",
+    "mean_of_classes",
+    "pool",
+    "score_case",
+    "sensitivity",
+    "specificity",
+    "surface_dice",
+]

@@ -1,0 +1,174 @@
+"""Overlap of two masks: what follows from counting agreeing pixels.
+
+Every metric here is a ratio of the four counts of a confusion matrix. Where its
+denominator is zero the ratio says nothing about the prediction, and is `nan`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Counts(NamedTuple):
+    """A confusion matrix: pixels, or any number that adds up like pixels.
+
+    Counts are added with `total`, not with `+`, which joins tuples.
+
+    Attributes:
+        hits: In both masks (true positives).
+        false_alarms: In the prediction only (false positives).
+        misses: In the reference only (false negatives).
+        rejections: In neither mask (true negatives).
+    """
+
+    hits: float
+    false_alarms: float
+    misses: float
+    rejections: float
+
+    @property
+    def pixels(self) -> float:
+        """All pixels that were counted."""
+        return math.fsum(self)
+
+    @property
+    def reference_is_empty(self) -> bool:
+        """Whether the structure is absent from the reference."""
+        return self.hits + self.misses == 0
+
+    @property
+    def prediction_is_empty(self) -> bool:
+        """Whether the structure is absent from the prediction."""
+        return self.hits + self.false_alarms == 0
+
+    @property
+    def dice(self) -> float:
+        """`2 |A and B| / (|A| + |B|)`; `nan` if both masks are empty."""
+        errors = self.false_alarms + self.misses
+        return _ratio(2 * self.hits, 2 * self.hits + errors)
+
+    @property
+    def iou(self) -> float:
+        """`|A and B| / |A or B|`; `nan` if both masks are empty."""
+        return _ratio(self.hits, self.hits + self.false_alarms + self.misses)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pixels on which the masks agree; `nan` if there are no pixels."""
+        return _ratio(self.hits + self.rejections, self.pixels)
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the reference that was found; `nan` if it is empty."""
+        return _ratio(self.hits, self.hits + self.misses)
+
+    @property
+    def specificity(self) -> float:
+        """Share of the background left alone; `nan` if there is no background."""
+        return _ratio(self.rejections, self.rejections + self.false_alarms)
+
+    def fractions(self) -> Counts:
+        """Returns the counts as shares of the pixels, which sum to one."""
+        return Counts(*(count / self.pixels for count in self))
+
+
+def count(true: np.ndarray, pred: np.ndarray) -> Counts:
+    """Counts the pixels of two masks.
+
+    Args:
+        true: The reference: bool, any rank.
+        pred: The prediction: bool, same shape.
+
+    Raises:
+        ValueError: If the shapes differ or a mask is not boolean.
+    """
+    check_masks(true, pred)
+    hits = int(np.count_nonzero(true & pred))
+    false_alarms = int(np.count_nonzero(pred)) - hits
+    misses = int(np.count_nonzero(true)) - hits
+    return Counts(hits, false_alarms, misses, true.size - hits - false_alarms - misses)
+
+
+def total(counts: list[Counts]) -> Counts:
+    """Adds confusion matrices, entry by entry."""
+    return Counts(*(math.fsum(entries) for entries in zip(*counts, strict=True)))
+
+
+def dice(true: np.ndarray, pred: np.ndarray) -> float:
+    """Dice similarity coefficient of two masks, in [0, 1].
+
+    dice = 2 |true and pred| / (|true| + |pred|)
+
+    Args:
+        true: The reference: bool, any rank.
+        pred: The prediction: bool, same shape.
+
+    Returns:
+        0.0 when exactly one mask is empty, `nan` when both are.
+
+    Raises:
+        ValueError: If the shapes differ or a mask is not boolean.
+
+    Example:
+    >>> dice(np.array([True, True, False]), np.array([True, False, False]))
+    0.6666666666666666
+    """
+    return count(true, pred).dice
+
+
+def iou(true: np.ndarray, pred: np.ndarray) -> float:
+    """Intersection over union (Jaccard index) of two masks, in [0, 1].
+
+    Arguments and errors are those of `dice`; so are the empty masks' values.
+    """
+    return count(true, pred).iou
+
+
+def accuracy(true: np.ndarray, pred: np.ndarray) -> float:
+    """Share of pixels on which two masks agree, in [0, 1].
+
+    Arguments and errors are those of `dice`. Two empty masks agree: 1.0.
+    """
+    return count(true, pred).accuracy
+
+
+def sensitivity(true: np.ndarray, pred: np.ndarray) -> float:
+    """Share of the reference's pixels that were predicted, in [0, 1].
+
+    Arguments and errors are those of `dice`. `nan` when the reference is empty.
+    """
+    return count(true, pred).sensitivity
+
+
+def specificity(true: np.ndarray, pred: np.ndarray) -> float:
+    """Share of the background's pixels that were left alone, in [0, 1].
+
+    Arguments and errors are those of `dice`. `nan` when the reference fills the
+    image, so that there is no background.
+    """
+    return count(true, pred).specificity
+
+
+def check_masks(true: np.ndarray, pred: np.ndarray) -> None:
+    """Refuses what are not two boolean masks of one shape.
+
+    Raises:
+        ValueError: If the shapes differ or a mask is not boolean.
+    """
+    for name, mask in (("true", true), ("pred", pred)):
+        if mask.dtype != np.bool_:
+            raise ValueError(
+                f"`{name}` must be a boolean mask. Received: dtype={mask.dtype}"
+            )
+    if true.shape != pred.shape:
+        raise ValueError(
+            "`true` and `pred` must have one shape. "
+            f"Received: {true.shape} and {pred.shape}"
+        )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

@@ -1,0 +1,111 @@
+"""Exports a run: `python -m export.saved_model --run RUN --out DIR`.
+
+Writes `DIR/<version>/`, a SavedModel for TensorFlow Serving; `export.signatures` says
+what it takes and returns.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from synergynet_tf import command_line, runs
+from synergynet_tf.data import DATASETS
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Checks the arguments, exports, and prints where and how exactly."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    config = runs.read_config(args.run)
+    runs.require_weights(args.run)
+    target = version_dir(args.out, args.version)
+
+    # The checks above take no time; these imports take seconds.
+    from synergynet_tf.models.weights import load_run_model
+
+    model = load_run_model(args.run)
+    difference = save(model, DATASETS[config.data.dataset].MODALITY, target)
+    print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")
+
+
+def build_parser() -> command_line.ArgumentParser:
+    """Returns the parser of this command."""
+    parser = command_line.ArgumentParser("Export a run for TensorFlow Serving.")
+    parser.add_argument("--run", required=True, help="folder of a trained run")
+    parser.add_argument("--out", required=True, help="folder of the versions")
+    parser.add_argument("--version", type=int, help="default: the next integer")
+    return parser
+
+
+def version_dir(out: str | pathlib.Path, version: int | None = None) -> pathlib.Path:
+    """Returns the folder to write: `out/<version>`, by default the next version.
+
+    Raises:
+        ValueError: If `version` is below 1.
+        OSError: If that version exists, or `out` is not a folder to write to.
+    """
+    out = pathlib.Path(out)
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise OSError(f"--out {out}: cannot write to {existing}; name another folder")
+    if version is None:
+        names = [path.name for path in out.glob("*")]
+        return out / str(1 + max((int(n) for n in names if n.isdecimal()), default=0))
+    if version < 1:
+        raise ValueError(f"--version must be at least 1. Received: {version}")
+    if (out / str(version)).exists():
+        raise FileExistsError(
+            f"{out / str(version)} exists; choose another --version or leave it out"
+        )
+    return out / str(version)
+
+
+def save(model: Any, modality: str, target: pathlib.Path) -> float:
+    """Writes a SavedModel that has been loaded back and compared, or nothing.
+
+    Args:
+        model: The Keras model.
+        modality: `rgb` or `mri`, as the dataset's module says.
+        target: The folder to write. It appears whole: TensorFlow Serving may watch.
+
+    Returns:
+        The largest difference of the logits from the Keras model's.
+
+    Raises:
+        ValueError: If Keras does not run on TensorFlow, or the logits differ by more
+            than `export.parity` allows.
+    """
+    import keras
+    import tensorflow as tf
+
+    from export import parity, signatures
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
+    functions = signatures.build_signatures(model, modality)
+    # Keras' ExportArchive tracks every variable twice and so writes it twice. A bare
+    # module that tracks what the graph reads writes each once, and nothing else.
+    module = tf.Module()
+    module.weights = functions["serving_default"].graph.variables
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
+    try:
+        tf.saved_model.save(module, str(temporary), signatures=functions)
+        images = parity.probe_images(model.input_shape[1])
+        loaded = tf.saved_model.load(str(temporary)).signatures["serving_default"]
+        found = loaded(image=tf.constant(images))["logits"].numpy()
+        expected = model.predict_on_batch(images)
+        difference = parity.require_same_logits(expected, found)
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return difference
+
+
+if __name__ == "__main__":
+    command_line.run(main)

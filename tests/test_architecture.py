@@ -1,0 +1,120 @@
+"""Who may import whom, and what a folder and a file may look like."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SCRIPTS = {"train", "evaluate", "predict"}
+
+# Each room of the package and what it may import of it, besides `config`.
+ROOMS = {
+    "config": set(),
+    "experiments": set(),
+    "layers": set(),
+    "losses": set(),
+    "metrics": set(),
+    "runs": set(),
+    "command_line": set(),
+    "data": set(),
+    "models": {"layers", "runs"},
+    "training": {"data", "layers", "losses", "metrics", "models", "runs"},
+    "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
+}
+KNOW_NOTHING = {"layers", "losses", "metrics"}
+TENSORFLOW_ROOMS = (
+    "synergynet_tf/data/pipeline.py",
+    "synergynet_tf/training/distribution.py",
+    "export/",
+)
+MOST_LINES = 300
+
+
+def sources():
+    """Yields every file of the package, export/ and the scripts."""
+    for glob in ("*.py", "synergynet_tf/**/*.py", "export/**/*.py"):
+        yield from sorted(ROOT.glob(glob))
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path):
+    """Returns every module that a file names in an import, at any depth of code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: relative import"
+            # `from package import room` names the room.
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Dict):
+            # A table of modules to import later, when one of them is asked for.
+            texts = (v.value for v in node.values if isinstance(v, ast.Constant))
+            names |= {t for t in texts if str(t).startswith("synergynet_tf.")}
+    return names
+
+
+def rooms_imported(path):
+    parts = [name.split(".") for name in imports(path)]
+    return {p[1] for p in parts if p[0] == "synergynet_tf" and p[1:]} & set(ROOMS)
+
+
+def all_files():
+    return [pytest.param(path, id=name_of(path)) for path in sources()]
+
+
+def test_every_room_is_known():
+    package = ROOT / "synergynet_tf"
+    found = {path.stem for path in package.iterdir() if path.name[0] not in "_."}
+    assert found <= set(ROOMS)
+
+
+@pytest.mark.parametrize("path", all_files())
+def test_imports_go_one_way(path):
+    room, *inside = path.relative_to(ROOT).with_suffix("").parts
+    if room != "synergynet_tf":
+        return  # The scripts and export/ come last.
+    room = inside[0]
+    if room == "__init__":
+        allowed = set()
+    elif room in KNOW_NOTHING:
+        allowed = {room}
+    else:
+        allowed = {room, "config"} | ROOMS[room]
+    assert rooms_imported(path) <= allowed
+
+
+@pytest.mark.parametrize("path", all_files())
+def test_nothing_imports_what_comes_last(path):
+    last = SCRIPTS | (
+        {"export"} if path.is_relative_to(ROOT / "synergynet_tf") else set()
+    )
+    assert not {name.split(".")[0] for name in imports(path)} & last
+
+
+@pytest.mark.parametrize("path", all_files())
+def test_tensorflow_is_imported_in_its_rooms_alone(path):
+    if not name_of(path).startswith(TENSORFLOW_ROOMS):
+        assert "tensorflow" not in {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", all_files())
+def test_file_is_named_after_what_is_in_it(path):
+    assert path.stem not in {"utils", "helpers", "common", "base", "misc"}
+    assert path.stem == path.stem.lower()
+
+
+@pytest.mark.parametrize("path", all_files())
+def test_file_is_short(path):
+    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+def test_no_folder_holds_one_file():
+    folders = {path.parent for path in sources()}
+    for folder in folders - {ROOT}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) > 1, f"{name_of(folder)} holds {len(files)} file(s)"

@@ -1,0 +1,16 @@
+"""Datasets, and what is between their files and the model.
+
+A dataset is a module with the names of `spec.Dataset`. To add one, write it and add
+its line to `DATASETS`.
+"""
+
+from synergynet_tf.data import folder, isic, phantom
+from synergynet_tf.data.spec import Case, Dataset
+
+__all__ = ["DATASETS", "Case", "Dataset"]
+
+DATASETS: dict[str, Dataset] = {
+    "isic": isic,
+    "folder": folder,
+    "phantom": phantom,
+}

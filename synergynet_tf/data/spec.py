@@ -1,0 +1,100 @@
+"""What a dataset is to this project: a `Case`, and the names a reader offers."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Protocol
+
+import numpy as np
+
+PARTS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One image or volume with its reference segmentation, on its own grid.
+
+    Attributes:
+        case_id: Unique within the dataset.
+        image: float32 `(slices, rows, columns, channels)`, in the source's units:
+            0 to 255 for photographs, the scanner's for volumes. A photograph has
+            one slice.
+        label: uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is the
+            dataset's foreground class `i`.
+        spacing_mm: Distance between slices, rows and columns in mm, above 0; ones
+            where it is not known.
+
+    Raises:
+        ValueError: If a shape, dtype or spacing is not as above, or the image holds
+            a NaN or an infinity; names the case.
+    """
+
+    case_id: str
+    image: np.ndarray
+    label: np.ndarray
+    spacing_mm: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        image, label, spacing_mm = self.image, self.label, self.spacing_mm
+        if image.ndim != 4 or image.dtype != np.float32 or image.size == 0:
+            self._refuse(
+                "`image` must be float32 (slices, rows, columns, channels)",
+                f"{image.dtype} {image.shape}",
+            )
+        if label.shape != image.shape[:3] or label.dtype != np.uint8:
+            self._refuse(
+                f"`label` must be uint8 {image.shape[:3]}, as the image",
+                f"{label.dtype} {label.shape}",
+            )
+        if len(spacing_mm) != 3 or not all(0 < mm < np.inf for mm in spacing_mm):
+            self._refuse("`spacing_mm` must be 3 numbers above 0", f"{spacing_mm}")
+        # A sum is finite only if every term is, and needs no array of booleans.
+        if not np.isfinite(image.sum(dtype=np.float64)):
+            count = int(np.count_nonzero(~np.isfinite(image)))
+            self._refuse("`image` must be finite", f"{count} NaN or infinite values")
+
+    def _refuse(self, rule: str, received: str) -> None:
+        raise ValueError(f"Case {self.case_id}: {rule}. Received: {received}")
+
+
+class Dataset(Protocol):
+    """The names every module in `synergynet_tf.data.DATASETS` has.
+
+    `root` is the folder given as `--data-dir`. A folder or file that is not as the
+    module's docstring says raises FileNotFoundError or ValueError, in one line that
+    names it and says what to do.
+
+    Attributes:
+        CLASSES: Foreground classes, `()` where they depend on the root.
+        MODALITY: `rgb` or `mri`, see `preprocess.to_network`.
+        PAPER_PROTOCOL: Protocol of the numbers that the paper prints.
+    """
+
+    CLASSES: tuple[str, ...]
+    MODALITY: str
+    PAPER_PROTOCOL: str
+
+    def class_names(self, root: str | pathlib.Path) -> tuple[str, ...]:
+        """Returns the foreground classes; label `i + 1` is class `i`."""
+
+    def case_ids(self, root: str | pathlib.Path) -> list[str]:
+        """Lists every labelled case, sorted."""
+
+    def case_files(self, root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
+        """Lists every file that `read_case` reads."""
+
+    def read_case(self, root: str | pathlib.Path, case_id: str) -> Case:
+        """Reads one case."""
+
+    def default_split(self, root: str | pathlib.Path) -> str:
+        """Names the split that suits the files at `root`."""
+
+    def splits(
+        self, root: str | pathlib.Path, split: str, seed: int
+    ) -> dict[str, list[str]]:
+        """Returns disjoint case ids of `train`, `val` and `test`.
+
+        Raises:
+            ValueError: If `split` is impossible here; says which one is not.
+        """

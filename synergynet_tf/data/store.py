@@ -1,0 +1,185 @@
+"""Prepared store: a part of a dataset at the network's size, in memory-mapped files.
+
+Images are decoded and resized once, not once an epoch, and runs share the result. A
+store is a folder in $SYNERGYNET_CACHE, else ~/.cache/synergynet_tf:
+
+    <key>/images.bin    float16 (images, S, S, channels), in [0, 1]
+          labels.bin    uint8 (images, S, S)
+          index.json    the shape of `images`, and the case of each image
+
+The key is a hash of everything that the content depends on, so a store is never out
+of date; it may be deleted at any time. It appears under its key when it is complete.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tqdm
+
+from synergynet_tf.config import DataConfig
+from synergynet_tf.data import DATASETS
+from synergynet_tf.data.preprocess import labels_to_network, to_network
+from synergynet_tf.data.spec import Dataset
+from synergynet_tf.data.splits import data_root, part_ids
+
+# Raise it whenever the prepared arrays of the same files change: a reader, the
+# phantom, the preprocessing or the layout above.
+VERSION = 1
+# Images of 200 megapixels take gigabytes while they are read.
+MAX_THREADS = 8
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Store:
+    """The images and labels of a part, one slice after the other.
+
+    Attributes:
+        images: float16 `(images, S, S, channels)` in [0, 1]; 1 channel for grey
+            volumes, 3 for photographs. Memory-mapped, read-only.
+        labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
+        case_ids: Case of each image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    case_ids: tuple[str, ...]
+
+
+def open_store(data: DataConfig, part: str, image_size: int) -> Store:
+    """Opens the store of `train`, `val` or `test`; builds it if it is not there.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+        ValueError: If a case cannot be read, or the split is impossible.
+        OSError: If the store cannot be written.
+    """
+    case_ids = part_ids(data, part)
+    dataset, root = DATASETS[data.dataset], data_root(data)
+    folder = _cache_dir() / _key(data.dataset, root, case_ids, image_size)
+    if folder.exists():
+        try:
+            return _open(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            print(f"{folder} is damaged ({error}); building it again", file=sys.stderr)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
+        return _prepare(dataset, root, case_id, image_size)
+
+    _build(folder, prepare, case_ids, f"prepare {part}")
+    return _open(folder)
+
+
+def _cache_dir() -> pathlib.Path:
+    default = pathlib.Path.home() / ".cache" / "synergynet_tf"
+    return pathlib.Path(os.environ.get("SYNERGYNET_CACHE") or default)
+
+
+def _key(
+    name: str, root: pathlib.Path, case_ids: Sequence[str], image_size: int
+) -> str:
+    dataset = DATASETS[name]
+    files = []
+    for path in sorted({p for i in case_ids for p in dataset.case_files(root, i)}):
+        status = path.stat()
+        files.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
+    classes = dataset.class_names(root)
+    content = [VERSION, name, classes, case_ids, files, image_size]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _prepare(
+    dataset: Dataset, root: pathlib.Path, case_id: str, image_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a case at the network's size, images as float16."""
+    case = dataset.read_case(root, case_id)
+    images = to_network(case.image, dataset.MODALITY, image_size)
+    # Grey volumes stay at one channel; photographs may be grey and colored in turn.
+    if dataset.MODALITY != "rgb":
+        images = images[..., : case.image.shape[-1]]
+    return images.astype(np.float16), labels_to_network(case.label, image_size)
+
+
+def _build(
+    folder: pathlib.Path,
+    prepare: Callable[[str], tuple[np.ndarray, np.ndarray]],
+    case_ids: Sequence[str],
+    title: str,
+) -> None:
+    """Writes a store beside its place, then renames it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{folder.name}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as temporary:
+        built = pathlib.Path(temporary, "store")
+        built.mkdir()
+        _write(built, prepare, case_ids, title)
+        try:
+            built.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            # Another process was faster; its store has the same content.
+
+
+def _write(
+    folder: pathlib.Path,
+    prepare: Callable[[str], tuple[np.ndarray, np.ndarray]],
+    case_ids: Sequence[str],
+    title: str,
+) -> None:
+    owners: list[str] = []
+    pool = concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
+    try:
+        with (
+            open(folder / "images.bin", "wb") as images_file,
+            open(folder / "labels.bin", "wb") as labels_file,
+        ):
+            cases = zip(case_ids, pool.map(prepare, case_ids), strict=True)
+            for case_id, (images, labels) in tqdm.tqdm(
+                cases, desc=title, total=len(case_ids), unit="case"
+            ):
+                images_file.write(images.tobytes())
+                labels_file.write(labels.tobytes())
+                owners += [case_id] * len(labels)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    index = {"shape": [len(owners), *images.shape[1:]], "case_ids": owners}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _open(folder: pathlib.Path) -> Store:
+    """Opens a store.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: If it is damaged.
+    """
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    shape, owners = tuple(index["shape"]), tuple(index["case_ids"])
+    if len(shape) != 4 or len(owners) != shape[0]:
+        raise ValueError(f"index.json: {len(owners)} cases for images of {shape}")
+    arrays = []
+    for name, array_shape, dtype in (
+        ("images.bin", shape, np.dtype(np.float16)),
+        ("labels.bin", shape[:3], np.dtype(np.uint8)),
+    ):
+        expected, size = math.prod(array_shape) * dtype.itemsize, _size(folder / name)
+        if size != expected:
+            raise ValueError(f"{name}: {size} bytes, not {expected}")
+        arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
+    return Store(arrays[0], arrays[1], owners)
+
+
+def _size(path: pathlib.Path) -> int:
+    return path.stat().st_size

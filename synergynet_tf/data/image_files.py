@@ -11,7 +11,9 @@ import numpy as np
 
 from synergynet_tf.data.image_headers import check_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
+# Spelled out, so that a file can be found without listing a large folder.
+SUFFIXES = tuple(spell(kind) for spell in (str.lower, str.upper) for kind in KINDS)
 MAX_PIXELS = 200_000_000
 
 
@@ -28,7 +30,7 @@ def list_images(
     """Returns the image files of a folder by stem, sorted by stem.
 
     Hidden files, folders and files of other kinds (`Thumbs.db`, licenses, tables)
-    are passed over; the case of the extension does not matter.
+    are passed over; extensions may be upper-case.
 
     Args:
         folder: Where to look, not below it.
@@ -41,7 +43,7 @@ def list_images(
     found: dict[str, pathlib.Path] = {}
     for path in sorted(pathlib.Path(folder).iterdir()):
         hidden = path.name.startswith(".")
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if hidden or path.suffix not in SUFFIXES or not path.is_file():
             continue
         if path.stem.endswith(ignored_endings):
             continue
@@ -108,16 +110,10 @@ def find_image(folder: pathlib.Path, stems: Sequence[str]) -> pathlib.Path:
     Raises:
         FileNotFoundError: If there is none.
     """
-    # Trying the usual names first spares listing a large folder for each case.
     for stem in stems:
         for suffix in SUFFIXES:
-            for name in (stem + suffix, stem + suffix.upper()):
-                if (folder / name).is_file():
-                    return folder / name
-    found = list_images(folder) if folder.is_dir() else {}
-    for stem in stems:
-        if stem in found:
-            return found[stem]
+            if (folder / (stem + suffix)).is_file():
+                return folder / (stem + suffix)
     raise FileNotFoundError(f"No image file {' or '.join(stems)} in {folder}")
 
 

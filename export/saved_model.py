@@ -99,7 +99,7 @@ def save(model: Any, modality: str, target: pathlib.Path) -> float:
         images = parity.probe_images(model.input_shape[1])
         loaded = tf.saved_model.load(str(temporary)).signatures["serving_default"]
         found = loaded(image=tf.constant(images))["logits"].numpy()
-        expected = model.predict_on_batch(images)
+        expected = model(images, training=False).numpy()
         difference = parity.require_same_logits(expected, found)
         os.rename(temporary, target)
     finally:

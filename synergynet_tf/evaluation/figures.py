@@ -1,0 +1,176 @@
+"""Pictures of a prediction: the image, and the same with what was found in it."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from synergynet_tf import runs
+
+# Okabe and Ito's palette, told apart by color-blind readers too, in an order that
+# starts with what skin and grey tissue contrast with.
+PALETTE = (
+    "#56B4E9",
+    "#E69F00",
+    "#009E73",
+    "#F0E442",
+    "#CC79A7",
+    "#D55E00",
+    "#0072B2",
+    "#999999",
+)
+REFERENCE = "#FFFFFF"
+PAPER_COLOR = "#202124"
+SIDE = 720  # Longest side of each panel, in pixels, whatever the image's own.
+MARGIN = 12
+TEXT_LINE = 40
+DPI = 100
+FILL = 0.3  # Opacity of the prediction.
+
+
+def overlay(
+    image: np.ndarray,
+    pred_labels: np.ndarray,
+    class_names: Sequence[str],
+    true_labels: np.ndarray | None = None,
+    caption: str = "",
+) -> np.ndarray:
+    """Draws one slice twice: as it is, and with the prediction on it.
+
+    A predicted class is filled translucently and outlined; the reference is a dashed
+    white line on top, so that both are seen where they agree. Of a volume the slice
+    with most foreground is shown, of the reference if it has any.
+
+    Args:
+        image: float32 `(slices, rows, columns, channels)`; three channels are RGB
+            in [0, 255], one is stretched from its darkest to its brightest.
+        pred_labels: uint8 `(slices, rows, columns)`.
+        class_names: Foreground classes; class `i` has label `i + 1`.
+        true_labels: The reference, as `pred_labels`.
+        caption: A line above the picture.
+
+    Returns:
+        uint8 RGB `(height, width, 3)`.
+    """
+    index = _busiest_slice(pred_labels, true_labels)
+    plain = _panel(image[index])
+    size = plain.shape[1], plain.shape[0]
+    drawn = plain.copy()
+    for value in range(1, len(class_names) + 1):
+        color = _color(PALETTE[(value - 1) % len(PALETTE)])
+        mask = _resize_mask(pred_labels[index] == value, size)
+        drawn[mask] = np.rint((1 - FILL) * drawn[mask] + FILL * np.array(color))
+        cv2.drawContours(drawn, _outlines(mask), -1, color, 2, cv2.LINE_AA)
+    if true_labels is not None:
+        for value in range(1, len(class_names) + 1):
+            mask = _resize_mask(true_labels[index] == value, size)
+            for outline in _outlines(mask):
+                _draw_dashes(drawn, outline)
+    if len(image) > 1:
+        caption = f"{caption}, slice {index + 1} of {len(image)}".removeprefix(", ")
+    return _compose(plain, drawn, class_names, true_labels is not None, caption)
+
+
+def write_png(path: str | pathlib.Path, pixels: np.ndarray) -> None:
+    """Writes a uint8 picture, grey or RGB, whole or not at all."""
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".png", pixels)
+    with runs.atomic_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:
+    labels = true if true is not None and true.any() else pred
+    return int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
+
+
+def _panel(pixels: np.ndarray) -> np.ndarray:
+    """Returns a slice `(rows, columns, channels)` as uint8 RGB of a readable size."""
+    if pixels.shape[-1] == 1:
+        low, high = np.percentile(pixels, (0.5, 99.5))
+        pixels = (pixels - low) * (255 / max(high - low, 1e-6))
+        pixels = np.repeat(pixels, 3, axis=-1)
+    rows, columns = pixels.shape[:2]
+    scale = SIDE / max(rows, columns)
+    size = max(1, round(columns * scale)), max(1, round(rows * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(pixels.astype(np.float32), size, interpolation=method)
+    return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+
+
+def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    resized = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return resized >= 0.5
+
+
+def _outlines(mask: np.ndarray) -> Sequence[np.ndarray]:
+    mode, method = cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    return cv2.findContours(mask.astype(np.uint8), mode, method)[0]
+
+
+def _draw_dashes(canvas: np.ndarray, outline: np.ndarray) -> None:
+    """Draws a closed outline as white dashes on a dark edge, in place."""
+    dash, gap = 9, 8
+    for start in range(0, len(outline), dash + gap):
+        points = [outline[start : start + dash]]
+        cv2.polylines(canvas, points, False, _color(PAPER_COLOR), 4, cv2.LINE_AA)
+        cv2.polylines(canvas, points, False, _color(REFERENCE), 2, cv2.LINE_AA)
+
+
+def _compose(
+    plain: np.ndarray,
+    drawn: np.ndarray,
+    class_names: Sequence[str],
+    has_reference: bool,
+    caption: str,
+) -> np.ndarray:
+    """Sets both panels side by side, the caption above and the legend below."""
+    rows, columns = plain.shape[:2]
+    width = max(2 * columns + 3 * MARGIN, SIDE)  # Room for the words.
+    height = rows + 2 * TEXT_LINE
+    # A figure of its own, not pyplot's: nothing global changes.
+    figure = Figure((width / DPI, height / DPI), DPI, facecolor=PAPER_COLOR)
+    canvas = FigureCanvasAgg(figure)
+    for left, panel in ((MARGIN, plain), (columns + 2 * MARGIN, drawn)):
+        figure.figimage(panel, left, TEXT_LINE)
+    figure.text(
+        MARGIN / width,
+        1 - TEXT_LINE / 2 / height,
+        caption,
+        color="white",
+        fontsize=12,
+        verticalalignment="center",
+    )
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=PALETTE[i % len(PALETTE)], label=f"predicted {name}")
+        for i, name in enumerate(class_names)
+    ]
+    if has_reference:
+        dashes = Line2D([], [], color=REFERENCE, linestyle=(0, (3, 2)), linewidth=2)
+        dashes.set_label("reference")
+        handles.append(dashes)
+    figure.legend(
+        handles=handles,
+        loc="center",
+        bbox_to_anchor=(0.5, TEXT_LINE / 2 / height),
+        ncols=len(handles),
+        labelcolor="white",
+        frameon=False,
+        fontsize=11,
+    )
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _color(name: str) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * part) for part in to_rgb(name))
+    return red, green, blue

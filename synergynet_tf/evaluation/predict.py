@@ -1,0 +1,119 @@
+"""From an image to labels on the image's own grid, as scores and files need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from synergynet_tf.data.preprocess import to_labels, to_native, to_network
+
+BATCH_SIZE = 8
+
+
+class Model(Protocol):
+    """What predicts: a `keras.Model` that gives logits, or a `Predictor`."""
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+
+
+class Predictor:
+    """A segmentation model that counts the codes it uses while it predicts.
+
+    Args:
+        model: `keras.Model` from images `(n, S, S, 3)` to logits `(n, S, S, C)`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        quantizers = [layer for layer in model.layers if hasattr(layer, "codebook")]
+        self._quantizer = quantizers[0] if quantizers else None
+        self._uses = np.zeros(quantizers[0].num_codes if quantizers else 0, np.int64)
+        features = [layer.input for layer in quantizers[:1]]
+        self._model = keras.Model(model.inputs, [model.output, *features])
+        # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
+        self._model.compile(jit_compile=keras.backend.backend() != "tensorflow")
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits of a batch, and counts its codes."""
+        outputs = self._model.predict_on_batch(images)
+        if self._quantizer is None:
+            return outputs
+        logits, features = outputs
+        codes = keras.ops.convert_to_numpy(self._quantizer.encode(features))
+        self._uses += np.bincount(codes.ravel(), minlength=len(self._uses))
+        return logits
+
+    def codes(self) -> dict[str, Any] | None:
+        """Says how many codes the predictions so far have used.
+
+        Returns:
+            `used`, `total` and `perplexity`, which is `used` when all used codes
+            are used alike; `None` for a model that does not quantize.
+        """
+        if self._quantizer is None:
+            return None
+        shares = self._uses[self._uses > 0] / max(1, self._uses.sum())
+        entropy = -np.sum(shares * np.log(shares))
+        return {
+            "used": len(shares),
+            "total": len(self._uses),
+            "perplexity": float(np.exp(entropy)),
+        }
+
+
+def predict_logits(
+    model: Model, images: np.ndarray, batch_size: int = BATCH_SIZE
+) -> np.ndarray:
+    """Predicts batch after batch.
+
+    Args:
+        model: What predicts.
+        images: float32 `(n, S, S, 3)` in [0, 1].
+        batch_size: Images that are in memory as features at once.
+
+    Returns:
+        float32 logits `(n, S, S, C)`.
+    """
+    return np.concatenate(list(_batches(model, images, batch_size)))
+
+
+def predict_case(
+    model: Model,
+    image: np.ndarray,
+    modality: str,
+    size: int,
+    batch_size: int = BATCH_SIZE,
+) -> np.ndarray:
+    """Labels each pixel of one photograph or volume.
+
+    The logits are brought to the image's grid, then labelled: a better outline than
+    enlarged labels have. Cases are not mixed in a batch, so a case's labels do not
+    depend on its neighbors.
+
+    Args:
+        model: What predicts.
+        image: float32 `(slices, rows, columns, channels)`, as a dataset reads it.
+        modality: The dataset's `MODALITY`.
+        size: Height and width of the model's input, `S`.
+        batch_size: Slices predicted at once.
+
+    Returns:
+        uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
+    """
+    images = to_network(image, modality, size)
+    rows, columns = image.shape[1:3]
+    # Batch by batch, because a volume's logits on its own grid can take gigabytes.
+    labels = [
+        to_labels(to_native(logits, rows, columns))
+        for logits in _batches(model, images, batch_size)
+    ]
+    return np.concatenate(labels)
+
+
+def _batches(model: Model, images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), batch_size):
+        logits = model.predict_on_batch(images[start : start + batch_size])
+        yield keras.ops.convert_to_numpy(logits)

@@ -1,0 +1,162 @@
+"""Scores as text: ours, the paper's and the difference, with what each means.
+
+Runs share a table only where their numbers may be compared: the same data, image
+size and epochs. Everything a reader needs to not mistake a short run for the
+paper's stands in the title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from synergynet_tf.experiments import PAPER, TABLES
+from synergynet_tf.metrics import METRICS
+
+Report = dict[str, Any]
+
+NAMES = {
+    "dsc": "DSC",
+    "hd95": "HD95",
+    "iou": "IoU",
+    "acc": "ACC",
+    "sp": "SP",
+    "se": "SE",
+}
+# What the paper prints under each protocol, in its order.
+PAPER_METRICS = {
+    "pooled": ("iou", "dsc", "acc", "sp", "se"),
+    "transunet": ("dsc", "hd95"),
+    "strict": ("dsc", "hd95"),
+}
+CASE_METRICS = ("dsc", "iou", "hd95")
+PROTOCOL_TITLES = {
+    "pooled": "pooled, all cases as one",
+    "transunet": "TransUNet's test code",
+    "strict": "strict, mean of cases",
+}
+GROUP = ("dataset", "data_split", "split", "num_cases", "limit", "image_size", "epochs")
+DASH = "-"
+LABEL_WIDTH = 24
+WIDTH = 7
+GAP = "  "
+
+
+def format_tables(reports: Sequence[Report]) -> str:
+    """Sets reports of `evaluate_run` as tables, one for each kind of experiment.
+
+    A model has three lines: ours, the paper's where there is one, and ours minus the
+    paper's in percentage points (voxels for HD95).
+
+    Args:
+        reports: What `evaluate_run` returned, in any order.
+
+    Returns:
+        Lines of text that end in a newline.
+    """
+    groups: dict[tuple[Any, ...], list[Report]] = {}
+    for report in reports:
+        key = (*(report[name] for name in GROUP), _left_protocol(report))
+        groups.setdefault(key, []).append(report)
+    return "\n".join(_format_table(group) for group in groups.values())
+
+
+def _left_protocol(report: Report) -> str:
+    """Names the protocol on the left: the one asked for, else the paper's."""
+    asked = report["protocol"]
+    return report["paper_protocol"] if asked == "strict" else asked
+
+
+def _format_table(reports: Sequence[Report]) -> str:
+    """Sets reports that share everything in `GROUP`."""
+    first = reports[0]
+    protocol = _left_protocol(first)
+    columns = PAPER_METRICS[protocol]
+    left_title = f"{PROTOCOL_TITLES[protocol]} (%)"
+    right_title = f"strict, mean of cases (%, {first['distance_unit']})"
+    lines = [
+        _title(first),
+        _line("", [left_title.ljust(WIDTH * len(columns))], [right_title]),
+        _line(
+            "model",
+            [NAMES[metric].rjust(WIDTH) for metric in columns],
+            [NAMES[metric].rjust(WIDTH) for metric in CASE_METRICS]
+            + ["codes used".rjust(WIDTH + 6)],
+        ),
+    ]
+    for report in reports:
+        lines += _model_lines(report, protocol, columns)
+    lines += _notes(reports, protocol)
+    return "\n".join(lines) + "\n"
+
+
+def _title(report: Report) -> str:
+    limit = f" (--limit {report['limit']})" if report["limit"] else ""
+    return (
+        f"{report['dataset']}, {report['data_split']} split, {report['split']} part: "
+        f"{report['num_cases']} cases{limit}, {report['image_size']} px, "
+        f"{report['epochs']} epochs"
+    )
+
+
+def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[str]:
+    ours = report[protocol]["mean"]
+    cases = report["strict"]["mean"]
+    codes = report["codes"]
+    used = f"{codes['used']} of {codes['total']}" if codes else DASH
+    lines = [
+        _line(
+            f"{report['model']} seed {report['seed']}",
+            [_number(metric, ours[metric]) for metric in columns],
+            [_number(metric, cases[metric]) for metric in CASE_METRICS]
+            + [used.rjust(WIDTH + 6)],
+        )
+    ]
+    printed = PAPER.get((report["dataset"], report["model"]), {})
+    if protocol != report["paper_protocol"]:
+        printed = {}
+    lines.append(_line("  paper", [_number(m, printed.get(m)) for m in columns], []))
+    differences = [
+        _number(m, _minus(ours[m], printed.get(m)), sign="+") for m in columns
+    ]
+    lines.append(_line("  difference", differences, []))
+    return lines
+
+
+def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
+    """Says what the paper's rows are, and what was missed or falsely found."""
+    dataset = reports[0]["dataset"]
+    notes = [
+        f"Paper: Table {table.number}. {table.note}"
+        for table in TABLES
+        if table.dataset == dataset and protocol == reports[0]["paper_protocol"]
+    ]
+    for report in reports:
+        counts = {
+            kind: sum(counts[kind] for counts in report["structures"].values())
+            for kind in ("missed", "false", "empty")
+        }
+        if any(counts.values()):
+            notes.append(
+                f"{report['model']} seed {report['seed']}: {counts['missed']} "
+                f"structures missed, {counts['false']} false, {counts['empty']} in "
+                "neither mask"
+            )
+    return notes
+
+
+def _line(label: str, left: Sequence[str], right: Sequence[str]) -> str:
+    parts = label.ljust(LABEL_WIDTH), "".join(left), GAP, "".join(right)
+    return "".join(parts).rstrip()
+
+
+def _number(metric: str, value: float | None, sign: str = "") -> str:
+    """Formats a fraction as percent and a distance as it is; a dash for neither."""
+    if value is None:
+        return DASH.rjust(WIDTH)
+    scale = 100 if METRICS[metric].unit == "fraction" else 1
+    return f"{scale * value:{sign}.2f}".rjust(WIDTH)
+
+
+def _minus(ours: float | None, printed: float | None) -> float | None:
+    return None if ours is None or printed is None else ours - printed

@@ -6,6 +6,7 @@ what it takes and returns.
 
 from __future__ import annotations
 
+import argparse
 import os
 import pathlib
 import shutil
@@ -17,29 +18,28 @@ from synergynet_tf import command_line, runs
 from synergynet_tf.data import DATASETS
 
 
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    parser.add_argument("--run", required=True, help="folder of a trained run")
+    parser.add_argument("--out", required=True, help="folder of the versions")
+    parser.add_argument("--version", type=int, help="default: the next integer")
+    return parser.parse_args(argv)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints where and how exactly."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    args = parse_args(argv)
     config = runs.read_config(args.run)
     runs.require_weights(args.run)
     target = version_dir(args.out, args.version)
 
-    # The checks above take no time; these imports take seconds.
+    # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.models.weights import load_run_model
 
     model = load_run_model(args.run)
     difference = save(model, DATASETS[config.data.dataset].MODALITY, target)
     print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")
-
-
-def build_parser() -> command_line.ArgumentParser:
-    """Returns the parser of this command."""
-    parser = command_line.ArgumentParser("Export a run for TensorFlow Serving.")
-    parser.add_argument("--run", required=True, help="folder of a trained run")
-    parser.add_argument("--out", required=True, help="folder of the versions")
-    parser.add_argument("--version", type=int, help="default: the next integer")
-    return parser
 
 
 def version_dir(out: str | pathlib.Path, version: int | None = None) -> pathlib.Path:

@@ -20,7 +20,7 @@ help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/runtime.stamp ## Train on generated images, evaluate and export: minutes.
-	$(BIN)/python train.py --dataset phantom --encoder-weights none \
+	$(BIN)/python train.py --dataset phantom --encoder-weights none --force \
 	  --image-size $(DEMO_IMAGE_SIZE) --num-codes 128 --hidden-dim 128 \
 	  --epochs $(DEMO_EPOCHS) --runs $(DEMO_DIR)/runs $(DEMO_FLAGS)
 	$(BIN)/python evaluate.py --runs $(DEMO_DIR)/runs

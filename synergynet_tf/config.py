@@ -26,10 +26,6 @@ def _require(ok: bool, name: str, rule: str, value: object) -> None:
         raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
 
 
-def _nearest(size: int, stride: int) -> int:
-    return max(stride, round(size / stride) * stride)
-
-
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Which images, and which of them are for training, selection and test.
@@ -99,7 +95,8 @@ class ModelConfig:
         stride = self.bottleneck_stride
         _require(stride in STRIDES, "bottleneck_stride", "16 or 32", stride)
         size = self.image_size
-        rule = f"a positive multiple of {stride} (the nearest: {_nearest(size, stride)})"
+        nearest = max(stride, round(size / stride) * stride)
+        rule = f"a positive multiple of {stride} (the nearest: {nearest})"
         _require(size > 0 and size % stride == 0, "image_size", rule, size)
         _require(self.num_classes >= 1, "num_classes", "at least 1", self.num_classes)
         _require(self.num_codes >= 2, "num_codes", "at least 2", self.num_codes)
@@ -213,7 +210,8 @@ class ExperimentConfig:
             owners = [
                 part.name
                 for part in dataclasses.fields(self)
-                if name in {f.name for f in dataclasses.fields(getattr(self, part.name))}
+                if name
+                in {f.name for f in dataclasses.fields(getattr(self, part.name))}
             ]
             if len(owners) != 1:
                 raise ValueError(f"`{name}` is not the name of one setting: {owners}")

@@ -43,6 +43,7 @@ class SegmentationLoss(keras.losses.Loss):
         self.smooth = smooth
 
     def call(self, y_true, y_pred):
+        """Returns the scalar loss."""
         channels = y_pred.shape[-1]
         if channels == 1:
             y = ops.cast(ops.expand_dims(y_true, axis=-1), "float32")
@@ -62,6 +63,7 @@ class SegmentationLoss(keras.losses.Loss):
         ) + self.dice_weight * (1.0 - dice)
 
     def get_config(self):
+        """Returns the arguments of the constructor."""
         return {
             "name": self.name,
             "cross_entropy_weight": self.cross_entropy_weight,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -56,6 +57,31 @@ def find_runs(runs: str | pathlib.Path) -> list[pathlib.Path]:
 def is_finished(run: str | pathlib.Path) -> bool:
     """Tells whether the run's last epoch was trained and written."""
     return pathlib.Path(run, FINISHED).is_file()
+
+
+def check_startable(
+    run: str | pathlib.Path, config: ExperimentConfig, force: bool
+) -> None:
+    """Refuses to overwrite a finished run or to continue one of other settings.
+
+    Raises:
+        FileExistsError: If `run` is finished, or has other settings, and `force` is
+            not set.
+        ValueError: If its `config.json` is damaged and `force` is not set.
+    """
+    if force or not pathlib.Path(run, "config.json").exists():
+        return
+    there = read_config(run)
+    if there != config:
+        raise FileExistsError(
+            f"{run} was begun with other settings ({_differences(there, config)}). "
+            "Name another folder with --runs, or start it again with --force."
+        )
+    if is_finished(run):
+        raise FileExistsError(
+            f"{run} is finished. Score it with evaluate.py, or train it again with "
+            "--force."
+        )
 
 
 def read_config(run: str | pathlib.Path) -> ExperimentConfig:
@@ -143,6 +169,15 @@ def atomic_file(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _differences(there: ExperimentConfig, config: ExperimentConfig) -> str:
+    """Names the settings that differ: `epochs 2, not 3`."""
+    found = []
+    for part in dataclasses.fields(config):
+        old, new = vars(getattr(there, part.name)), vars(getattr(config, part.name))
+        found += [f"{k} {old[k]!r}, not {new[k]!r}" for k in old if old[k] != new[k]]
+    return "; ".join(found)
 
 
 def _require(run: str | pathlib.Path, name: str, advice: str) -> pathlib.Path:

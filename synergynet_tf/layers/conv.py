@@ -8,7 +8,8 @@ class ConvBlock(keras.layers.Layer):
     """3x3 convolution, batch normalization, ReLU.
 
     Assumption: this is what the paper calls a convolution block (section 3); the
-    order and the kernel are those of U-Net's descendants.
+    order and the kernel are those of U-Net's descendants. The normalization has the
+    momentum and epsilon that are the defaults of the paper's framework, PyTorch.
 
     Args:
         filters: int. Output channels, at least 1.
@@ -42,7 +43,10 @@ class ConvBlock(keras.layers.Layer):
             name="convolution",
         )
         self.normalization = keras.layers.BatchNormalization(
-            dtype=self.dtype_policy, name="normalization"
+            momentum=0.9,
+            epsilon=1e-5,
+            dtype=self.dtype_policy,
+            name="normalization",
         )
         self.activation = keras.layers.ReLU(dtype=self.dtype_policy, name="activation")
 

@@ -14,11 +14,18 @@ import keras
 
 from synergynet_tf.layers import CaffeNormalization
 
+# Assumption: the default of the paper's framework, PyTorch. Keras' own, 0.99, lags
+# behind by hundreds of steps, and validation with it.
+_BATCH_NORMALIZATION_MOMENTUM = 0.9
+
 
 def _resnet(application, blocks, image, weights):
     """A ResNet of `keras.applications` with `blocks` in its stages 3 and 4."""
     x = CaffeNormalization(name="normalization")(image)
     network = application(include_top=False, weights=weights, input_tensor=x)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = _BATCH_NORMALIZATION_MOMENTUM
     ends = {
         "P1": "conv1_relu",
         "P2": "conv2_block3_out",

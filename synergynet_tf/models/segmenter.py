@@ -33,7 +33,7 @@ def build_model(config):
     deepest = {16: "P4", 32: "P5"}[config.bottleneck_stride]
     x = BOTTLENECKS[method.bottleneck](features[deepest], method, config)
     x = DECODERS[method.decoder](x, features, config)
-    logits = keras.layers.Conv2D(
-        config.num_classes, 1, dtype="float32", name="logits"
-    )(x)
+    logits = keras.layers.Conv2D(config.num_classes, 1, dtype="float32", name="logits")(
+        x
+    )
     return keras.Model(image, logits, name=config.name)

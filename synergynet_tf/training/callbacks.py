@@ -1,0 +1,168 @@
+"""What happens beside the steps: codebook care, the run's files, progress."""
+
+import math
+import sys
+import time
+
+import keras
+import numpy as np
+import tqdm
+from keras import ops
+
+from synergynet_tf import runs
+from synergynet_tf.layers import VectorQuantizer
+from synergynet_tf.models.weights import save_weights
+from synergynet_tf.training import checkpoint
+
+# Under this share of used codes a codebook has collapsed.
+_COLLAPSE = 0.05
+
+
+def quantizers(model):
+    """Lists the model's `VectorQuantizer` layers."""
+    return [layer for layer in model.layers if isinstance(layer, VectorQuantizer)]
+
+
+class CodebookRestart(keras.callbacks.Callback):
+    """Moves codes that were not used lately to where the features are.
+
+    It looks after the first step of training, which so initializes the codebook
+    from the first batch, and then after every `restart_every` steps of an epoch, or
+    at its end if that comes first. A code is dead if no step since the last look in
+    the same epoch used it.
+
+    Args:
+        seed: int. Of the draw of the vectors.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_train_begin(self, logs=None):
+        self.layers = [q for q in quantizers(self.model) if q.restart_every]
+        self.steps = self.params["steps"]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.seen = [np.zeros(layer.num_codes) for layer in self.layers]
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = batch + 1
+        for number, layer in enumerate(self.layers):
+            first = self.epoch == 0 and done == 1
+            every = min(layer.restart_every, self.steps)
+            if not first and done % every:
+                continue
+            _sync(self.model)
+            counts = ops.convert_to_numpy(layer.usage.counts)
+            generator = np.random.default_rng([self.seed, self.epoch, batch])
+            layer.restart_dead_codes(counts - self.seen[number], generator)
+            self.seen[number] = counts
+
+
+class RunFiles(keras.callbacks.Callback):
+    """Writes the run's files after every epoch, in an order that survives a kill.
+
+    Best weights first, then the checkpoint, which is what a resumed run believes,
+    then `history.csv`. A kill between two of them repeats the epoch and writes the
+    same.
+
+    Args:
+        run: Folder of the run.
+        rows: list of dict. Rows of the epochs that are already done; is extended.
+        early_stopping: int or `None`. Epochs without a better `val_dsc` after which
+            training ends.
+    """
+
+    def __init__(self, run, rows, early_stopping):
+        super().__init__()
+        self.run = run
+        self.rows = rows
+        self.early_stopping = early_stopping
+
+    @property
+    def best(self):
+        """The row of the best validation DSC, the first of equals."""
+        return max(self.rows, key=lambda row: row["val_dsc"])
+
+    @property
+    def exhausted(self):
+        """Whether early stopping ends the run here."""
+        if not self.early_stopping or not self.rows:
+            return False
+        return len(self.rows) - self.best["epoch"] >= self.early_stopping
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+        self.learning_rate = float(self.model.optimizer.learning_rate)
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": self.learning_rate,
+            **{name: float(value) for name, value in logs.items()},
+            "seconds": round(time.monotonic() - self.started, 1),
+        }
+        if not math.isfinite(row["loss"]):
+            raise ValueError(
+                f"The loss of {self.run} became {row['loss']} in epoch {epoch + 1}. "
+                "Lower --learning-rate and train again with --force."
+            )
+        self.rows.append(row)
+        if self.best is row:
+            save_weights(self.model, self.run / runs.BEST_WEIGHTS)
+        checkpoint.save(self.model, self.run / "checkpoints", epoch + 1, self.rows)
+        runs.write_csv(self.run / "history.csv", self.rows)
+        self.model.stop_training = self.exhausted
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar over all steps of the run, with its ETA, and one line an epoch.
+
+    Args:
+        epochs: int. Of the whole run.
+        first_epoch: int. Epochs that are already done.
+    """
+
+    def __init__(self, epochs, first_epoch):
+        super().__init__()
+        self.epochs = epochs
+        self.first_epoch = first_epoch
+
+    def on_train_begin(self, logs=None):
+        steps = self.params["steps"]
+        interactive = sys.stderr.isatty()
+        self.bar = tqdm.tqdm(
+            total=self.epochs * steps,
+            initial=self.first_epoch * steps,
+            desc="train",
+            unit="step",
+            mininterval=0.5 if interactive else 30,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        line = f"epoch {epoch + 1}/{self.epochs}"
+        for name in sorted(logs, key=lambda name: name.removeprefix("val_")):
+            digits = 0 if "codes" in name else 1 if "perplexity" in name else 4
+            line += f"  {name} {float(logs[name]):.{digits}f}"
+        self.bar.write(line)
+        for layer in quantizers(self.model):
+            used = float(logs["codes_used"])
+            if used < _COLLAPSE * layer.num_codes:
+                self.bar.write(
+                    f"warning: the codebook has collapsed: {used:.0f} of "
+                    f"{layer.num_codes} codes are used in training"
+                )
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def _sync(model):
+    """Brings the model's variables up to date; only JAX keeps them elsewhere."""
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()

@@ -1,0 +1,101 @@
+"""Checkpoints: everything that continues a run exactly, in one file an epoch.
+
+    checkpoints/epoch_0007.npz    every variable of model and optimizer, and the log
+
+The last two are kept: should the newest be damaged, the one before it continues.
+"""
+
+import json
+import pathlib
+import sys
+import zipfile
+
+import numpy as np
+from keras import ops
+
+from synergynet_tf import runs
+
+_KEPT = 2
+_LOG = "log"
+
+
+def save(model, folder, epoch, log):
+    """Writes the state after `epoch` epochs and removes files that are too old.
+
+    Args:
+        model: Compiled `keras.Model`.
+        folder: Folder of the checkpoints.
+        epoch: int. Finished epochs.
+        log: What else to keep; anything that JSON takes.
+    """
+    arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(model).items()}
+    path = pathlib.Path(folder, f"epoch_{epoch:04d}.npz")
+    with runs.atomic_file(path) as temporary:
+        np.savez(temporary, **{_LOG: np.array(json.dumps(log))}, **arrays)
+    for old in _files(folder)[:-_KEPT]:
+        old.unlink()
+
+
+def restore(model, folder):
+    """Continues from the newest checkpoint that can be read.
+
+    Args:
+        model: Compiled `keras.Model`, of the same config as the one saved.
+        folder: Folder of the checkpoints.
+
+    Returns:
+        The log of the checkpoint, or `None` if there is no checkpoint.
+
+    Raises:
+        ValueError: If there are checkpoints and none can be used.
+    """
+    variables = _variables(model)
+    files = _files(folder)
+    for path in reversed(files):
+        try:
+            log, arrays = _read(path, variables)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            print(f"{path} cannot be used ({error})", file=sys.stderr)
+            continue
+        for key, array in arrays.items():
+            variables[key].assign(array)
+        return log
+    if files:
+        raise ValueError(
+            f"No checkpoint in {folder} can be used. Train the run again with --force."
+        )
+    return None
+
+
+def _read(path, variables):
+    """Reads a file whole before anything is assigned."""
+    with np.load(path, allow_pickle=False) as file:
+        if set(file.files) != {_LOG, *variables}:
+            raise ValueError("it is of another model")
+        log = json.loads(str(file[_LOG]))
+        arrays = {key: file[key] for key in variables}
+    for key, array in arrays.items():
+        if array.shape != tuple(variables[key].shape):
+            raise ValueError(f"{key} has the shape {array.shape}")
+    return log, arrays
+
+
+def _variables(model):
+    """Names every variable that the next step depends on, in a fixed order.
+
+    `/` separates folders in a zip file, hence the `:`.
+    """
+    model.optimizer.build(model.trainable_variables)
+    groups = {
+        "model": model.trainable_variables + model.non_trainable_variables,
+        "optimizer": model.optimizer.variables,
+    }
+    return {
+        f"{group}:{number:04d}:{variable.path.replace('/', ':')}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
+
+
+def _files(folder):
+    return sorted(pathlib.Path(folder).glob("epoch_*.npz"))

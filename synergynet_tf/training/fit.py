@@ -1,0 +1,189 @@
+"""One run, from its settings to its finished folder."""
+
+import datetime
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+import keras
+
+import synergynet_tf
+from synergynet_tf import runs
+from synergynet_tf.data import DATASETS
+from synergynet_tf.data.batches import Batches
+from synergynet_tf.data.store import open_store
+from synergynet_tf.losses import SegmentationLoss
+from synergynet_tf.models import build_model
+from synergynet_tf.training import checkpoint, distribution
+from synergynet_tf.training.callbacks import (
+    CodebookRestart,
+    Progress,
+    RunFiles,
+    quantizers,
+)
+from synergynet_tf.training.optimizer import build_optimizer
+from synergynet_tf.training.pooled_dice import PooledDice
+
+
+def fit(config, run, force=False):
+    """Trains a run, or continues it from its last whole epoch.
+
+    A continued run gives the weights of an undisturbed one: the order and the
+    augmentation of the images depend on the seed and the epoch alone, and the
+    checkpoint holds every variable.
+
+    Args:
+        config: `ExperimentConfig`.
+        run: Folder of the run.
+        force: bool. Whether to delete the run that is there and start again.
+
+    Raises:
+        FileExistsError: If the run is finished, or was begun with other settings,
+            and `force` is not set.
+        FileNotFoundError: If the data is not there.
+        ValueError: If a case cannot be read, or the loss becomes `nan`.
+    """
+    run = pathlib.Path(run)
+    runs.check_startable(run, config, force)
+    train = open_store(config.data, "train", config.model.image_size)
+    val = open_store(config.data, "val", config.model.image_size)
+    seed, batch_size = config.training.seed, config.training.batch_size
+    train_batches = Batches(train, batch_size, seed, training=True)
+    val_batches = Batches(val, batch_size, seed, training=False)
+
+    with distribution.scope(config.training.strategy):
+        model = _compiled_model(config, len(train_batches))
+    if force and run.exists():
+        shutil.rmtree(run)
+    rows = checkpoint.restore(model, run / "checkpoints") or []
+    _write_settings(run, config)
+
+    files = RunFiles(run, rows, config.training.early_stopping)
+    first_epoch, epochs = len(rows), config.training.epochs
+    if first_epoch:
+        print(f"continuing {run} after epoch {first_epoch} of {epochs}")
+    started = time.monotonic()
+    if first_epoch < epochs and not files.exhausted:
+        train_data, val_data = _streams(train_batches, val_batches, first_epoch, epochs)
+        model.fit(
+            train_data,
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            steps_per_epoch=len(train_batches),
+            shuffle=False,
+            validation_data=val_data,
+            callbacks=[
+                CodebookRestart(seed),
+                Progress(epochs, first_epoch),
+                files,
+                *_tensorboard(run),
+            ],
+            verbose=0,
+        )
+    best = files.best
+    runs.write_json(
+        run / runs.FINISHED,
+        {
+            "epochs": len(rows),
+            "best_epoch": best["epoch"],
+            "best_val_dsc": best["val_dsc"],
+            "seconds": round(sum(row["seconds"] for row in rows), 1),
+        },
+    )
+    minutes = (time.monotonic() - started) / 60
+    print(
+        f"finished {run} in {minutes:.1f} min: best validation DSC "
+        f"{best['val_dsc']:.4f} in epoch {best['epoch']}"
+    )
+
+
+def _compiled_model(config, steps_per_epoch):
+    keras.utils.set_random_seed(config.training.seed)
+    precision = config.training.precision
+    policy = precision if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(policy)
+    model = build_model(config.model)
+    for quantizer in quantizers(model):
+        quantizer.count_in_inference = True
+    loss = config.loss
+    model.compile(
+        optimizer=build_optimizer(
+            config.optimizer, config.training.epochs * steps_per_epoch
+        ),
+        loss=SegmentationLoss(loss.cross_entropy_weight, loss.dice_weight, loss.smooth),
+        metrics=[PooledDice(config.model.num_classes)],
+        jit_compile=_jit_compile(),
+    )
+    return model
+
+
+def _jit_compile():
+    """Avoids XLA with TensorFlow on the CPU: it is slower, and fails in bfloat16."""
+    on_cpu = not keras.distribution.list_devices("gpu")
+    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
+
+
+def _streams(train_batches, val_batches, first_epoch, epochs):
+    """Returns what `fit` reads: tf.data with TensorFlow, else the batches."""
+    if keras.backend.backend() == "tensorflow":
+        from synergynet_tf.data import pipeline
+
+        return (
+            pipeline.dataset(train_batches, first_epoch, epochs - first_epoch),
+            pipeline.dataset(val_batches),
+        )
+    train_batches.epoch = first_epoch
+    return train_batches, val_batches
+
+
+def _tensorboard(run):
+    """Returns Keras' TensorBoard callback, which only TensorFlow can write."""
+    if keras.backend.backend() != "tensorflow":
+        return []
+    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+
+
+def _write_settings(run, config):
+    classes = DATASETS[config.data.dataset].class_names(config.data.data_dir)
+    runs.write_text(run / "config.json", config.to_json())
+    runs.write_json(run / "classes.json", list(classes))
+    runs.write_json(run / "environment.json", _environment())
+
+
+def _environment():
+    """Returns what a number of this run depends on besides its settings."""
+    return {
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(),
+        "command": sys.argv,
+        "commit": _commit(),
+        "synergynet_tf": synergynet_tf.__version__,
+        "python": platform.python_version(),
+        "keras": keras.version(),
+        "backend": keras.backend.backend(),
+        "devices": keras.distribution.list_devices(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _commit():
+    """Returns the commit of the code, `+` if it was changed, or `None`."""
+    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
+    try:
+        commit, changes = (
+            subprocess.run(
+                [*git, *command], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (
+                ["rev-parse", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changes else "")

@@ -1,0 +1,98 @@
+"""Trains one method on one dataset: `python train.py --dataset isic`."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from synergynet_tf import command_line, runs
+from synergynet_tf.config import (
+    PAPER_VQ,
+    PRECISIONS,
+    SPLITS,
+    STRATEGIES,
+    ExperimentConfig,
+    default_data_dir,
+)
+from synergynet_tf.data import DATASETS
+from synergynet_tf.data.splits import part_ids
+from synergynet_tf.models import METHODS
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; every default lives in `config`, not here."""
+    parser = command_line.ArgumentParser(__doc__)
+    add = parser.add_argument
+    add("--dataset", required=True, choices=DATASETS)
+    add("--data-dir", help="default: $SYNERGYNET_DATA/<dataset>, else data/<dataset>")
+    add("--model", dest="name", choices=METHODS, help="default: synergynet-8s2h")
+    add("--backbone", help="default: resnet50")
+    add("--encoder-weights", help="imagenet (default), none, or a file")
+    add("--runs", default="runs", help="folder of all runs (default: %(default)s)")
+    add("--seed", type=int, help="default: 0")
+    add("--split", choices=SPLITS, help="default: the paper's, if its data is there")
+    add("--split-seed", type=int, help="default: 0")
+    add("--epochs", type=int, help="default: 150")
+    add("--batch-size", type=int, help="default: 8, the paper's")
+    add("--learning-rate", type=float, help="default: 0.01, the paper's")
+    add("--image-size", type=int, help="default: 224, the paper's")
+    add("--num-codes", type=int, help="default: 1024, the paper's")
+    add("--hidden-dim", type=int, help="default: 512, the paper's")
+    add("--vq", choices=("default", "paper"), help="paper: its literal codebook")
+    add("--precision", choices=PRECISIONS, help="default: float32")
+    add("--strategy", choices=STRATEGIES, help="mirrored: all GPUs (default: none)")
+    add("--limit", type=int, help="most cases of each part, for trials")
+    add("--early-stopping", type=int, help="epochs without a better validation DSC")
+    add("--force", action="store_true", help="delete the run that is there")
+    add("--dry-run", action="store_true", help="print the settings and stop")
+    return parser.parse_args(arguments)
+
+
+def experiment(args: argparse.Namespace) -> ExperimentConfig:
+    """Turns the flags into settings; looks at the data to complete them.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+        ValueError: If a setting is out of its range.
+    """
+    others = ("runs", "force", "dry_run", "debug", "vq")
+    flags: dict[str, Any] = {
+        name: value
+        for name, value in vars(args).items()
+        if value is not None and name not in others
+    }
+    if args.vq == "paper":
+        flags |= PAPER_VQ
+    dataset = DATASETS[args.dataset]
+    root = pathlib.Path(args.data_dir or default_data_dir(args.dataset))
+    flags["data_dir"] = str(root.resolve())
+    flags.setdefault("split", dataset.default_split(root))
+    classes = len(dataset.class_names(root))
+    flags["num_classes"] = classes + 1 if classes > 1 else 1
+    return ExperimentConfig().replace(**flags)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Builds the experiment and hands it to the trainer."""
+    args = parse_args(arguments)
+    config = experiment(args)
+    run = runs.run_dir(args.runs, config)
+    runs.check_startable(run, config, args.force)
+    counts = {part: len(part_ids(config.data, part)) for part in ("train", "val")}
+    print(
+        f"{run}: {config.model.name} on {config.data.dataset}, {config.data.split} "
+        f"split, {counts['train']} training and {counts['val']} validation cases"
+    )
+    if args.dry_run:
+        print(config.to_json(), end="")
+        return
+    # Here, because importing Keras takes seconds and the checks above do not.
+    from synergynet_tf import training
+
+    training.fit(config, run, force=args.force)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

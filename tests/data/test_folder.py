@@ -1,0 +1,186 @@
+import json
+
+import numpy as np
+import pytest
+
+from synergynet_tf.data import folder
+from tests.data.trees import photograph, square_mask, write_folder, write_png
+
+
+@pytest.mark.parametrize("ending", ["", "_mask", "_segmentation", "_gt"])
+def test_flat_layout(ending, tmp_path):
+    write_folder(tmp_path, count=3, ending=ending)
+    assert folder.case_ids(tmp_path) == ["case00", "case01", "case02"]
+    assert folder.case_files(tmp_path, "case01") == [
+        tmp_path / "images" / "case01.png",
+        tmp_path / "masks" / f"case01{ending}.png",
+    ]
+    case = folder.read_case(tmp_path, "case01")
+    np.testing.assert_array_equal(case.image[0], photograph(12, 16, 1))
+    np.testing.assert_array_equal(case.label[0], square_mask(12, 16, value=1))
+
+
+def test_layout_in_parts(tmp_path):
+    for part, count in (("train", 3), ("val", 1), ("test", 2)):
+        write_folder(tmp_path, part, count)
+    assert folder.default_split(tmp_path) == "official"
+    assert folder.splits(tmp_path, "official", 0) == {
+        "train": ["train/case00", "train/case01", "train/case02"],
+        "val": ["val/case00"],
+        "test": ["test/case00", "test/case01"],
+    }
+    assert folder.read_case(tmp_path, "val/case00").case_id == "val/case00"
+
+
+def test_val_is_drawn_where_there_is_none(tmp_path):
+    write_folder(tmp_path, "train", 20)
+    write_folder(tmp_path, "test", 2)
+    parts = folder.splits(tmp_path, "official", 0)
+    assert [len(part) for part in parts.values()] == [18, 2, 2]
+
+
+def test_flat_layout_has_no_official_split(tmp_path):
+    write_folder(tmp_path)
+    assert folder.default_split(tmp_path) == "random"
+    with pytest.raises(ValueError, match="--split random"):
+        folder.splits(tmp_path, "official", 0)
+
+
+def test_two_layouts_are_refused(tmp_path):
+    write_folder(write_folder(tmp_path), "train")
+    with pytest.raises(ValueError, match="images/ and train/images/; keep one"):
+        folder.case_ids(tmp_path)
+
+
+def test_grey_16_bit_image(tmp_path):
+    write_folder(tmp_path, count=1)
+    path = tmp_path / "images" / "case00.png"
+    write_png(path, np.full((12, 16), 257 * 9, np.uint16))
+    image = folder.read_case(tmp_path, "case00").image
+    assert image.shape == (1, 12, 16, 1) and np.all(image == 9)
+
+
+def test_classes_are_scanned_from_all_masks(tmp_path):
+    write_folder(tmp_path, count=2, value=255)
+    assert folder.class_names(tmp_path) == ("foreground",)
+    write_folder(tmp_path, count=1, value=40)
+    write_png(tmp_path / "images" / "z.png", photograph(12, 16))
+    write_png(tmp_path / "masks" / "z.png", square_mask(12, 16, 80))
+    assert folder.class_names(tmp_path) == ("class_40", "class_80", "class_255")
+    labels = [folder.read_case(tmp_path, i).label.max() for i in ("case00", "case01")]
+    assert labels == [1, 3]
+
+
+def test_classes_file_orders_by_value(tmp_path):
+    write_folder(tmp_path, count=1, value=200)
+    (tmp_path / "classes.json").write_text('{"vein": 200, "artery": 100}')
+    assert folder.class_names(tmp_path) == ("artery", "vein")
+    assert folder.read_case(tmp_path, "case00").label.max() == 2
+    assert tmp_path / "classes.json" in folder.case_files(tmp_path, "case00")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '["lesion"]',
+        '{"lesion": 0}',
+        '{"lesion": "255"}',
+        '{"lesion": true}',
+        '{"lesion": 1.0}',
+        '{"lesion": 70000}',
+        '{"lesion": -1}',
+        '{"lesion": 1, "scar": 1}',
+        json.dumps({f"class{i}": i for i in range(1, 256)}),
+    ],
+)
+def test_malformed_classes_file_is_refused(text, tmp_path):
+    write_folder(tmp_path, count=1)
+    (tmp_path / "classes.json").write_text(text)
+    with pytest.raises(ValueError, match=r"classes\.json"):
+        folder.class_names(tmp_path)
+
+
+def test_classes_file_that_is_not_text_is_refused(tmp_path):
+    write_folder(tmp_path, count=1)
+    (tmp_path / "classes.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"classes\.json is not JSON"):
+        folder.class_names(tmp_path)
+
+
+def test_unknown_mask_value_is_refused(tmp_path):
+    write_folder(tmp_path, count=1, value=128)
+    (tmp_path / "classes.json").write_text('{"lesion": 255}')
+    with pytest.raises(ValueError, match=r"case00\.png has unknown values 128; .*255"):
+        folder.read_case(tmp_path, "case00")
+
+
+def test_soft_edges_are_not_taken_for_classes(tmp_path):
+    write_folder(tmp_path, count=1)
+    soft = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+    write_png(tmp_path / "masks" / "case00.png", soft)
+    with pytest.raises(ValueError, match=r"case00\.png .*over 8 values"):
+        folder.class_names(tmp_path)
+
+
+def test_eight_values_are_classes(tmp_path):
+    write_folder(tmp_path, count=1)
+    mask = np.tile(np.arange(9, dtype=np.uint8), (12, 1))
+    write_png(tmp_path / "images" / "case00.png", photograph(12, 9))
+    write_png(tmp_path / "masks" / "case00.png", mask)
+    assert len(folder.class_names(tmp_path)) == 8
+
+
+def test_empty_masks_alone_are_refused(tmp_path):
+    write_folder(tmp_path, count=2, value=0)
+    with pytest.raises(ValueError, match=r"Every mask in .*masks is empty"):
+        folder.class_names(tmp_path)
+
+
+def test_one_empty_mask_is_a_case(tmp_path):
+    write_folder(tmp_path, count=2)
+    write_png(tmp_path / "masks" / "case00.png", np.zeros((12, 16), np.uint8))
+    assert folder.read_case(tmp_path, "case00").label.max() == 0
+
+
+def test_other_size_is_refused(tmp_path):
+    write_folder(tmp_path, count=1)
+    write_png(tmp_path / "masks" / "case00.png", square_mask(6, 8))
+    with pytest.raises(ValueError, match=r"case00\.png is 8 x 6 .* 16 x 12"):
+        folder.read_case(tmp_path, "case00")
+
+
+@pytest.mark.parametrize(
+    ("removed", "kind", "message"),
+    [
+        ("masks/case00.png", ValueError, r"images/case00\.png has no mask"),
+        ("images/case00.png", ValueError, r"masks/case00\.png has no image"),
+    ],
+)
+def test_half_of_a_pair_is_refused(removed, kind, message, tmp_path):
+    write_folder(tmp_path, count=2)
+    (tmp_path / removed).unlink()
+    with pytest.raises(kind, match=message):
+        folder.case_ids(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images", "masks"])
+def test_missing_and_empty_folders_are_refused(name, tmp_path):
+    write_folder(tmp_path, count=1)
+    (tmp_path / name / "case00.png").unlink()
+    with pytest.raises(FileNotFoundError, match=f"No image files .* in .*{name}"):
+        folder.case_ids(tmp_path)
+    (tmp_path / name).rmdir()
+    with pytest.raises(FileNotFoundError, match=f"{name}"):
+        folder.case_ids(tmp_path)
+
+
+def test_upper_case_extensions_and_hidden_files(tmp_path):
+    write_png(tmp_path / "images" / "A.PNG", photograph(12, 16))
+    write_png(tmp_path / "masks" / "A_mask.PNG", square_mask(12, 16))
+    for name in ("images/.DS_Store", "masks/Thumbs.db", "masks/._A_mask.PNG"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert folder.case_ids(tmp_path) == ["A"]
+    assert folder.read_case(tmp_path, "A").label.sum() == 6 * 8

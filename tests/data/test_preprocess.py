@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from synergynet_tf.data.preprocess import (
+    labels_to_network,
+    to_labels,
+    to_native,
+    to_network,
+)
+
+
+def volume(*rows):
+    """Returns one slice of one channel: float32 `(1, rows, columns, 1)`."""
+    return np.array(rows, np.float32)[None, ..., None]
+
+
+def test_rgb_is_divided_by_255():
+    image = np.array([0, 51, 255], np.float32).reshape(1, 1, 1, 3)
+    network = to_network(np.tile(image, (1, 2, 2, 1)), "rgb", 2)
+    assert network.shape == (1, 2, 2, 3) and network.dtype == np.float32
+    np.testing.assert_allclose(network[0, 1, 1], [0, 0.2, 1], rtol=1e-6)
+
+
+def test_grey_is_repeated():
+    network = to_network(volume([0, 51], [102, 255]), "rgb", 2)
+    np.testing.assert_allclose(network[0, 1, 0], [0.4] * 3, rtol=1e-6)
+
+
+def test_mri_is_clipped_to_percentiles_of_the_volume():
+    # 0 to 199 in steps of 1, half in each slice: the percentiles are at 0.005 * 199
+    # and 0.995 * 199.
+    image = np.arange(200, dtype=np.float32).reshape(2, 10, 10, 1)
+    network = to_network(image, "mri", 10)
+    expected = (image.clip(0.995, 198.005) - 0.995) / (198.005 - 0.995)
+    np.testing.assert_allclose(network[..., :1], expected, atol=1e-6)
+
+
+def test_constant_volume_becomes_zeros():
+    assert not to_network(np.full((2, 4, 4, 1), 7, np.float32), "mri", 4).any()
+
+
+def test_shrinking_averages_areas():
+    image = volume([0, 255, 0, 0], [0, 255, 0, 0], [0, 0, 255, 255], [0, 0, 255, 255])
+    expected = [[0.5, 0], [0, 1]]
+    np.testing.assert_allclose(to_network(image, "rgb", 2)[0, ..., 0], expected)
+
+
+def test_growing_is_bilinear():
+    # Centers of the new pixels at -0.25, 0.25, 0.75, 1.25 of the old ones.
+    network = to_network(volume([0, 255], [0, 255]), "rgb", 4)
+    np.testing.assert_allclose(network[0, 0, :, 0], [0, 0.25, 0.75, 1], atol=1e-6)
+
+
+def test_one_side_growing_is_bilinear():
+    # An area average would repeat the two columns.
+    network = to_network(volume(*[[0, 255]] * 8), "rgb", 4)
+    np.testing.assert_allclose(network[0, 0, :, 0], [0, 0.25, 0.75, 1], atol=1e-6)
+
+
+def test_arguments_stay_as_they_are():
+    image = volume([0, 255], [51, 102])
+    network = to_network(image, "rgb", 2)
+    network[:] = 7
+    labels = np.zeros((1, 2, 2), np.uint8)
+    labels_to_network(labels, 2)[:] = 7
+    assert image.max() == 255 and not labels.any()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_are_refused(channels):
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        to_network(np.zeros((1, 4, 4, channels), np.float32), "mri", 4)
+
+
+def test_unknown_modality_is_refused():
+    with pytest.raises(ValueError, match=r"rgb, mri\. Received: modality='odd'"):
+        to_network(np.zeros((1, 4, 4, 1), np.float32), "odd", 4)
+
+
+def test_labels_take_the_nearest_center():
+    labels = np.array([[[0, 3, 1]] * 3], np.uint8)
+    assert labels_to_network(labels, 6)[0, 0].tolist() == [0, 0, 3, 3, 1, 1]
+    # 3 to 2 columns: centers at 0.25 and 1.75 of the old ones.
+    assert labels_to_network(labels, 2)[0, 0].tolist() == [0, 1]
+    assert labels_to_network(labels, 6).dtype == np.uint8
+
+
+def test_native_grid_is_bilinear_and_keeps_each_channel():
+    logits = np.stack([volume([0, 4], [0, 4])[..., 0], np.ones((1, 2, 2))], axis=-1)
+    native = to_native(logits.astype(np.float32), 3, 4)
+    assert native.shape == (1, 3, 4, 2)
+    np.testing.assert_allclose(native[0, 2, :, 0], [0, 1, 3, 4], atol=1e-6)
+    assert np.all(native[..., 1] == 1)
+    assert to_native(logits[..., :1], 3, 4).shape == (1, 3, 4, 1)
+
+
+def test_many_channels_are_resized():
+    # cv2 takes another way above 4 channels; it rounds in another order.
+    logits = np.random.default_rng(0).normal(size=(2, 4, 4, 9)).astype(np.float32)
+    native = to_native(logits, 8, 6)
+    alone = to_native(logits[..., 5:6], 8, 6)
+    np.testing.assert_allclose(native[..., 5:6], alone, atol=1e-6)
+
+
+def test_labels_of_one_channel():
+    logits = np.array([-1.0, 0.0, 1e-6], np.float32)[:, None]
+    assert to_labels(logits).tolist() == [0, 0, 1]
+    assert to_labels(logits).dtype == np.uint8
+
+
+def test_labels_of_several_channels():
+    logits = np.array([[1, 0, 0], [0, 1, 2], [3, 3, 0]], np.float32)
+    assert to_labels(logits).tolist() == [0, 2, 0]

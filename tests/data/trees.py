@@ -1,0 +1,90 @@
+"""Tiny datasets on disk, in the layouts that the readers expect."""
+
+import cv2
+import numpy as np
+
+
+def write_png(path, array):
+    """Writes a grey `(rows, columns)` or RGB `(rows, columns, 3)` array."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.asarray(array)
+    if array.ndim == 3:
+        array = np.ascontiguousarray(array[..., ::-1])
+    coded, data = cv2.imencode(".png", array)
+    assert coded
+    path.write_bytes(data.tobytes())
+
+
+def write_jpeg(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coded, data = cv2.imencode(".jpg", np.ascontiguousarray(array[..., ::-1]))
+    assert coded
+    path.write_bytes(data.tobytes())
+
+
+def photograph(rows, columns, number=0):
+    """Returns uint8 RGB `(rows, columns, 3)`, another for each number."""
+    rng = np.random.default_rng(number)
+    return rng.integers(0, 256, (rows, columns, 3), np.uint8)
+
+
+def square_mask(rows, columns, value=255):
+    """Returns uint8 `(rows, columns)`: `value` in the upper left quarter."""
+    mask = np.zeros((rows, columns), np.uint8)
+    mask[: rows // 2, : columns // 2] = value
+    return mask
+
+
+ISIC_FOLDERS = {
+    "2018": {
+        "train": (
+            "ISIC2018_Task1-2_Training_Input",
+            "ISIC2018_Task1_Training_GroundTruth",
+        ),
+        "val": (
+            "ISIC2018_Task1-2_Validation_Input",
+            "ISIC2018_Task1_Validation_GroundTruth",
+        ),
+        "test": ("ISIC2018_Task1-2_Test_Input", "ISIC2018_Task1_Test_GroundTruth"),
+    },
+    "2017": {
+        "train": ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"),
+        "val": ("ISIC-2017_Validation_Data", "ISIC-2017_Validation_Part1_GroundTruth"),
+        "test": ("ISIC-2017_Test_v2_Data", "ISIC-2017_Test_v2_Part1_GroundTruth"),
+    },
+}
+
+
+def write_isic(root, year="2018", train=10, val=3, test=4):
+    """Writes images of 12 x 16 pixels with masks of 24 x 32; returns `root`.
+
+    Numbers go on from part to part: ISIC_0000000 is the first of training.
+    """
+    number = 0
+    counts = {"train": train, "val": val, "test": test}
+    for part, (images, masks) in ISIC_FOLDERS[year].items():
+        for _ in range(counts[part]):
+            name = f"ISIC_{number:07d}"
+            write_jpeg(root / images / f"{name}.jpg", photograph(12, 16, number))
+            write_png(root / masks / f"{name}_segmentation.png", square_mask(24, 32))
+            number += 1
+    return root
+
+
+def write_folder(root, part="", count=10, value=255, ending=""):
+    """Writes `count` pairs of 12 x 16 pixels, case00 and so on; returns `root`."""
+    for number in range(count):
+        name = f"case{number:02d}"
+        image = photograph(12, 16, number)
+        write_png(root / part / "images" / f"{name}.png", image)
+        mask = square_mask(12, 16, value)
+        write_png(root / part / "masks" / f"{name}{ending}.png", mask)
+    return root
+
+
+# A tree for each dataset: what every reader's tests start from.
+WRITERS = {
+    "isic": write_isic,
+    "folder": write_folder,
+    "phantom": lambda root: root,
+}

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from synergynet_tf import command_line, metrics, runs
+from synergynet_tf.evaluation.inputs import find_cases
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     folders = args.run or runs.find_runs(args.runs)
     for folder in folders:
-        runs.read_config(folder)
-        runs.require_weights(folder)
+        find_cases(folder, args.split, args.data_dir)
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from synergynet_tf import command_line, runs
+from synergynet_tf.evaluation.inputs import find_images
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,10 +30,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs.read_config(args.run)
     runs.require_weights(args.run)
 
-    # TensorFlow and Keras take seconds to import: not before the run is known good.
-    from synergynet_tf.evaluation.label_files import find_inputs, label_files
+    paths = find_images(args.input, args.output)
 
-    paths = find_inputs(args.input, args.output)
+    # Keras takes seconds to import; what can be refused is refused before.
+    from synergynet_tf.evaluation.label_files import label_files
+
     rows = label_files(args.run, paths, args.output)
     count = f"{len(rows)} image" + ("s" if len(rows) > 1 else "")
     print(f"labelled {count}: label maps, overlays and summary.csv in {args.output}")

@@ -11,55 +11,10 @@ from tqdm import tqdm
 
 from synergynet_tf import runs
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.image_files import SUFFIXES, list_images, read_image
+from synergynet_tf.data.image_files import read_image
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.predict import Predictor, predict_case
 from synergynet_tf.models.weights import load_run_model
-
-
-def find_inputs(
-    source: str | pathlib.Path, output: str | pathlib.Path
-) -> list[pathlib.Path]:
-    """Lists the images to label, and refuses what could not be finished.
-
-    Every image is read once here, so that a damaged one is found before anything is
-    written: reading costs little beside predicting.
-
-    Args:
-        source: An image file, or a folder whose image files are taken.
-        output: The folder that results will be written to.
-
-    Raises:
-        FileNotFoundError: If `source` does not exist or is a folder without images.
-        ValueError: If an image cannot be read, two have one stem, or a result would
-            take the place of an image or cannot be written to `output`.
-    """
-    source, output = pathlib.Path(source), pathlib.Path(output)
-    if source.is_dir():
-        paths = list(list_images(source).values())
-        if not paths:
-            raise FileNotFoundError(
-                f"No image files ({' '.join(SUFFIXES)}) in {source}; name an image or "
-                "a folder of images with --input"
-            )
-    elif source.is_file():
-        paths = [source]
-    else:
-        raise FileNotFoundError(
-            f"No file or folder {source}; name an image or a folder of images with "
-            "--input"
-        )
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file; name a folder with --output")
-    folders = {path.parent.resolve() for path in paths}
-    if output.resolve() in folders:
-        raise ValueError(
-            f"{output} holds the images, which results would replace; name another "
-            "folder with --output"
-        )
-    for path in paths:
-        read_image(path)
-    return paths
 
 
 def label_files(

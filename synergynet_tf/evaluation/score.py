@@ -13,11 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
-from synergynet_tf.config import DataConfig
-from synergynet_tf.data import DATASETS, Case
-from synergynet_tf.data.spec import Dataset
-from synergynet_tf.data.splits import data_root, part_ids
+from synergynet_tf.data import Case
 from synergynet_tf.evaluation.figures import overlay, write_png
+from synergynet_tf.evaluation.inputs import RunCases, find_cases
 from synergynet_tf.evaluation.predict import Predictor, predict_case
 from synergynet_tf.models.weights import load_run_model
 
@@ -81,49 +79,54 @@ def evaluate_run(
         ValueError: If the run or a case cannot be used, or the data has other
             classes than the run.
     """
-    run = pathlib.Path(run)
-    config = runs.read_config(run)
-    data = config.data
-    if data_dir is not None:
-        data = dataclasses.replace(data, data_dir=str(data_dir))
-    dataset = DATASETS[data.dataset]
+    cases = find_cases(run, split_part, data_dir)
+    config, dataset, names = cases.config, cases.dataset, cases.class_names
     protocol = dataset.PAPER_PROTOCOL if protocol == PAPER else protocol
     protocols = dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL))
-    names = _class_names(run, dataset, data)
-    case_ids = part_ids(data, split_part)
-    if not case_ids:
-        raise ValueError(f"The {split_part} part of {data_root(data)} has no cases")
-
+    tolerance_mm = getattr(dataset, "NSD_TOLERANCE_MM", metrics.NSD_TOLERANCE_MM)
     predictor = Predictor(load_run_model(run))
 
     def predict(case_id: str) -> tuple[Case, np.ndarray]:
-        case = dataset.read_case(data_root(data), case_id)
+        case = dataset.read_case(cases.root, case_id)
         size = config.model.image_size
         return case, predict_case(predictor, case.image, dataset.MODALITY, size)
 
     results = []
-    bar = tqdm(case_ids, f"score {config.model.name}", unit="case", disable=None)
-    for case_id in bar:
+    title = f"score {config.model.name}"
+    for case_id in tqdm(cases.case_ids, title, unit="case", disable=None):
         case, labels = predict(case_id)
-        tolerance = getattr(dataset, "NSD_TOLERANCE_MM", metrics.NSD_TOLERANCE_MM)
-        results.append(_score(case, labels, names, protocols, tolerance))
+        results.append(_score(case, labels, names, protocols, tolerance_mm))
     codes = predictor.codes()
 
+    folder = pathlib.Path(run)
     for place, result in _examples(results).items():
         case, labels = predict(result.case_id)
         caption = f"{place} of {len(results)}: {case.case_id}, DSC {result.dsc:.3f}"
         picture = overlay(case.image, labels, names, case.label, caption)
-        write_png(run / "overlays" / f"{place}.png", picture)
-    runs.write_csv(run / "cases.csv", _rows(results, protocol))
-    blocks = {name: _block(results, name) for name in protocols}
-    report = _without_nan(
+        write_png(folder / "overlays" / f"{place}.png", picture)
+    runs.write_csv(folder / "cases.csv", _rows(results, protocol))
+    report = _report(cases, protocol, results, codes)
+    runs.write_json(folder / "metrics.json", report)
+    return report
+
+
+def _report(
+    cases: RunCases,
+    protocol: str,
+    results: list[CaseResult],
+    codes: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Returns what `evaluate_run` returns."""
+    config, dataset = cases.config, cases.dataset
+    blocks = {name: _block(results, name) for name in results[0].scores}
+    return _without_nan(
         {
-            "dataset": data.dataset,
+            "dataset": config.data.dataset,
             "model": config.model.name,
             "seed": config.training.seed,
-            "split": split_part,
-            "data_split": data.split,
-            "limit": data.limit,
+            "split": cases.part,
+            "data_split": config.data.split,
+            "limit": config.data.limit,
             "image_size": config.model.image_size,
             "epochs": config.training.epochs,
             "protocol": protocol,
@@ -132,7 +135,7 @@ def evaluate_run(
             "num_cases": len(results),
             **blocks[protocol],
             **blocks,
-            "structures": _structures(results, names),
+            "structures": _structures(results, cases.class_names),
             "codes": codes,
             "cases": [
                 {"case_id": result.case_id, "per_class": result.scores[protocol]}
@@ -140,23 +143,6 @@ def evaluate_run(
             ],
         }
     )
-    runs.write_json(run / "metrics.json", report)
-    return report
-
-
-def _class_names(
-    run: pathlib.Path, dataset: Dataset, data: DataConfig
-) -> tuple[str, ...]:
-    """Returns the run's classes, which must be the data's."""
-    names = runs.class_names(run)
-    found = tuple(dataset.class_names(data_root(data)))
-    if found != names:
-        raise ValueError(
-            f"{run} was trained on the classes {', '.join(names)}, but "
-            f"{data_root(data)} has {', '.join(found)}; pass the run's data as "
-            "--data-dir"
-        )
-    return names
 
 
 def _score(

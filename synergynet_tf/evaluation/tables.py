@@ -7,6 +7,7 @@ paper's stands in the title.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ PROTOCOL_TITLES = {
 }
 GROUP = ("dataset", "data_split", "split", "num_cases", "limit", "image_size", "epochs")
 DASH = "-"
+LINE_WIDTH = 96
 LABEL_WIDTH = 24
 WIDTH = 7
 GAP = "  "
@@ -45,8 +47,8 @@ GAP = "  "
 def format_tables(reports: Sequence[Report]) -> str:
     """Sets reports of `evaluate_run` as tables, one for each kind of experiment.
 
-    A model has three lines: ours, the paper's where there is one, and ours minus the
-    paper's in percentage points (voxels for HD95).
+    A model has a line of ours, one of the paper's, and one of the difference in
+    percentage points (voxels for HD95); dashes where the paper has no number.
 
     Args:
         reports: What `evaluate_run` returned, in any order.
@@ -116,10 +118,10 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
     if protocol != report["paper_protocol"]:
         printed = {}
     lines.append(_line("  paper", [_number(m, printed.get(m)) for m in columns], []))
-    differences = [
-        _number(m, _minus(ours[m], printed.get(m)), sign="+") for m in columns
-    ]
-    lines.append(_line("  difference", differences, []))
+    if printed:
+        differences = [_minus(ours[m], printed[m]) for m in columns]
+        cells = [_number(m, d, "+") for m, d in zip(columns, differences, strict=True)]
+        lines.append(_line("  difference", cells, []))
     return lines
 
 
@@ -142,7 +144,7 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
                 f"structures missed, {counts['false']} false, {counts['empty']} in "
                 "neither mask"
             )
-    return notes
+    return [line for note in notes for line in textwrap.wrap(note, LINE_WIDTH)]
 
 
 def _line(label: str, left: Sequence[str], right: Sequence[str]) -> str:
@@ -158,5 +160,5 @@ def _number(metric: str, value: float | None, sign: str = "") -> str:
     return f"{scale * value:{sign}.2f}".rjust(WIDTH)
 
 
-def _minus(ours: float | None, printed: float | None) -> float | None:
-    return None if ours is None or printed is None else ours - printed
+def _minus(ours: float | None, printed: float) -> float | None:
+    return None if ours is None else ours - printed

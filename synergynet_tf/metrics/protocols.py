@@ -12,8 +12,8 @@ name stands beside every number.
                 voxels with both directions pooled, DSC 1 for a false structure, and
                 HD95 0 for a missed one.
     pooled      One confusion matrix for all cases, for comparison with printed rows
-                of ISIC and BTS: there IoU = DSC / (2 - DSC) holds between the
-                averages, which it does for no mean over images.
+                of ISIC and BTS: in most of them IoU = DSC / (2 - DSC) to rounding,
+                which holds within one matrix and for no mean over images.
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""A run whose scores are known by hand: white squares found by a threshold."""
+
+import json
+import pathlib
+
+import cv2
+import keras
+import numpy as np
+
+from synergynet_tf import runs
+from synergynet_tf.config import (
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+SIZE = 32
+# Rows and columns of the white square, and of the reference's.
+CASES = {
+    "exact": ((8, 8), (8, 8)),
+    "half": ((8, 8), (8, 16)),
+    "missed": ((0, 0), (4, 4)),
+    "nothing": ((0, 0), (0, 0)),
+}
+
+
+def square(rows, columns):
+    """Returns a black picture with a white square in its corner."""
+    pixels = np.zeros((SIZE, SIZE), np.uint8)
+    pixels[:rows, :columns] = 255
+    return pixels
+
+
+def write_data(root):
+    """Writes the cases as a folder dataset: all for testing, two to train on."""
+    root = pathlib.Path(root)
+    for part, names in (("test", CASES), ("train", ("exact", "half"))):
+        for folder in ("images", "masks"):
+            (root / part / folder).mkdir(parents=True)
+        for name in names:
+            image, mask = CASES[name]
+            cv2.imwrite(str(root / part / "images" / f"{name}.png"), square(*image))
+            cv2.imwrite(str(root / part / "masks" / f"{name}.png"), square(*mask))
+    (root / "classes.json").write_text(json.dumps({"square": 255}))
+    return root
+
+
+def write_run(folder, data, model="r50-unet", seed=0, epochs=3):
+    """Writes a finished run without a model: `build_model` stands for it."""
+    config = ExperimentConfig(
+        data=DataConfig("folder", str(data), split="official"),
+        model=ModelConfig(model, image_size=SIZE),
+        training=TrainingConfig(epochs=epochs, seed=seed),
+    )
+    run = runs.run_dir(folder, config)
+    runs.write_text(run / "config.json", config.to_json())
+    runs.write_json(run / "classes.json", ["square"])
+    runs.write_text(run / runs.BEST_WEIGHTS, "")
+    runs.write_json(run / runs.FINISHED, {})
+    return run
+
+
+def build_model(run=None):
+    """Returns a model whose logit is the red channel minus one half."""
+    image = keras.Input((SIZE, SIZE, 3))
+    layer = keras.layers.Conv2D(1, 1, name="logits")
+    model = keras.Model(image, layer(image))
+    layer.set_weights([np.array([1, 0, 0]).reshape(1, 1, 3, 1), np.array([-0.5])])
+    return model

@@ -1,0 +1,42 @@
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from synergynet_tf.evaluation.label_files import label_files
+from tests.evaluation import squares
+
+
+@pytest.fixture
+def output(squares_run, tmp_path):
+    images = tmp_path / "data" / "test" / "images"
+    label_files(squares_run, sorted(images.iterdir()), tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_label_maps_have_the_images_pixels(output):
+    for name, (size, _) in squares.CASES.items():
+        labels = cv2.imread(str(output / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        assert labels.dtype == np.uint8
+        assert np.array_equal(labels, squares.square(*size))
+
+
+def test_every_image_has_an_overlay_and_nothing_is_left_over(output):
+    names = {path.name for path in output.iterdir()}
+    overlays = {f"{name}_overlay.png" for name in squares.CASES}
+    maps = {f"{name}.png" for name in squares.CASES}
+    assert names == overlays | maps | {"summary.csv"}
+    assert cv2.imread(str(output / "half_overlay.png")).shape[0] >= 512
+
+
+def test_summary_by_hand(output):
+    with open(output / "summary.csv") as file:
+        rows = {row.pop("file"): row for row in csv.DictReader(file)}
+    assert list(rows) == [f"{name}.png" for name in sorted(squares.CASES)]
+    assert rows["half.png"] == {
+        "rows": "32",
+        "columns": "32",
+        "square_pixels": "64",
+        "square_share": "0.0625",  # 64 of 1,024
+    }

@@ -1,0 +1,107 @@
+import csv
+import json
+import math
+
+import cv2
+import pytest
+
+from synergynet_tf.evaluation.score import evaluate_run
+from tests.evaluation import squares
+
+# Of 1,024 pixels: exact 64 hits; half 64 hits, 64 misses; missed 16 misses.
+POOLED_DSC = 2 * 128 / (2 * 128 + 64 + 16)
+DIAGONAL = math.hypot(squares.SIZE, squares.SIZE)
+
+
+def test_strict_means_by_hand(squares_run):
+    report = evaluate_run(squares_run)
+    assert report["protocol"] == "strict"
+    assert report["num_cases"] == 4
+    # The case in which neither mask has a square is left out of the mean.
+    assert report["mean"]["dsc"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert report["mean"]["iou"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    # The reference of `half` reaches 8 pixels farther.
+    assert report["mean"]["hd95"] == pytest.approx((0 + 8 + DIAGONAL) / 3, rel=0.01)
+    assert report["structures"] == {"square": {"empty": 1, "missed": 1, "false": 0}}
+    assert report["per_class"] == {"square": report["mean"]}
+
+
+def test_pooled_stands_beside_by_hand(squares_run):
+    pooled = evaluate_run(squares_run)["pooled"]["mean"]
+    assert pooled["dsc"] == pytest.approx(POOLED_DSC)
+    assert pooled["acc"] == pytest.approx(1 - (64 + 16) / (4 * 1024))
+    assert pooled["se"] == pytest.approx(128 / (128 + 64 + 16))
+    assert pooled["sp"] == 1.0
+
+
+@pytest.mark.parametrize("protocol", ["pooled", "paper"])
+def test_protocol_decides_the_means(squares_run, protocol):
+    report = evaluate_run(squares_run, protocol=protocol)
+    assert report["protocol"] == "pooled"
+    assert report["mean"]["dsc"] == pytest.approx(POOLED_DSC)
+    assert report["strict"]["mean"]["dsc"] == pytest.approx(5 / 9)
+
+
+def test_transunet_counts_the_empty_as_zero(squares_run):
+    report = evaluate_run(squares_run, protocol="transunet")
+    assert report["mean"]["dsc"] == pytest.approx((1 + 2 / 3 + 0 + 0) / 4)
+
+
+def test_what_is_written_is_what_is_returned(squares_run):
+    report = evaluate_run(squares_run)
+    text = (squares_run / "metrics.json").read_text()
+    assert json.loads(text) == report
+    assert "NaN" not in text
+    (nothing,) = (c for c in report["cases"] if c["case_id"] == "test/nothing")
+    assert nothing["per_class"]["square"]["dsc"] is None
+    with open(squares_run / "cases.csv") as file:
+        rows = {row["case_id"]: row for row in csv.DictReader(file)}
+    assert float(rows["test/half"]["dsc"]) == pytest.approx(2 / 3)
+    assert rows["test/nothing"]["dsc"] == ""
+    assert rows["test/missed"]["presence"] == "missed"
+
+
+def test_report_names_the_experiment(squares_run):
+    report = evaluate_run(squares_run)
+    expected = {
+        "dataset": "folder",
+        "model": "r50-unet",
+        "seed": 0,
+        "split": "test",
+        "data_split": "official",
+        "image_size": squares.SIZE,
+        "epochs": 3,
+        "distance_unit": "px",
+        "codes": None,
+    }
+    assert expected.items() <= report.items()
+
+
+def test_other_part_and_other_folder(squares_run, tmp_path):
+    elsewhere = (tmp_path / "data").rename(tmp_path / "moved")
+    report = evaluate_run(squares_run, "val", data_dir=elsewhere)
+    # One of the two training cases is held out.
+    assert (report["split"], report["num_cases"]) == ("val", 1)
+
+
+def test_overlays_show_best_median_and_worst(squares_run):
+    evaluate_run(squares_run)
+    overlays = squares_run / "overlays"
+    assert sorted(path.name for path in overlays.iterdir()) == [
+        "best.png",
+        "median.png",
+        "worst.png",
+    ]
+    pictures = [cv2.imread(str(path)) for path in sorted(overlays.iterdir())]
+    assert all(min(picture.shape[:2]) >= 512 for picture in pictures)
+    assert (pictures[0] != pictures[2]).any()
+
+
+def test_missing_case_is_an_error_and_leaves_the_old_scores(squares_run, tmp_path):
+    evaluate_run(squares_run)
+    before = (squares_run / "metrics.json").read_bytes()
+    image = tmp_path / "data" / "test" / "images" / "missed.png"
+    image.write_bytes(image.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"missed\.png"):
+        evaluate_run(squares_run)
+    assert (squares_run / "metrics.json").read_bytes() == before

@@ -1,0 +1,103 @@
+import pytest
+
+from synergynet_tf.evaluation.tables import format_tables
+
+POOLED = {"iou": 0.8, "dsc": 0.8889, "acc": 0.95, "sp": 0.97, "se": 0.88}
+STRICT = POOLED | {"dsc": 0.9012, "iou": 0.8123, "hd95": 12.345, "nsd": 0.5}
+
+
+def report(**changes):
+    return {
+        "dataset": "isic",
+        "model": "synergynet-8s2h",
+        "seed": 0,
+        "split": "test",
+        "data_split": "paper",
+        "limit": None,
+        "image_size": 224,
+        "epochs": 150,
+        "protocol": "strict",
+        "paper_protocol": "pooled",
+        "distance_unit": "px",
+        "num_cases": 520,
+        "strict": {"mean": STRICT},
+        "pooled": {"mean": POOLED},
+        "structures": {"lesion": {"empty": 0, "missed": 0, "false": 0}},
+        "codes": {"used": 732, "total": 1024, "perplexity": 300.0},
+    } | changes
+
+
+def words(text, start):
+    """Returns the words of the one line that starts with `start`."""
+    (line,) = (line for line in text.splitlines() if line.startswith(start))
+    return line.removeprefix(start).split()
+
+
+def test_ours_the_papers_and_the_difference():
+    text = format_tables([report()])
+    ours = words(text, "synergynet-8s2h seed 0")
+    assert ours[:5] == ["80.00", "88.89", "95.00", "97.00", "88.00"]
+    # The paper's Table 3, and 80.00 - 80.68, 88.89 - 89.31, ...
+    assert words(text, "  paper") == ["80.68", "89.31", "94.91", "97.37", "87.28"]
+    expected = ["-0.68", "-0.42", "+0.09", "-0.37", "+0.72"]
+    assert words(text, "  difference") == expected
+
+
+def test_cases_and_codes_stand_beside():
+    text = format_tables([report()])
+    beside = words(text, "synergynet-8s2h seed 0")[5:]
+    assert beside == ["90.12", "81.23", "12.35", "732", "of", "1024"]
+    assert "pooled" in text and "strict" in text
+
+
+def test_title_says_what_was_run():
+    title = format_tables([report(epochs=3, limit=520)]).splitlines()[0]
+    assert title == (
+        "isic, paper split, test part: 520 cases (--limit 520), 224 px, 3 epochs"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 3},
+        {"image_size": 128},
+        {"data_split": "official"},
+        {"split": "val"},
+        {"num_cases": 5},
+        {"dataset": "phantom"},
+        {"protocol": "transunet", "transunet": {"mean": STRICT}},
+    ],
+)
+def test_what_differs_is_not_in_one_table(change):
+    text = format_tables([report(), report(), report(**change)])
+    assert text.count(" part: ") == 2
+
+
+def test_no_paper_number_is_a_dash():
+    text = format_tables([report(dataset="phantom")])
+    assert words(text, "  paper") == ["-"] * 5
+    assert "difference" not in text and "Table" not in text
+
+
+def test_paper_is_compared_under_its_own_protocol_only():
+    text = format_tables([report(protocol="transunet", transunet={"mean": STRICT})])
+    assert words(text, "  paper") == ["-"] * 2
+
+
+def test_undefined_is_a_dash():
+    undefined = {"mean": POOLED | {"se": None}}
+    text = format_tables([report(pooled=undefined, codes=None)])
+    ours = words(text, "synergynet-8s2h seed 0")
+    assert (ours[4], ours[-1]) == ("-", "-")
+    assert words(text, "  difference")[4] == "-"
+
+
+def test_missed_and_false_are_said():
+    structures = {"lesion": {"empty": 0, "missed": 2, "false": 1}}
+    text = format_tables([report(structures=structures)])
+    assert "2 structures missed, 1 false" in text
+
+
+def test_lines_fit_a_terminal():
+    assert max(map(len, format_tables([report()]).splitlines())) <= 96

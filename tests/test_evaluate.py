@@ -1,0 +1,110 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import evaluate
+from synergynet_tf import runs
+from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
+from synergynet_tf.models import build_model
+from synergynet_tf.models.weights import save_weights
+from tests.evaluation import squares
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return squares.make_run(tmp_path, monkeypatch)
+
+
+def refusal(*arguments):
+    """Runs the command, which must refuse; returns its one line on stderr."""
+    command = [sys.executable, "evaluate.py", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_without_flags_every_finished_run_is_scored(run, tmp_path, capsys, monkeypatch):
+    second = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet", seed=1)
+    unfinished = squares.write_run(tmp_path / "runs", tmp_path / "data", seed=2)
+    (unfinished / runs.FINISHED).unlink()
+    monkeypatch.chdir(tmp_path)
+    evaluate.main([])
+    printed = capsys.readouterr().out
+    assert "r50-unet seed 0" in printed and "vqunet seed 1" in printed
+    assert "seed 2" not in printed
+    assert (run / "metrics.json").is_file() and (second / "metrics.json").is_file()
+
+
+def test_named_runs_are_scored_and_no_others(run, tmp_path, capsys):
+    other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet")
+    evaluate.main(["--run", str(other)])
+    assert not (run / "metrics.json").exists()
+    assert str(other / "metrics.json") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "key", "value"),
+    [
+        ([], "split", "test"),
+        (["--split", "val"], "split", "val"),
+        ([], "protocol", "strict"),
+        (["--protocol", "paper"], "protocol", "pooled"),
+        (["--protocol", "transunet"], "protocol", "transunet"),
+    ],
+)
+def test_every_flag_has_an_effect(run, flags, key, value):
+    evaluate.main(["--run", str(run), *flags])
+    assert json.loads((run / "metrics.json").read_text())[key] == value
+
+
+def test_data_dir_is_used(run, tmp_path):
+    moved = (tmp_path / "data").rename(tmp_path / "moved")
+    evaluate.main(["--run", str(run), "--data-dir", str(moved)])
+    assert (run / "metrics.json").is_file()
+
+
+def test_wrong_input_is_refused_in_one_line(run, tmp_path):
+    assert "--runs" in refusal("--runs", tmp_path / "nowhere")
+    assert "config.json" in refusal("--run", tmp_path)
+    assert "--split" in refusal("--run", run, "--split", "train")
+    assert "--protocol" in refusal("--run", run, "--protocol", "medpy")
+    assert "nowhere" in refusal("--run", run, "--data-dir", tmp_path / "nowhere")
+    (run / runs.BEST_WEIGHTS).unlink()
+    assert "best.weights.h5" in refusal("--run", run)
+    assert not (run / "metrics.json").exists()
+
+
+def test_refusals_do_not_wait_for_keras():
+    code = "import evaluate, sys; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
+    config = ExperimentConfig(
+        data=DataConfig("phantom", split="random", limit=1),
+        model=ModelConfig(
+            "vqunet",
+            image_size=32,
+            num_classes=4,
+            num_codes=8,
+            hidden_dim=8,
+            encoder_weights="none",
+        ),
+    )
+    run = runs.run_dir(tmp_path, config)
+    runs.write_text(run / "config.json", config.to_json())
+    runs.write_json(run / "classes.json", ["cavity", "wall", "crescent"])
+    save_weights(build_model(config.model), run / runs.BEST_WEIGHTS)
+    evaluate.main(["--run", str(run)])
+    report = json.loads((run / "metrics.json").read_text())
+    assert set(report["per_class"]) == {"cavity", "wall", "crescent"}
+    assert report["codes"]["total"] == 8
+    assert 1 <= report["codes"]["perplexity"] <= report["codes"]["used"] + 1e-9
+    assert f"{report['codes']['used']} of 8" in capsys.readouterr().out

@@ -1,0 +1,96 @@
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import predict
+from synergynet_tf import metrics, runs
+from synergynet_tf.data import folder
+from synergynet_tf.evaluation.score import evaluate_run
+from tests.evaluation import squares
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return squares.make_run(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def images(run, tmp_path):
+    return tmp_path / "data" / "test" / "images"
+
+
+def refusal(*arguments):
+    """Runs the command, which must refuse; returns its one line on stderr."""
+    command = [sys.executable, "predict.py", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_folder_is_labelled(run, images, tmp_path, capsys):
+    output = tmp_path / "out"
+    predict.main(["--run", str(run), "--input", str(images), "--output", str(output)])
+    assert len(list(output.iterdir())) == 2 * len(squares.CASES) + 1
+    assert "labelled 4 images" in capsys.readouterr().out
+
+
+def test_file_is_labelled_at_its_own_size(run, tmp_path):
+    # Four times the network's grid: every second row and column of a block agrees.
+    pixels = np.kron(squares.square(8, 16), np.ones((4, 4), np.uint8))
+    cv2.imwrite(str(tmp_path / "large.bmp"), pixels)
+    output = tmp_path / "out"
+    source = str(tmp_path / "large.bmp")
+    predict.main(["--run", str(run), "--input", source, "--output", str(output)])
+    labels = cv2.imread(str(output / "large.png"), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(labels[:30, :62], pixels[:30, :62])
+    assert not labels[34:].any() and not labels[:, 66:].any()
+    assert sorted(path.name for path in output.iterdir()) == [
+        "large.png",
+        "large_overlay.png",
+        "summary.csv",
+    ]
+
+
+def test_labels_are_those_that_were_scored(run, images, tmp_path):
+    output = tmp_path / "out"
+    predict.main(["--run", str(run), "--input", str(images), "--output", str(output)])
+    for scored in evaluate_run(run)["cases"]:
+        case = folder.read_case(tmp_path / "data", scored["case_id"])
+        stem = scored["case_id"].removeprefix("test/")
+        pixels = cv2.imread(str(output / f"{stem}.png"), cv2.IMREAD_UNCHANGED)
+        labels = (pixels > 0)[None].astype(np.uint8)
+        scores = metrics.score_case(case.label, labels, ("square",), case.spacing_mm)
+        expected = [scored["per_class"]["square"][m] for m in ("dsc", "hd95", "nsd")]
+        found = [scores["square"][m] for m in ("dsc", "hd95", "nsd")]
+        assert [None if np.isnan(value) else value for value in found] == expected
+
+
+def test_wrong_input_is_refused_before_anything_is_written(run, images, tmp_path):
+    output = tmp_path / "out"
+
+    def refused(source, run=run):
+        return refusal("--run", run, "--input", source, "--output", output)
+
+    assert "nowhere" in refused(tmp_path / "nowhere")
+    assert "No image files" in refused(images.parent)
+    assert "config.json" in refused(images, run=tmp_path)
+    assert "--output" in refusal("--run", run, "--input", images)
+    damaged = images / "zebra.png"
+    damaged.write_bytes((images / "half.png").read_bytes()[:-20])
+    assert "zebra.png" in refused(images)
+    (run / runs.BEST_WEIGHTS).unlink()
+    assert "best.weights.h5" in refused(images)
+    assert not output.exists()
+
+
+def test_refusals_do_not_wait_for_keras():
+    code = "import predict, sys; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

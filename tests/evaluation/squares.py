@@ -18,10 +18,10 @@ from synergynet_tf.config import (
 SIZE = 32
 # Rows and columns of the white square, and of the reference's.
 CASES = {
-    "exact": ((8, 8), (8, 8)),
     "half": ((8, 8), (8, 16)),
     "missed": ((0, 0), (4, 4)),
     "nothing": ((0, 0), (0, 0)),
+    "perfect": ((8, 8), (8, 8)),
 }
 
 
@@ -35,7 +35,7 @@ def square(rows, columns):
 def write_data(root):
     """Writes the cases as a folder dataset: all for testing, two to train on."""
     root = pathlib.Path(root)
-    for part, names in (("test", CASES), ("train", ("exact", "half"))):
+    for part, names in (("test", CASES), ("train", ("half", "perfect"))):
         for folder in ("images", "masks"):
             (root / part / folder).mkdir(parents=True)
         for name in names:

@@ -37,10 +37,10 @@ def test_other_classes_are_refused(squares_run):
 
 def test_folder_and_file(images, tmp_path):
     assert [path.stem for path in find_images(images, tmp_path / "out")] == [
-        "exact",
         "half",
         "missed",
         "nothing",
+        "perfect",
     ]
     one = images / "half.png"
     assert find_images(one, tmp_path / "out") == [one]

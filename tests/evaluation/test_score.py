@@ -5,10 +5,13 @@ import math
 import cv2
 import pytest
 
+from synergynet_tf.data import folder
+from synergynet_tf.evaluation import score
+from synergynet_tf.evaluation.figures import overlay
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.evaluation import squares
 
-# Of 1,024 pixels: exact 64 hits; half 64 hits, 64 misses; missed 16 misses.
+# Of 1,024 pixels: perfect 64 hits; half 64 hits, 64 misses; missed 16 misses.
 POOLED_DSC = 2 * 128 / (2 * 128 + 64 + 16)
 DIAGONAL = math.hypot(squares.SIZE, squares.SIZE)
 
@@ -84,17 +87,33 @@ def test_other_part_and_other_folder(squares_run, tmp_path):
     assert (report["split"], report["num_cases"]) == ("val", 1)
 
 
-def test_overlays_show_best_median_and_worst(squares_run):
+def test_overlays_show_best_median_and_worst(squares_run, monkeypatch):
+    captions = []
+
+    def record(image, pred_labels, class_names, true_labels, caption):
+        captions.append(caption)
+        return overlay(image, pred_labels, class_names, true_labels, caption)
+
+    monkeypatch.setattr(score, "overlay", record)
     evaluate_run(squares_run)
-    overlays = squares_run / "overlays"
-    assert sorted(path.name for path in overlays.iterdir()) == [
-        "best.png",
-        "median.png",
-        "worst.png",
+    assert captions == [
+        "best of 4: test/perfect, DSC 1.000",
+        "median of 4: test/half, DSC 0.667",
+        "worst of 4: test/missed, DSC 0.000",
     ]
-    pictures = [cv2.imread(str(path)) for path in sorted(overlays.iterdir())]
-    assert all(min(picture.shape[:2]) >= 512 for picture in pictures)
-    assert (pictures[0] != pictures[2]).any()
+    pictures = {
+        path.stem: cv2.imread(str(path))
+        for path in (squares_run / "overlays").iterdir()
+    }
+    assert set(pictures) == {"best", "median", "worst"}
+    assert all(min(picture.shape[:2]) >= 512 for picture in pictures.values())
+
+
+def test_dataset_may_choose_the_tolerance(squares_run, monkeypatch):
+    far = 2 * squares.SIZE
+    monkeypatch.setattr(folder, "NSD_TOLERANCE_MM", far, raising=False)
+    # Whatever was found is near enough; what was missed is not.
+    assert evaluate_run(squares_run)["mean"]["nsd"] == pytest.approx((1 + 1 + 0) / 3)
 
 
 def test_missing_case_is_an_error_and_leaves_the_old_scores(squares_run, tmp_path):

@@ -55,11 +55,9 @@ def _check_jpeg(data: bytes) -> tuple[int, int]:
     shape = None
     position = 2
     while True:
-        if data[position] != 0xFF:
-            raise ValueError("damaged (a marker is missing)")
         code = data[position + 1]
-        if code == 0xFF:  # A fill byte.
-            position += 1
+        if data[position] != 0xFF or code == 0xFF:
+            position += 1  # A fill byte, or one that decoders pass over as well.
             continue
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             shape = struct.unpack_from(">HH", data, position + 5)
@@ -76,10 +74,9 @@ def _check_jpeg(data: bytes) -> tuple[int, int]:
 
 
 def _check_bmp(data: bytes) -> tuple[int, int]:
-    (size,) = struct.unpack_from("<I", data, 2)
+    # The rows may run downwards, which a negative number says. OpenCV itself
+    # refuses a truncated one, and the size in the header is often wrong.
     columns, rows = struct.unpack_from("<ii", data, 18)
-    if len(data) < size:
-        raise ValueError("truncated")
     return abs(rows), abs(columns)
 
 

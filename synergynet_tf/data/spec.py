@@ -50,7 +50,9 @@ class Case:
         if len(spacing_mm) != 3 or not all(0 < mm < np.inf for mm in spacing_mm):
             self._refuse("`spacing_mm` must be 3 numbers above 0", f"{spacing_mm}")
         # A sum is finite only if every term is, and needs no array of booleans.
-        if not np.isfinite(image.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore"):
+            total = image.sum(dtype=np.float64)
+        if not np.isfinite(total):
             count = int(np.count_nonzero(~np.isfinite(image)))
             self._refuse("`image` must be finite", f"{count} NaN or infinite values")
 

@@ -130,9 +130,9 @@ def _shuffled_groups(
     groups: dict[str, list[str]] = {}
     for case_id in sorted(case_ids):
         groups.setdefault(group(case_id), []).append(case_id)
-    names = sorted(groups)
-    order = np.random.default_rng(seed).permutation(len(names))
-    return [groups[names[i]] for i in order]
+    members = list(groups.values())
+    order = np.random.default_rng(seed).permutation(len(members))
+    return [members[i] for i in order]
 
 
 def _flatten(groups: list[list[str]]) -> list[str]:

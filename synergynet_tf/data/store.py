@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -39,6 +40,10 @@ from synergynet_tf.data.splits import data_root, part_ids
 VERSION = 1
 # Images of 200 megapixels take gigabytes while they are read.
 MAX_THREADS = 8
+
+
+# From a case id to the case's images and labels as they are stored.
+Prepare = Callable[[str], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,17 +119,27 @@ def _prepare(
 
 def _build(
     folder: pathlib.Path,
-    prepare: Callable[[str], tuple[np.ndarray, np.ndarray]],
+    prepare: Prepare,
     case_ids: Sequence[str],
     title: str,
 ) -> None:
     """Writes a store beside its place, then renames it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as temporary:
+    cache, prefix = folder.parent, f".{folder.name}-"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        space = tempfile.TemporaryDirectory(prefix=prefix, dir=cache)
+    except OSError as error:
+        raise _cannot_write(cache, error) from error
+    with space as temporary:
         built = pathlib.Path(temporary, "store")
         built.mkdir()
-        _write(built, prepare, case_ids, title)
+        try:
+            _write(built, prepare, case_ids, title)
+        except OSError as error:
+            # Any other is about a file of the dataset, and names it.
+            if error.errno == errno.ENOSPC:
+                raise _cannot_write(cache, error) from error
+            raise
         try:
             built.rename(folder)
         except OSError:
@@ -133,9 +148,16 @@ def _build(
             # Another process was faster; its store has the same content.
 
 
+def _cannot_write(cache: pathlib.Path, error: OSError) -> OSError:
+    return OSError(
+        f"Cannot write prepared images to {cache} ({error.strerror}); set "
+        "$SYNERGYNET_CACHE to a folder with room that can be written"
+    )
+
+
 def _write(
     folder: pathlib.Path,
-    prepare: Callable[[str], tuple[np.ndarray, np.ndarray]],
+    prepare: Prepare,
     case_ids: Sequence[str],
     title: str,
 ) -> None:
@@ -153,6 +175,9 @@ def _write(
                 images_file.write(images.tobytes())
                 labels_file.write(labels.tobytes())
                 owners += [case_id] * len(labels)
+            for file in (images_file, labels_file):
+                file.flush()
+                os.fsync(file.fileno())
     finally:
         pool.shutdown(cancel_futures=True)
     index = {"shape": [len(owners), *images.shape[1:]], "case_ids": owners}
@@ -174,12 +199,9 @@ def _open(folder: pathlib.Path) -> Store:
         ("images.bin", shape, np.dtype(np.float16)),
         ("labels.bin", shape[:3], np.dtype(np.uint8)),
     ):
-        expected, size = math.prod(array_shape) * dtype.itemsize, _size(folder / name)
+        size = (folder / name).stat().st_size
+        expected = math.prod(array_shape) * dtype.itemsize
         if size != expected:
             raise ValueError(f"{name}: {size} bytes, not {expected}")
         arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
     return Store(arrays[0], arrays[1], owners)
-
-
-def _size(path: pathlib.Path) -> int:
-    return path.stat().st_size

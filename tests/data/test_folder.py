@@ -73,8 +73,8 @@ def test_classes_are_scanned_from_all_masks(tmp_path):
 
 def test_classes_file_orders_by_value(tmp_path):
     write_folder(tmp_path, count=1, value=200)
-    (tmp_path / "classes.json").write_text('{"vein": 200, "artery": 100}')
-    assert folder.class_names(tmp_path) == ("artery", "vein")
+    (tmp_path / "classes.json").write_text('{"artery": 200, "vein": 100}')
+    assert folder.class_names(tmp_path) == ("vein", "artery")
     assert folder.read_case(tmp_path, "case00").label.max() == 2
     assert tmp_path / "classes.json" in folder.case_files(tmp_path, "case00")
 

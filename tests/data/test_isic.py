@@ -39,6 +39,18 @@ def test_mask_is_brought_to_the_image_grid(tmp_path):
     np.testing.assert_array_equal(case.label[0], square_mask(12, 16, value=1))
 
 
+def test_mask_takes_the_nearest_center(tmp_path):
+    path = folders(write_isic(tmp_path))[1] / "ISIC_0000000_segmentation.png"
+    rng = np.random.default_rng(0)
+    mask = 255 * rng.integers(0, 2, (30, 40), np.uint8)
+    write_png(path, mask)
+    label = isic.read_case(tmp_path, "ISIC_0000000").label[0]
+    # 2.5 of its pixels a pixel of the image: centers at 1.25, 3.75, 6.25, 8.75, ...
+    rows, columns = ((2.5 * (np.arange(n) + 0.5)).astype(int) for n in (12, 16))
+    assert rows[:4].tolist() == [1, 3, 6, 8]
+    np.testing.assert_array_equal(label, mask[np.ix_(rows, columns)] // 255)
+
+
 @pytest.mark.parametrize("value", [1, 255])
 def test_mask_values(value, tmp_path):
     write_isic(tmp_path)

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,6 +37,18 @@ def test_resumed_stream_is_the_rest_of_the_whole(batches):
     for a, b in zip(whole[4:], rest, strict=True):
         assert_same(a, b)
     assert not np.array_equal(whole[0][0], rest[0][0])
+
+
+def test_slow_batch_keeps_its_place(batches, monkeypatch):
+    batch = batches.batch
+
+    def slow_at_first(epoch, step):
+        time.sleep(0.2 if epoch == 0 else 0)
+        return batch(epoch, step)
+
+    monkeypatch.setattr(batches, "batch", slow_at_first)
+    for index, served in enumerate(dataset(batches, 0, 4)):
+        assert_same(batch(*divmod(index, 2)), served)
 
 
 def test_shapes_are_known_ahead(batches):

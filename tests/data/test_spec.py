@@ -39,6 +39,13 @@ def test_image_that_is_not_finite_is_refused(value):
         Case("a", image, LABEL, (1, 1, 1))
 
 
+def test_infinities_of_both_signs_are_refused():
+    image = IMAGE.copy()
+    image[0, 0, 0], image[1, 0, 0] = np.inf, -np.inf
+    with pytest.raises(ValueError, match="2 NaN or infinite"):
+        Case("a", image, LABEL, (1, 1, 1))
+
+
 def test_large_values_are_finite():
     # Their sum overflows float32.
     Case("a", np.full_like(IMAGE, 3e38), LABEL, (1, 1, 1))

@@ -1,4 +1,5 @@
 import concurrent.futures
+import errno
 import os
 
 import numpy as np
@@ -130,6 +131,7 @@ def test_store_is_not_visible_while_it_is_built(cache, monkeypatch):
     [
         lambda folder: os.truncate(folder / "images.bin", 100),
         lambda folder: os.truncate(folder / "labels.bin", 0),
+        lambda folder: os.truncate(folder / "labels.bin", 5000),  # Too long.
         lambda folder: (folder / "labels.bin").unlink(),
         lambda folder: (folder / "index.json").unlink(),
         lambda folder: (folder / "index.json").write_text("{"),
@@ -162,5 +164,15 @@ def test_builders_at_the_same_time(cache):
 def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SYNERGYNET_CACHE", str(tmp_path / "file"))
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(OSError, match=r"Cannot write .*file .*SYNERGYNET_CACHE"):
         open_store(PHANTOM, "train", 16)
+
+
+def test_full_disk(cache, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_module, "_write", write)
+    with pytest.raises(OSError, match=rf"{cache} .No space .*SYNERGYNET_CACHE"):
+        open_store(PHANTOM, "train", 16)
+    assert list(cache.iterdir()) == []

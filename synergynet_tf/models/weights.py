@@ -1,7 +1,6 @@
-"""Weights files: how a run's best weights are written and read."""
+"""Weights files: how a model's weights are written and read."""
 
 import dataclasses
-import pathlib
 
 import keras
 
@@ -10,35 +9,33 @@ from synergynet_tf.models.segmenter import build_model
 
 
 def save_weights(model, path):
-    """Writes the weights of `model` to `path` (`*.weights.h5`), whole or not at all.
+    """Writes the weights of `model` to `path`, `*.weights.h5`.
 
     Only the layers' weights: a compiled model's optimizer would double the file.
     """
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
-    with runs.atomic_file(path) as temporary:
-        bare.save_weights(temporary)
+    bare.save_weights(path)
 
 
-def load_run_model(run):
-    """Rebuilds a run's model in float32, with its best weights.
+def load_weights(config, path):
+    """Builds a model in float32 with the weights of a file.
 
     Args:
-        run: Folder of the run.
+        config: `ModelConfig`.
+        path: A file that `save_weights` wrote.
 
     Returns:
         `keras.Model`, as `build_model` returns it. It computes in float32 whatever
-        the run's training precision, so that scores and exports do not depend on it.
+        the dtype policy, so that scores and exports do not depend on the precision
+        of the training.
 
     Raises:
-        FileNotFoundError: If the folder lacks its config or weights.
-        ValueError: If they are damaged or do not belong together.
+        ValueError: If the file is damaged or holds the weights of another model.
     """
-    config = runs.read_config(run)
-    path = runs.require_weights(run)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        model = build_model(dataclasses.replace(config.model, encoder_weights="none"))
+        model = build_model(dataclasses.replace(config, encoder_weights="none"))
     finally:
         keras.config.set_dtype_policy(before)
     try:
@@ -46,8 +43,12 @@ def load_run_model(run):
     except Exception as error:
         # h5py and Keras raise half a dozen kinds for a damaged or foreign file.
         raise ValueError(
-            f"{pathlib.Path(path)} cannot be loaded into {config.model.name}: "
-            f"{error}. It is damaged or from another version; train the run again "
-            "with --force."
+            f"{path} cannot be loaded into {config.name}: {error}. It is damaged or "
+            "from another version; train the run again with --force."
         ) from error
     return model
+
+
+def load_run_model(run):
+    """Loads a run."""
+    return load_weights(runs.read_config(run).model, runs.require_weights(run))

@@ -111,7 +111,8 @@ class RunFiles(keras.callbacks.Callback):
             )
         self.rows.append(row)
         if self.best is row:
-            save_weights(self.model, self.run / runs.BEST_WEIGHTS)
+            with runs.atomic_file(self.run / runs.BEST_WEIGHTS) as temporary:
+                save_weights(self.model, temporary)
         checkpoint.save(self.model, self.run / "checkpoints", epoch + 1, self.rows)
         runs.write_csv(self.run / "history.csv", self.rows)
         self.model.stop_training = self.exhausted
@@ -155,7 +156,8 @@ class Progress(keras.callbacks.Callback):
             if used < _COLLAPSE * layer.num_codes:
                 self.bar.write(
                     f"warning: the codebook has collapsed: {used:.0f} of "
-                    f"{layer.num_codes} codes are used in training"
+                    f"{layer.num_codes} codes are used in training",
+                    file=sys.stderr,
                 )
 
     def on_train_end(self, logs=None):

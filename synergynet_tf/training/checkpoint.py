@@ -9,6 +9,7 @@ import json
 import pathlib
 import sys
 import zipfile
+import zlib
 
 import numpy as np
 from keras import ops
@@ -17,6 +18,8 @@ from synergynet_tf import runs
 
 _KEPT = 2
 _LOG = "log"
+# What NumPy raises for a file that is cut, empty or altered.
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def save(model, folder, epoch, log):
@@ -54,7 +57,7 @@ def restore(model, folder):
     for path in reversed(files):
         try:
             log, arrays = _read(path, variables)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             print(f"{path} cannot be used ({error})", file=sys.stderr)
             continue
         for key, array in arrays.items():
@@ -69,7 +72,7 @@ def restore(model, folder):
 
 def _read(path, variables):
     """Reads a file whole before anything is assigned."""
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
         if set(file.files) != {_LOG, *variables}:
             raise ValueError("it is of another model")
         log = json.loads(str(file[_LOG]))

@@ -56,7 +56,7 @@ def fit(config, run, force=False):
     val_batches = Batches(val, batch_size, seed, training=False)
 
     with distribution.scope(config.training.strategy):
-        model = _compiled_model(config, len(train_batches))
+        model = compiled_model(config, config.training.epochs * len(train_batches))
     if force and run.exists():
         shutil.rmtree(run)
     rows = checkpoint.restore(model, run / "checkpoints") or []
@@ -101,7 +101,8 @@ def fit(config, run, force=False):
     )
 
 
-def _compiled_model(config, steps_per_epoch):
+def compiled_model(config, steps):
+    """Returns the model with its loss, optimizer and metrics, for `steps` steps."""
     keras.utils.set_random_seed(config.training.seed)
     precision = config.training.precision
     policy = precision if precision == "float32" else f"mixed_{precision}"
@@ -111,9 +112,7 @@ def _compiled_model(config, steps_per_epoch):
         quantizer.count_in_inference = True
     loss = config.loss
     model.compile(
-        optimizer=build_optimizer(
-            config.optimizer, config.training.epochs * steps_per_epoch
-        ),
+        optimizer=build_optimizer(config.optimizer, steps),
         loss=SegmentationLoss(loss.cross_entropy_weight, loss.dice_weight, loss.smooth),
         metrics=[PooledDice(config.model.num_classes)],
         jit_compile=_jit_compile(),

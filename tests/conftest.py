@@ -1,0 +1,69 @@
+import os
+import pathlib
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory, monkeypatch):
+    """Keeps prepared stores of tests out of the user's cache."""
+    monkeypatch.setenv("SYNERGYNET_CACHE", str(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture
+def real_data():
+    """The folder of real datasets; its tests are skipped where it is absent."""
+    folder = os.environ.get("SYNERGYNET_TEST_DATA", ROOT.parent / "shared" / "data")
+    if not pathlib.Path(folder).is_dir():
+        pytest.skip(f"no real data at {folder}; set SYNERGYNET_TEST_DATA")
+    return pathlib.Path(folder)
+
+
+@pytest.fixture
+def restore_policy():
+    """Undoes what a test does to Keras' global dtype policy."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def tiny_encoder(image, weights):
+    """An encoder that builds and trains in a second: five blocks, five halvings."""
+    import keras
+
+    from synergynet_tf.layers import ConvBlock
+
+    features, x = {}, image
+    for level in range(1, 6):
+        x = keras.layers.MaxPooling2D(2)(ConvBlock(8, name=f"encoder_{level}")(x))
+        features[f"P{level}"] = x
+    return features
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """An experiment of seconds on the phantom: the real thing, made small."""
+    from synergynet_tf.config import ExperimentConfig
+    from synergynet_tf.models import ENCODERS
+
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    return ExperimentConfig().replace(
+        dataset="phantom",
+        split="official",
+        limit=4,
+        backbone="tiny",
+        encoder_weights="none",
+        image_size=32,
+        num_classes=4,
+        num_codes=16,
+        hidden_dim=16,
+        restart_every=3,
+        epochs=3,
+        batch_size=4,
+    )

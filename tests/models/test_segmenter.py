@@ -1,0 +1,100 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from synergynet_tf.config import ModelConfig
+from synergynet_tf.layers import DisConX, HardAttentionRefinement, VectorQuantizer
+from synergynet_tf.losses import SegmentationLoss
+from synergynet_tf.models import METHODS, build_model
+from synergynet_tf.models.weights import load_weights, save_weights
+
+TINY = ModelConfig(
+    image_size=32, hidden_dim=16, num_codes=16, encoder_weights="none", num_classes=3
+)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_builds_trains_and_is_saved(name, images, tmp_path):
+    config = dataclasses.replace(TINY, name=name)
+    keras.utils.set_random_seed(0)
+    model = build_model(config)
+    labels = np.random.default_rng(1).integers(0, 3, (2, 32, 32)).astype("uint8")
+    model.compile(keras.optimizers.SGD(0.01), SegmentationLoss(), run_eagerly=True)
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    model.train_on_batch(images, labels)
+    still = [
+        weight.path
+        for weight, old in zip(model.trainable_weights, before, strict=True)
+        if np.array_equal(keras.ops.convert_to_numpy(weight), old)
+    ]
+    # A bias before a normalization, and a key's bias before a softmax, cancel out.
+    assert [p for p in still if not p.endswith("/bias")] == []
+
+    logits = keras.ops.convert_to_numpy(model(images, training=False))
+    assert logits.shape == (2, 32, 32, 3)
+    assert logits.dtype == "float32"
+    path = tmp_path / "best.weights.h5"
+    save_weights(model, path)
+    again = load_weights(config, path)(images, training=False)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again), logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "disconx", "refinement"),
+    [
+        ("vqunet", [], []),
+        ("synergynet-8s2h", [8], [2]),
+        ("synergynet-2s8h", [2], [8]),
+        ("synergynet-8s0h", [8], []),
+        ("synergynet-fusion", [], [2]),
+    ],
+)
+def test_heads_are_those_of_the_name(name, disconx, refinement):
+    model = build_model(dataclasses.replace(TINY, name=name))
+
+    def heads(cls):
+        return [layer.num_heads for layer in model.layers if isinstance(layer, cls)]
+
+    assert heads(DisConX) == disconx
+    assert heads(HardAttentionRefinement) == refinement
+    quantizers = [x for x in model.layers if isinstance(x, VectorQuantizer)]
+    assert [tuple(q.codebook.shape) for q in quantizers] == [(16, 16)]
+
+
+def test_the_paper_s_model_has_the_paper_s_sizes():
+    model = build_model(ModelConfig(encoder_weights="none"))
+    assert model.input_shape == (None, 224, 224, 3)
+    assert model.output_shape == (None, 224, 224, 1)
+    quantizer = model.get_layer("quantizer")
+    assert tuple(quantizer.codebook.shape) == (1024, 512)
+    assert quantizer.output.shape == (None, 14, 14, 512)
+
+
+@pytest.mark.parametrize(("stride", "tokens"), [(16, 4), (32, 2)])
+def test_bottleneck_stride(stride, tokens):
+    config = dataclasses.replace(TINY, image_size=64, bottleneck_stride=stride)
+    model = build_model(config)
+    assert model.get_layer("quantizer").output.shape[1:3] == (tokens, tokens)
+    assert model.output_shape == (None, 64, 64, 3)
+
+
+def test_head_and_loss_are_float32_under_a_mixed_policy(images, restore_policy):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = build_model(TINY)
+    assert model.get_layer("quantizer").compute_dtype == "bfloat16"
+    assert model.get_layer("quantizer").codebook.dtype == "float32"
+    assert model.output.dtype == "float32"
+
+
+def test_refuses_unknown_names():
+    with pytest.raises(KeyError, match="Unknown model 'unet'"):
+        build_model(dataclasses.replace(TINY, name="unet"))
+    with pytest.raises(KeyError, match="Unknown backbone 'vgg'"):
+        build_model(dataclasses.replace(TINY, backbone="vgg"))

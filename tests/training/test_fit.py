@@ -1,0 +1,171 @@
+import csv
+import json
+import shutil
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from synergynet_tf import runs
+from synergynet_tf.config import PAPER_VQ
+from synergynet_tf.models.weights import load_weights
+from synergynet_tf.training import checkpoint, fit
+from synergynet_tf.training.callbacks import RunFiles
+
+
+def weights(run):
+    """Returns every array of the best weights and of the last checkpoint."""
+    arrays = {}
+    with h5py.File(run / runs.BEST_WEIGHTS) as file:
+        file.visititems(
+            lambda name, item: (
+                arrays.update({name: item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    last = sorted((run / "checkpoints").iterdir())[-1]
+    with np.load(last) as file:
+        arrays |= {name: file[name] for name in file.files if name != "log"}
+    return arrays
+
+
+def assert_equal_runs(first, second):
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def history(run):
+    with open(run / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def interrupt(patch, epoch, step):
+    """Makes training die after a step in the middle of an epoch."""
+    begin = RunFiles.on_epoch_begin
+
+    def on_epoch_begin(self, now, logs=None):
+        begin(self, now, logs)
+        self.now = now
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.now, batch) == (epoch, step):
+            raise KeyboardInterrupt
+
+    patch.setattr(RunFiles, "on_epoch_begin", on_epoch_begin)
+    patch.setattr(RunFiles, "on_train_batch_end", on_train_batch_end)
+
+
+def test_a_run_has_its_files(tiny, tmp_path):
+    run = runs.run_dir(tmp_path, tiny)
+    fit(tiny, run)
+    assert runs.find_runs(tmp_path) == [run]
+    assert runs.read_config(run) == tiny
+    rows = history(run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    expected = {"loss", "dsc", "codes_used", "perplexity", "learning_rate"}
+    expected |= {"val_loss", "val_dsc", "val_codes_used", "val_perplexity", "seconds"}
+    assert expected <= set(rows[0])
+    # Steps 0, 4 and 8 of 12: 0.01 (1 - step / 12)^0.9.
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == pytest.approx([0.01 * (1 - s / 12) ** 0.9 for s in (0, 4, 8)])
+    best = max(rows, key=lambda row: float(row["val_dsc"]))
+    finished = json.loads((run / "finished.json").read_text())
+    assert finished["best_epoch"] == int(best["epoch"])
+    assert 1 <= float(rows[0]["codes_used"]) <= 16
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {
+        "epoch_0002.npz",
+        "epoch_0003.npz",
+    }
+    load_weights(tiny.model, run / runs.BEST_WEIGHTS)
+    assert not list(run.glob(".*")), "a temporary file was left"
+
+
+@pytest.mark.parametrize("name", ["synergynet-8s2h", "r50-unet"])
+def test_an_interrupted_run_ends_like_an_undisturbed_one(
+    name, tiny, tmp_path, monkeypatch
+):
+    tiny = tiny.replace(name=name)
+    fit(tiny, tmp_path / "undisturbed")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, epoch=1, step=2)
+        fit(tiny, tmp_path / "interrupted")
+    assert not runs.is_finished(tmp_path / "interrupted")
+    fit(tiny, tmp_path / "interrupted")
+    assert_equal_runs(tmp_path / "undisturbed", tmp_path / "interrupted")
+
+    def rows(run):
+        return [{**row, "seconds": ""} for row in history(tmp_path / run)]
+
+    assert rows("undisturbed") == rows("interrupted")
+
+
+def test_seeds_differ(tiny, tmp_path):
+    fit(tiny.replace(epochs=1), tmp_path / "0")
+    fit(tiny.replace(epochs=1, seed=1), tmp_path / "1")
+    with pytest.raises(AssertionError):
+        assert_equal_runs(tmp_path / "0", tmp_path / "1")
+
+
+def test_a_finished_run_is_not_overwritten_without_force(tiny, tmp_path):
+    tiny = tiny.replace(epochs=1)
+    fit(tiny, tmp_path)
+    before = (tmp_path / "config.json").stat().st_mtime_ns
+    with pytest.raises(FileExistsError, match=r"is finished.*--force"):
+        fit(tiny, tmp_path)
+    with pytest.raises(FileExistsError, match="epochs 1, not 2"):
+        fit(tiny.replace(epochs=2), tmp_path)
+    assert (tmp_path / "config.json").stat().st_mtime_ns == before
+    fit(tiny.replace(epochs=2), tmp_path, force=True)
+    assert len(history(tmp_path)) == 2
+
+
+def test_early_stopping(tiny, tmp_path):
+    # At this rate the weights do not move, so no epoch beats the first.
+    tiny = tiny.replace(learning_rate=1e-30, early_stopping=2, epochs=9, name="vqunet")
+    fit(tiny.replace(l2=0.0, restart_every=0), tmp_path)
+    assert 3 <= len(history(tmp_path)) < 9
+    assert runs.is_finished(tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"became .*Lower --learning-rate"):
+        fit(tiny.replace(learning_rate=1e30), tmp_path)
+    assert not runs.is_finished(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, capsys):
+    fit(tiny.replace(epochs=2), tmp_path / "run")
+    shutil.copytree(tmp_path / "run" / "checkpoints", tmp_path / "checkpoints")
+    newest = tmp_path / "checkpoints" / "epoch_0002.npz"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    from synergynet_tf.training.fit import compiled_model
+
+    model = compiled_model(tiny.replace(epochs=2), steps=4)
+    rows = checkpoint.restore(model, tmp_path / "checkpoints")
+    assert [row["epoch"] for row in rows] == [1]
+    assert "epoch_0002.npz cannot be used" in capsys.readouterr().err
+    (tmp_path / "checkpoints" / "epoch_0001.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="--force"):
+        checkpoint.restore(model, tmp_path / "checkpoints")
+    assert checkpoint.restore(model, tmp_path / "none") is None
+
+
+def test_a_collapsed_codebook_is_said_aloud(tiny, tmp_path, capsys):
+    # The literal reading: no restarts. 64 features an epoch can use 64 codes.
+    fit(tiny.replace(epochs=1, num_codes=1024, **PAPER_VQ), tmp_path)
+    used = float(history(tmp_path)[0]["codes_used"])
+    assert used < 0.05 * 1024
+    warning = f"the codebook has collapsed: {used:.0f} of 1024 codes"
+    assert warning in capsys.readouterr().err
+
+
+def test_mixed_precision_is_used_and_the_weights_stay_float32(
+    tiny, tmp_path, restore_policy
+):
+    fit(tiny.replace(epochs=1, precision="bfloat16"), tmp_path)
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert {a.dtype.name for a in weights(tmp_path).values()} <= {"float32", "int64"}

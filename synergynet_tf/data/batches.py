@@ -79,7 +79,9 @@ class Batches(keras.utils.PyDataset):
         examples = [self._example(epoch, int(index)) for index in chosen]
         images = np.stack([image for image, _ in examples])
         labels = np.stack([label for _, label in examples])
-        return np.repeat(images, 3 // images.shape[-1], axis=-1), labels
+        if images.shape[-1] == 1:
+            images = np.repeat(images, 3, axis=-1)
+        return images, labels
 
     def _example(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         image = self.store.images[index].astype(np.float32)

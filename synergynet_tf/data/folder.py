@@ -57,7 +57,7 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
 
 
 def case_ids(root: str | pathlib.Path) -> list[str]:
-    """Lists the labelled images, sorted: `NAME`, or `train/NAME` in parts.
+    """Lists the labeled images, sorted: `NAME`, or `train/NAME` in parts.
 
     Raises:
         FileNotFoundError: If the layout is not as expected.

@@ -18,7 +18,7 @@ MAX_PIXELS = 200_000_000
 
 
 class Pair(NamedTuple):
-    """The two files of a labelled image."""
+    """The two files of a labeled image, or their folders."""
 
     image: pathlib.Path
     mask: pathlib.Path
@@ -43,9 +43,8 @@ def list_images(
     found: dict[str, pathlib.Path] = {}
     for path in sorted(pathlib.Path(folder).iterdir()):
         hidden = path.name.startswith(".")
-        if hidden or path.suffix not in SUFFIXES or not path.is_file():
-            continue
-        if path.stem.endswith(ignored_endings):
+        ignored = hidden or path.stem.endswith(ignored_endings)
+        if ignored or path.suffix not in SUFFIXES or not path.is_file():
             continue
         if path.stem in found:
             raise ValueError(
@@ -76,13 +75,14 @@ def list_pairs(
     for folder in (images, masks):
         if not folder.is_dir():
             raise FileNotFoundError(f"No folder {folder}; create it or restore it")
-        if not any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+    found, free = (list_images(folder, ignored_endings) for folder in (images, masks))
+    for folder, files in ((images, found), (masks, free)):
+        if not files:
             raise FileNotFoundError(
-                f"No image files ({' '.join(SUFFIXES)}) in {folder}"
+                f"No image files ({' '.join(KINDS)}) in {folder}; add them"
             )
-    free = list_images(masks, ignored_endings)
     pairs = {}
-    for stem, image in list_images(images, ignored_endings).items():
+    for stem, image in found.items():
         names = [stem + ending for ending in endings if stem + ending in free]
         if not names:
             wanted = " or ".join(f"{stem}{ending}.png" for ending in endings)

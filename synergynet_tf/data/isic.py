@@ -63,7 +63,7 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
 
 
 def case_ids(root: str | pathlib.Path) -> list[str]:
-    """Lists the labelled images of all folders under `root`, sorted.
+    """Lists the labeled images of all folders under `root`, sorted.
 
     Raises:
         FileNotFoundError: If the folders of neither layout are there.
@@ -150,7 +150,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
 
 
 def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
-    """Returns the image and mask folder of each labelled part."""
+    """Returns the image and mask folder of each labeled part."""
     here = [
         layout
         for layout in LAYOUTS.values()

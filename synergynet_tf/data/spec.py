@@ -81,7 +81,7 @@ class Dataset(Protocol):
         """Returns the foreground classes; label `i + 1` is class `i`."""
 
     def case_ids(self, root: str | pathlib.Path) -> list[str]:
-        """Lists every labelled case, sorted."""
+        """Lists every labeled case, sorted."""
 
     def case_files(self, root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
         """Lists every file that `read_case` reads."""

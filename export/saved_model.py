@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = version_dir(args.out, args.version)
 
     # Here, because importing Keras takes seconds and the checks above do not.
-    from synergynet_tf.models.weights import load_run_model
+    from synergynet_tf.evaluation.predict import load_run_model
 
     model = load_run_model(args.run)
     difference = save(model, DATASETS[config.data.dataset].MODALITY, target)

@@ -207,12 +207,7 @@ class ExperimentConfig:
         """
         parts: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
-            owners = [
-                part.name
-                for part in dataclasses.fields(self)
-                if name
-                in {f.name for f in dataclasses.fields(getattr(self, part.name))}
-            ]
+            owners = [p for p, settings in vars(self).items() if name in vars(settings)]
             if len(owners) != 1:
                 raise ValueError(f"`{name}` is not the name of one setting: {owners}")
             parts.setdefault(owners[0], {})[name] = value
@@ -238,15 +233,15 @@ class ExperimentConfig:
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"not JSON: {error}") from error
-        parts = {part.name: part.default for part in dataclasses.fields(cls)}
-        _check_names("the config", values, set(parts))
+        defaults: dict[str, Any] = vars(cls())
+        _check_names("the config", values, set(defaults))
         built = {}
-        for part, default in parts.items():
-            kinds = {f.name: f.type for f in dataclasses.fields(type(default))}
+        for part, default in defaults.items():
+            kinds = {f.name: f.type for f in dataclasses.fields(default)}
             _check_names(part, values[part], set(kinds))
             for name, value in values[part].items():
                 _check_type(name, str(kinds[name]), value)
-            built[part] = type(default)(**values[part])
+            built[part] = dataclasses.replace(default, **values[part])
         return cls(**built)
 
 

@@ -13,8 +13,11 @@ from synergynet_tf import runs
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.image_files import read_image
 from synergynet_tf.evaluation.figures import overlay, write_png
-from synergynet_tf.evaluation.predict import Predictor, predict_case
-from synergynet_tf.models.weights import load_run_model
+from synergynet_tf.evaluation.predict import (
+    Predictor,
+    load_run_model,
+    predict_case,
+)
 
 
 def label_files(

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
+from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
+from synergynet_tf.models.weights import load_weights
 
 BATCH_SIZE = 8
+
+
+def load_run_model(run: str | pathlib.Path) -> keras.Model:
+    """Rebuilds a run's model in float32, with its best weights.
+
+    Raises:
+        FileNotFoundError: If the folder lacks its config or weights.
+        ValueError: If they are damaged or do not belong together.
+    """
+    return load_weights(runs.read_config(run).model, runs.require_weights(run))
 
 
 class Model(Protocol):

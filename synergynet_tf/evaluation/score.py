@@ -16,8 +16,11 @@ from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.inputs import RunCases, find_cases
-from synergynet_tf.evaluation.predict import Predictor, predict_case
-from synergynet_tf.models.weights import load_run_model
+from synergynet_tf.evaluation.predict import (
+    Predictor,
+    load_run_model,
+    predict_case,
+)
 
 PAPER = "paper"
 

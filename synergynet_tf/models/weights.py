@@ -4,7 +4,6 @@ import dataclasses
 
 import keras
 
-from synergynet_tf import runs
 from synergynet_tf.models.segmenter import build_model
 
 
@@ -47,8 +46,3 @@ def load_weights(config, path):
             "from another version; train the run again with --force."
         ) from error
     return model
-
-
-def load_run_model(run):
-    """Loads a run."""
-    return load_weights(runs.read_config(run).model, runs.require_weights(run))

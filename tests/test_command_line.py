@@ -1,0 +1,59 @@
+import pytest
+
+from synergynet_tf import command_line
+
+
+def run_with(monkeypatch, error, *flags):
+    def main(arguments):
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["train.py", *flags])
+    command_line.run(main)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a\nb"), "error: a b\n"),
+        (KeyError("no 'x'"), "error: no 'x'\n"),
+        (FileNotFoundError("No a.png"), "error: No a.png\n"),
+        (
+            PermissionError(13, "Permission denied", "runs"),
+            "error: [Errno 13] Permission denied: 'runs'\n",
+        ),
+        (ValueError(), "error: ValueError\n"),
+    ],
+)
+def test_a_refusal_is_one_line(monkeypatch, capsys, error, line):
+    with pytest.raises(SystemExit) as exit_:
+        run_with(monkeypatch, error)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == line
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    with pytest.raises(ValueError, match="a"):
+        run_with(monkeypatch, ValueError("a"), "--debug")
+
+
+def test_a_bug_is_not_a_refusal(monkeypatch):
+    with pytest.raises(TypeError):
+        run_with(monkeypatch, TypeError("bug"))
+
+
+def test_interrupt(monkeypatch):
+    with pytest.raises(SystemExit) as exit_:
+        run_with(monkeypatch, KeyboardInterrupt())
+    assert exit_.value.code == 130
+
+
+def test_the_parser_refuses_in_one_line(capsys):
+    parser = command_line.ArgumentParser("")
+    parser.add_argument("--seed", type=int)
+    for arguments in (["--seed", "x"], ["--see", "1"], ["stray"]):
+        with pytest.raises(SystemExit) as exit_:
+            parser.parse_args(arguments)
+        assert exit_.value.code == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1

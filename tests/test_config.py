@@ -1,0 +1,106 @@
+import json
+
+import pytest
+
+from synergynet_tf.config import (
+    PAPER_VQ,
+    ExperimentConfig,
+    ModelConfig,
+    default_data_dir,
+)
+
+
+def test_the_defaults_are_the_paper_s():
+    config = ExperimentConfig()
+    # Section 3, Implementation Details and Architecture Configuration.
+    assert config.model.image_size == 224
+    assert config.training.batch_size == 8
+    assert config.optimizer.learning_rate == 0.01
+    assert config.optimizer.momentum == 0.9
+    assert config.optimizer.l2 == 0.0001
+    assert config.model.backbone == "resnet50"
+    assert config.model.encoder_weights == "imagenet"
+    assert config.model.num_codes == 1024
+    assert config.model.hidden_dim == 512
+    assert config.loss.cross_entropy_weight == config.loss.dice_weight == 1.0
+
+
+def test_json_gives_the_config_back():
+    config = ExperimentConfig().replace(name="vqunet", limit=3, **PAPER_VQ)
+    assert ExperimentConfig.from_json(config.to_json()) == config
+    assert config.model.restart_every == 0
+    assert config.data.limit == 3
+
+
+def test_replace_refuses_what_is_no_setting():
+    with pytest.raises(ValueError, match="colour"):
+        ExperimentConfig().replace(colour=1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("image_size", 100),
+        ("image_size", 0),
+        ("num_codes", 1),
+        ("num_classes", 0),
+        ("bottleneck_stride", 8),
+        ("commitment_cost", -1.0),
+        ("restart_every", -1),
+        ("hidden_dim", 0),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("precision", "int8"),
+        ("strategy", "tpu"),
+        ("early_stopping", 0),
+        ("split", "mine"),
+        ("split_seed", -1),
+        ("limit", 0),
+        ("learning_rate", 0.0),
+        ("momentum", 1.0),
+        ("l2", -1e-4),
+        ("decay_power", -1.0),
+        ("smooth", 0.0),
+        ("dice_weight", -1.0),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(setting, value):
+    with pytest.raises(ValueError, match=rf"`{setting}` must be .*{setting}={value!r}"):
+        ExperimentConfig().replace(**{setting: value})
+
+
+def test_the_nearest_image_size_is_named():
+    with pytest.raises(ValueError, match=r"multiple of 16 \(the nearest: 96\)"):
+        ModelConfig(image_size=100)
+
+
+def _edited(edit):
+    values = json.loads(ExperimentConfig().to_json())
+    edit(values)
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "must be an object"),
+        (_edited(lambda v: v.pop("loss")), "lacks loss"),
+        (_edited(lambda v: v["model"].pop("name")), "model lacks name"),
+        (_edited(lambda v: v["model"].update(depth=3)), "unknown depth"),
+        (_edited(lambda v: v["training"].update(epochs="9")), "`epochs` must be int"),
+        (_edited(lambda v: v["training"].update(epochs=True)), "`epochs` must be int"),
+        (_edited(lambda v: v["training"].update(epochs=-9)), "at least 1"),
+    ],
+)
+def test_damaged_json_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        ExperimentConfig.from_json(text)
+
+
+def test_data_dir(monkeypatch):
+    monkeypatch.delenv("SYNERGYNET_DATA", raising=False)
+    assert str(default_data_dir("isic")) == "data/isic"
+    monkeypatch.setenv("SYNERGYNET_DATA", "/scans")
+    assert str(default_data_dir("isic")) == "/scans/isic"

@@ -1,0 +1,70 @@
+import os
+
+import pytest
+
+from synergynet_tf import runs
+from synergynet_tf.config import ExperimentConfig
+
+
+@pytest.fixture
+def run(tmp_path):
+    config = ExperimentConfig().replace(dataset="isic", name="vqunet", seed=3)
+    folder = runs.run_dir(tmp_path, config)
+    runs.write_text(folder / "config.json", config.to_json())
+    return folder
+
+
+def test_the_folder_is_named_after_dataset_model_and_seed(run, tmp_path):
+    assert run == tmp_path / "isic" / "vqunet" / "seed3"
+
+
+def test_only_finished_runs_are_found(run, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No finished run.*train\.py"):
+        runs.find_runs(tmp_path)
+    runs.write_json(run / runs.FINISHED, {})
+    assert runs.find_runs(tmp_path) == [run]
+
+
+def test_what_is_missing_is_named(run, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No config\.json in .*nowhere"):
+        runs.read_config(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"No best\.weights\.h5 in .*seed3"):
+        runs.require_weights(run)
+    with pytest.raises(FileNotFoundError, match=r"No classes\.json"):
+        runs.class_names(run)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"data": {}}', "\0\1"])
+def test_a_config_of_another_version_is_refused(run, text):
+    (run / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"seed3/config\.json cannot be used.*--force"):
+        runs.read_config(run)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]"])
+def test_damaged_class_names_are_refused(run, text):
+    (run / "classes.json").write_text(text)
+    with pytest.raises(ValueError, match=r"classes\.json"):
+        runs.class_names(run)
+
+
+def test_class_names(run):
+    runs.write_json(run / "classes.json", ["ring", "disk"])
+    assert runs.class_names(run) == ("ring", "disk")
+
+
+def test_csv_by_hand(tmp_path):
+    runs.write_csv(tmp_path / "a.csv", [{"x": 1, "y": "a,b"}, {"x": 2.5, "y": None}])
+    assert (tmp_path / "a.csv").read_text() == 'x,y\n1,"a,b"\n2.5,\n'
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    runs.write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        runs.write_json(path, {"new": float("nan")})
+    with pytest.raises(RuntimeError), runs.atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == '{\n  "old": 1\n}\n'
+    assert os.listdir(tmp_path) == ["a.json"]

@@ -8,6 +8,7 @@ import pytest
 from export import saved_model
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import preprocess
+from synergynet_tf.evaluation.predict import predict_case
 from synergynet_tf.models import build_model
 
 tf = pytest.importorskip("tensorflow")
@@ -49,6 +50,18 @@ def test_bytes_are_labelled_as_predict_labels_them(tmp_path, classes, modality, 
     logits = preprocess.to_native(model.predict_on_batch(image), *shape[:2])
     assert found["probabilities"].shape == (1, *shape[:2], classes)
     np.testing.assert_array_equal(found["labels"], preprocess.to_labels(logits))
+
+
+def test_a_real_photograph_is_labelled_as_predict_labels_it(tmp_path, real_data):
+    model = small_model(1)
+    saved_model.save(model, "rgb", tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
+    photographs = real_data / "isic2017" / "ISIC-2017_Training_Data"
+    for file in sorted(photographs.glob("*.jpg"))[:3]:
+        found = served(image_bytes=tf.constant([file.read_bytes()]))
+        image = preprocess.read_image(file)
+        expected = predict_case(model, image, "rgb", SIZE)
+        np.testing.assert_array_equal(found["labels"], expected)
 
 
 def test_logits_and_names(tmp_path):

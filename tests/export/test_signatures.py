@@ -38,6 +38,7 @@ def read(tmp_path, data):
         (150, 203, 3),  # both sides shrink
         (128, 128, 3),  # by a whole number
         (64, 64, 3),  # both stay
+        (64, 150, 3),  # one stays, one shrinks
         (30, 40, 3),  # both grow
         (50, 200, 3),  # one grows, one shrinks
         (150, 203, 1),  # grey

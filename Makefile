@@ -57,10 +57,10 @@ $(BIN)/python:
 
 $(VENV)/runtime.stamp: requirements.txt | $(BIN)/python
 	@echo "Installing requirements.txt into $(VENV) (once; some minutes)"
-	$(BIN)/python -m pip install --quiet -r requirements.txt
-	touch $@
+	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	@echo "Installing requirements-dev.txt into $(VENV) (once; some minutes)"
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
-	touch $@ $(VENV)/runtime.stamp
+	@$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@ $(VENV)/runtime.stamp

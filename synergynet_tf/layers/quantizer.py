@@ -19,9 +19,10 @@ class VectorQuantizer(keras.layers.Layer):
     whatever the dtype policy, and from the codebook's mean: far from the origin, or
     in 16 bits, the expanded square loses the digits that decide.
 
-    Every training step counts the codes it uses (`usage`) and keeps some of its
-    vectors (`candidates`); `restart_dead_codes` moves unused codes there, which
-    `training.callbacks.CodebookRestart` asks for every `restart_every` steps.
+    Every training step adds to the uses of each code (`counts`) and keeps some of
+    its vectors (`candidates`); `restart_dead_codes` moves unused codes there. When
+    to look, and when to count from zero, is the training's business
+    (`training.codebook.CodebookCare`).
 
     Assumption: the loss is a mean over vectors and channels; the paper prints the
     squared norm of one vector.
@@ -75,7 +76,6 @@ class VectorQuantizer(keras.layers.Layer):
         # Counting writes a variable, which an exported graph must never do: in
         # inference it happens only where `fit` asks for it.
         self.count_in_inference = False
-        self.usage = CodebookUsage(num_codes, name="codebook_usage")
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -101,6 +101,15 @@ class VectorQuantizer(keras.layers.Layer):
             autocast=False,
             aggregation="only_first_replica",
         )
+        self.counts = self.add_weight(
+            name="counts",
+            shape=(self.num_codes,),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+            aggregation="sum",
+        )
         self.built = True
 
     def encode(self, inputs):
@@ -117,13 +126,15 @@ class VectorQuantizer(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         z = ops.cast(inputs, "float32")
-        indices = ops.stop_gradient(self.encode(z))
+        indices = self.encode(ops.stop_gradient(z))
         codes = ops.take(self.codebook, indices, axis=0)
         codebook_loss = ops.mean(ops.square(ops.stop_gradient(z) - codes))
         commitment = ops.mean(ops.square(z - ops.stop_gradient(codes)))
         self.add_loss(codebook_loss + self.commitment_cost * commitment)
         if training or self.count_in_inference:
-            self.usage.update_state(indices)
+            flat = ops.reshape(indices, (-1,))
+            uses = ops.ones_like(flat, dtype="float32")
+            self.counts.assign_add(ops.segment_sum(uses, flat, self.num_codes))
         if training and self.restart_every:
             self.candidates.assign(_spread(ops.stop_gradient(z), self.num_codes))
         return ops.cast(_straight_through(z, codes), self.compute_dtype)
@@ -156,45 +167,6 @@ class VectorQuantizer(keras.layers.Layer):
             "commitment_cost": self.commitment_cost,
             "restart_every": self.restart_every,
         }
-
-
-@keras.saving.register_keras_serializable(package="synergynet_tf")
-class CodebookUsage(keras.metrics.Metric):
-    """Counts how often each code is used, and says how well they are spread.
-
-        codes_used = number of codes with at least one use
-        perplexity = exp(-sum_k p_k log p_k),  p_k = share of uses of code k
-
-    Args:
-        num_codes: int. Codebook size.
-        name: string. Name of the metric.
-        dtype: Ignored by the counts, which are float32.
-    """
-
-    def __init__(self, num_codes, name="codebook_usage", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        self.num_codes = num_codes
-        self.counts = self.add_variable(
-            shape=(num_codes,), initializer="zeros", dtype="float32", name="counts"
-        )
-
-    def update_state(self, indices):
-        """Adds the uses in `indices`, an int tensor of any shape."""
-        flat = ops.reshape(indices, (-1,))
-        uses = ops.ones_like(flat, dtype="float32")
-        self.counts.assign_add(ops.segment_sum(uses, flat, self.num_codes))
-
-    def result(self):
-        """Returns `{"codes_used": scalar, "perplexity": scalar}`."""
-        share = self.counts / ops.maximum(ops.sum(self.counts), 1.0)
-        entropy = -ops.sum(share * ops.log(ops.maximum(share, 1e-30)))
-        return {
-            "codes_used": ops.sum(ops.cast(self.counts > 0, "float32")),
-            "perplexity": ops.exp(entropy),
-        }
-
-    def get_config(self):
-        return {**super().get_config(), "num_codes": self.num_codes}
 
 
 @ops.custom_gradient

@@ -1,64 +1,15 @@
-"""What happens beside the steps: codebook care, the run's files, progress."""
+"""What happens beside the steps: the run's files, and progress."""
 
 import math
 import sys
 import time
 
 import keras
-import numpy as np
 import tqdm
-from keras import ops
 
 from synergynet_tf import runs
-from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint
-
-# Under this share of used codes a codebook has collapsed.
-_COLLAPSE = 0.05
-
-
-def quantizers(model):
-    """Lists the model's `VectorQuantizer` layers."""
-    return [layer for layer in model.layers if isinstance(layer, VectorQuantizer)]
-
-
-class CodebookRestart(keras.callbacks.Callback):
-    """Moves codes that were not used lately to where the features are.
-
-    It looks after the first step of training, which so initializes the codebook
-    from the first batch, and then after every `restart_every` steps of an epoch, or
-    at its end if that comes first. A code is dead if no step since the last look in
-    the same epoch used it.
-
-    Args:
-        seed: int. Of the draw of the vectors.
-    """
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def on_train_begin(self, logs=None):
-        self.layers = [q for q in quantizers(self.model) if q.restart_every]
-        self.steps = self.params["steps"]
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-        self.seen = [np.zeros(layer.num_codes) for layer in self.layers]
-
-    def on_train_batch_end(self, batch, logs=None):
-        done = batch + 1
-        for number, layer in enumerate(self.layers):
-            first = self.epoch == 0 and done == 1
-            every = min(layer.restart_every, self.steps)
-            if not first and done % every:
-                continue
-            _sync(self.model)
-            counts = ops.convert_to_numpy(layer.usage.counts)
-            generator = np.random.default_rng([self.seed, self.epoch, batch])
-            layer.restart_dead_codes(counts - self.seen[number], generator)
-            self.seen[number] = counts
 
 
 class RunFiles(keras.callbacks.Callback):
@@ -151,20 +102,6 @@ class Progress(keras.callbacks.Callback):
             digits = 0 if "codes" in name else 1 if "perplexity" in name else 4
             line += f"  {name} {float(logs[name]):.{digits}f}"
         self.bar.write(line)
-        for layer in quantizers(self.model):
-            used = float(logs["codes_used"])
-            if used < _COLLAPSE * layer.num_codes:
-                self.bar.write(
-                    f"warning: the codebook has collapsed: {used:.0f} of "
-                    f"{layer.num_codes} codes are used in training",
-                    file=sys.stderr,
-                )
 
     def on_train_end(self, logs=None):
         self.bar.close()
-
-
-def _sync(model):
-    """Brings the model's variables up to date; only JAX keeps them elsewhere."""
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()

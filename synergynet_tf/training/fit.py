@@ -19,12 +19,8 @@ from synergynet_tf.data.store import open_store
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model
 from synergynet_tf.training import checkpoint, distribution
-from synergynet_tf.training.callbacks import (
-    CodebookRestart,
-    Progress,
-    RunFiles,
-    quantizers,
-)
+from synergynet_tf.training.callbacks import Progress, RunFiles
+from synergynet_tf.training.codebook import CodebookCare, quantizers
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 
@@ -77,7 +73,7 @@ def fit(config, run, force=False):
             shuffle=False,
             validation_data=val_data,
             callbacks=[
-                CodebookRestart(seed),
+                CodebookCare(seed),
                 Progress(epochs, first_epoch),
                 files,
                 *_tensorboard(run),
@@ -122,8 +118,11 @@ def compiled_model(config, steps):
 
 def _jit_compile():
     """Avoids XLA with TensorFlow on the CPU: it is slower, and fails in bfloat16."""
-    on_cpu = not keras.distribution.list_devices("gpu")
-    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
+    if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices(
+        "gpu"
+    ):
+        return "auto"
+    return False
 
 
 def _streams(train_batches, val_batches, first_epoch, epochs):

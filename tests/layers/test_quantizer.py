@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.layers import VectorQuantizer
-from synergynet_tf.layers.quantizer import CodebookUsage
-from tests.checks import check_config, check_layer
+from tests.checks import check_layer
 
 ARGUMENTS = {"num_codes": 8, "commitment_cost": 0.5, "restart_every": 3}
 
@@ -23,11 +22,7 @@ def quantizer(codebook, **arguments):
 
 
 def test_layer(features):
-    check_layer(VectorQuantizer, ARGUMENTS, [features], weights=(1, 1))
-
-
-def test_usage_config():
-    check_config(CodebookUsage, {"num_codes": 8, "name": "usage"})
+    check_layer(VectorQuantizer, ARGUMENTS, [features], weights=(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -120,28 +115,19 @@ def test_gradient_of_the_codebook_by_hand():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer.codebook), expected)
 
 
-def test_usage_by_hand():
-    usage = CodebookUsage(num_codes=4)
-    assert {k: float(v) for k, v in usage.result().items()} == {
-        "codes_used": 0.0,
-        "perplexity": 1.0,
-    }
-    usage.update_state(np.array([[0, 0], [1, 1]]))
-    usage.update_state(np.array([[3, 3], [3, 3]]))
-    # Shares 1/4, 1/4, 1/2: entropy 2 * 1/4 log 4 + 1/2 log 2 = 1.5 log 2.
-    result = {k: float(v) for k, v in usage.result().items()}
-    assert result == pytest.approx({"codes_used": 3.0, "perplexity": 2**1.5})
-
-
 def test_inference_counts_only_where_asked(features):
     layer = VectorQuantizer(num_codes=8)
     layer(features, training=False)
-    assert float(keras.ops.sum(layer.usage.counts)) == 0
+    assert float(keras.ops.sum(layer.counts)) == 0
     layer(features, training=True)
-    assert float(keras.ops.sum(layer.usage.counts)) == 18
+    assert float(keras.ops.sum(layer.counts)) == 18
     layer.count_in_inference = True
     layer(features, training=False)
-    assert float(keras.ops.sum(layer.usage.counts)) == 36
+    # Twice the uses of the 18 features.
+    once = np.bincount(keras.ops.convert_to_numpy(layer.encode(features)).ravel())
+    counts = keras.ops.convert_to_numpy(layer.counts)
+    np.testing.assert_array_equal(counts[: once.size], 2 * once)
+    assert counts.sum() == 36
 
 
 def test_restart_moves_dead_codes_to_recent_features(features):

@@ -1,0 +1,52 @@
+"""The training also runs where JAX is and TensorFlow is not."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from synergynet_tf import runs
+from synergynet_tf.models.weights import load_weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = """
+import sys
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "tensorboard"):
+            raise ImportError(f"{name} is not installed here")
+
+
+sys.meta_path.insert(0, Refuse())
+
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.models import ENCODERS
+from synergynet_tf.training import fit
+from tests.conftest import tiny_encoder
+
+ENCODERS["tiny"] = tiny_encoder
+config = ExperimentConfig.from_json(sys.stdin.read())
+fit(config, sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
+def test_training_on_jax_without_tensorflow(tiny, tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        input=tiny.to_json(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert runs.is_finished(tmp_path)
+    # The other backend reads what this one wrote.
+    load_weights(tiny.model, tmp_path / runs.BEST_WEIGHTS)

@@ -18,6 +18,7 @@ from synergynet_tf.config import (
 )
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import part_ids
+from synergynet_tf.data.store import open_store
 from synergynet_tf.models import METHODS
 
 
@@ -54,9 +55,15 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     """Turns the flags into settings; looks at the data to complete them.
 
     Raises:
-        FileNotFoundError: If the data is not there.
+        FileNotFoundError: If the data or the encoder's weights are not there.
         ValueError: If a setting is out of its range.
     """
+    weights = args.encoder_weights or "none"
+    if weights not in ("imagenet", "none") and not pathlib.Path(weights).is_file():
+        raise FileNotFoundError(
+            f"No weights file {weights}; pass --encoder-weights imagenet, none, or "
+            "the path of a file"
+        )
     others = ("runs", "force", "dry_run", "debug", "vq")
     flags: dict[str, Any] = {
         name: value
@@ -88,7 +95,10 @@ def main(arguments: Sequence[str]) -> None:
     if args.dry_run:
         print(config.to_json(), end="")
         return
-    # Here, because importing Keras takes seconds and the checks above do not.
+    # Before Keras is imported, which takes seconds and prints lines of its own, so
+    # that a damaged image is refused at once and in one line.
+    for part in counts:
+        open_store(config.data, part, config.model.image_size)
     from synergynet_tf import training
 
     training.fit(config, run, force=args.force)

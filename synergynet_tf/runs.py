@@ -67,14 +67,22 @@ def check_startable(
     Raises:
         FileExistsError: If `run` is finished, or has other settings, and `force` is
             not set.
+        PermissionError: If `run` cannot be written to.
         ValueError: If its `config.json` is damaged and `force` is not set.
     """
-    if force or not pathlib.Path(run, "config.json").exists():
+    run = pathlib.Path(run)
+    there = next(path for path in (run, *run.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise PermissionError(
+            f"{run} cannot be made: {there} is not a folder that can be written to. "
+            "Name another with --runs."
+        )
+    if force or not (run / "config.json").exists():
         return
-    there = read_config(run)
-    if there != config:
+    begun = read_config(run)
+    if begun != config:
         raise FileExistsError(
-            f"{run} was begun with other settings ({_differences(there, config)}). "
+            f"{run} was begun with other settings ({_differences(begun, config)}). "
             "Name another folder with --runs, or start it again with --force."
         )
     if is_finished(run):
@@ -171,11 +179,11 @@ def atomic_file(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _differences(there: ExperimentConfig, config: ExperimentConfig) -> str:
+def _differences(begun: ExperimentConfig, config: ExperimentConfig) -> str:
     """Names the settings that differ: `epochs 2, not 3`."""
     found = []
     for part in dataclasses.fields(config):
-        old, new = vars(getattr(there, part.name)), vars(getattr(config, part.name))
+        old, new = vars(getattr(begun, part.name)), vars(getattr(config, part.name))
         found += [f"{k} {old[k]!r}, not {new[k]!r}" for k in old if old[k] != new[k]]
     return "; ".join(found)
 

@@ -18,7 +18,7 @@ ROOMS = {
     "runs": set(),
     "command_line": set(),
     "data": set(),
-    "models": {"layers", "runs"},
+    "models": {"layers"},
     "training": {"data", "layers", "losses", "metrics", "models", "runs"},
     "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
 }

@@ -1,0 +1,194 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import train
+from synergynet_tf import command_line, runs
+from synergynet_tf.config import ExperimentConfig
+from tests.data import trees
+from tests.training.test_fit import assert_equal_runs
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def refusal(monkeypatch, capsys, tmp_path):
+    """Runs the command in an empty folder, which it must leave empty."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["train.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            command_line.run(train.main)
+        assert exit_.value.code == 2
+        *bars, line = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert all(bar.startswith("prepare") or not bar for bar in bars)
+        assert not pathlib.Path("runs").exists()
+        return line
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return trees.write_folder(tmp_path / "photos")
+
+
+def test_unknown_values_of_flags(refusal):
+    assert "--dataset" in refusal("--dataset", "mnist")
+    assert "--dataset" in refusal()
+    assert "--model" in refusal("--dataset", "phantom", "--model", "unet")
+    assert "--epochs" in refusal("--dataset", "phantom", "--epochs", "many")
+    assert "image_size=100" in refusal("--dataset", "phantom", "--image-size", "100")
+    assert "--vq" in refusal("--dataset", "phantom", "--vq", "ema")
+    assert "--nonsense" in refusal("--dataset", "phantom", "--nonsense")
+
+
+def test_missing_folder(refusal):
+    line = refusal("--dataset", "isic", "--data-dir", "nowhere")
+    assert "nowhere" in line and "--data-dir" in line
+    assert "ISIC2018_Task1-2_Training_Input" in line
+
+
+def test_missing_weights_file(refusal):
+    line = refusal("--dataset", "phantom", "--encoder-weights", "a.h5")
+    assert "No weights file a.h5" in line
+
+
+def test_image_without_mask(refusal, photos):
+    (photos / "masks" / "case03.png").unlink()
+    assert "case03" in refusal("--dataset", "folder", "--data-dir", photos)
+
+
+def test_mask_without_image(refusal, photos):
+    (photos / "images" / "case03.png").unlink()
+    assert "case03" in refusal("--dataset", "folder", "--data-dir", photos)
+
+
+def test_truncated_jpeg(refusal, tmp_path):
+    root = trees.write_isic(tmp_path / "isic", val=0)
+    path = root / "ISIC2018_Task1-2_Training_Input" / "ISIC_0000004.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    # All of training and validation is read before the first step.
+    line = refusal("--dataset", "isic", "--data-dir", root, "--split", "official")
+    assert "ISIC_0000004.jpg" in line
+
+
+def test_mask_with_an_unknown_value(refusal, photos):
+    (photos / "classes.json").write_text(json.dumps({"lesion": 255}))
+    for number in range(10):
+        mask = trees.square_mask(12, 16)
+        mask[-1, -1] = 7
+        trees.write_png(photos / "masks" / f"case{number:02d}.png", mask)
+    line = refusal("--dataset", "folder", "--data-dir", photos)
+    assert "masks/case" in line and "7" in line
+
+
+def test_unwritable_runs_folder(refusal, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = refusal("--dataset", "phantom", "--runs", "file/runs")
+    assert "file is not a folder that can be written to" in line
+    assert "--runs" in line
+
+
+def test_a_run_of_other_settings(refusal, tmp_path):
+    config = ExperimentConfig().replace(dataset="phantom", split="official", epochs=9)
+    there = tmp_path / "there"
+    run = runs.run_dir(there, config)
+    runs.write_text(run / "config.json", config.to_json())
+    line = refusal("--dataset", "phantom", "--runs", there)
+    assert "epochs 9, not 150" in line and "--force" in line
+    (run / "config.json").write_text("{}")
+    line = refusal("--dataset", "phantom", "--runs", there)
+    assert "config.json" in line and "--force" in line
+
+
+def test_every_flag_reaches_the_settings(photos):
+    flags = {
+        "--model": "vqunet",
+        "--backbone": "resnet101",
+        "--encoder-weights": "none",
+        "--seed": 7,
+        "--split": "random",
+        "--split-seed": 6,
+        "--epochs": 5,
+        "--batch-size": 4,
+        "--learning-rate": 0.5,
+        "--image-size": 64,
+        "--num-codes": 32,
+        "--hidden-dim": 48,
+        "--precision": "bfloat16",
+        "--strategy": "mirrored",
+        "--limit": 3,
+        "--early-stopping": 2,
+    }
+    words = [str(word) for pair in flags.items() for word in pair]
+    common = ["--dataset", "folder", "--data-dir", str(photos)]
+    config = train.experiment(train.parse_args([*common, *words, "--vq", "paper"]))
+    default = train.experiment(train.parse_args(common))
+    for flag, value in flags.items():
+        name = {"--model": "name"}.get(flag, flag[2:].replace("-", "_"))
+        (part,) = (p for p in vars(config).values() if name in vars(p))
+        assert getattr(part, name) == value, flag
+    assert (config.model.commitment_cost, config.model.restart_every) == (1.0, 0)
+    assert config.data.data_dir == str(photos)
+    assert config.model.num_classes == 1
+    for part in ("data", "model", "loss", "optimizer", "training"):
+        given = {**vars(getattr(ExperimentConfig(), part))}
+        if part == "data":
+            given |= {"dataset": "folder", "data_dir": str(photos), "split": "random"}
+        assert vars(getattr(default, part)) == given
+
+
+def test_dry_run_writes_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train.main(["--dataset", "phantom", "--dry-run"])
+    text = capsys.readouterr().out
+    config = ExperimentConfig.from_json(text[text.index("{") :])
+    assert config.model.num_classes == 4
+    assert "48 training and 8 validation cases" in text
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_and_refusals_do_not_wait_for_tensorflow():
+    program = "import sys, train; train.main(sys.argv[1:])"
+    arguments = ["--dataset", "phantom", "--dry-run"]
+    check = "; assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program + check, *arguments], check=True)
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_an_epoch(tmp_path):
+    """The real command, killed, ends with the weights of an undisturbed run."""
+    flags = (
+        "--dataset phantom --limit 48 --encoder-weights none --image-size 32 "
+        "--num-codes 16 --hidden-dim 16 --epochs 3"
+    ).split()
+    environment = {**os.environ, "SYNERGYNET_CACHE": str(tmp_path / "cache")}
+
+    def start(folder):
+        command = [sys.executable, "train.py", *flags, "--runs", str(tmp_path / folder)]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        )
+
+    assert start("undisturbed").wait() == 0
+    run = pathlib.Path("phantom", "synergynet-8s2h", "seed0")
+    first = tmp_path / "killed" / run / "checkpoints" / "epoch_0001.npz"
+    process = start("killed")
+    while not first.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)  # Into the second epoch.
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not runs.is_finished(tmp_path / "killed" / run)
+    assert start("killed").wait() == 0
+    assert_equal_runs(tmp_path / "undisturbed" / run, tmp_path / "killed" / run)

@@ -126,6 +126,17 @@ def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def trained_epochs(run: str | pathlib.Path) -> int:
+    """Counts the rows of the run's `history.csv`.
+
+    Raises:
+        FileNotFoundError: If no epoch has been trained.
+    """
+    path = _require(run, "history.csv", "Train the run to the end first.")
+    with open(path, encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.DictReader(file))
+
+
 def require_weights(run: str | pathlib.Path) -> pathlib.Path:
     """Returns the file of the run's best weights.
 

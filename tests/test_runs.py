@@ -53,6 +53,13 @@ def test_class_names(run):
     assert runs.class_names(run) == ("ring", "disk")
 
 
+def test_trained_epochs(run):
+    with pytest.raises(FileNotFoundError, match=r"No history\.csv in .*seed3"):
+        runs.trained_epochs(run)
+    runs.write_csv(run / "history.csv", [{"epoch": 1}, {"epoch": 2}])
+    assert runs.trained_epochs(run) == 2
+
+
 def test_csv_by_hand(tmp_path):
     runs.write_csv(tmp_path / "a.csv", [{"x": 1, "y": "a,b"}, {"x": 2.5, "y": None}])
     assert (tmp_path / "a.csv").read_text() == 'x,y\n1,"a,b"\n2.5,\n'

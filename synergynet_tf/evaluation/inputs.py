@@ -22,6 +22,7 @@ class RunCases:
 
     Attributes:
         config: The run's.
+        trained_epochs: How many epochs it was trained for, up to its config's.
         part: `train`, `val` or `test`.
         dataset: The reader of its data.
         root: Folder of the data.
@@ -30,6 +31,7 @@ class RunCases:
     """
 
     config: ExperimentConfig
+    trained_epochs: int
     part: str
     dataset: Dataset
     root: pathlib.Path
@@ -69,7 +71,8 @@ def find_cases(
             f"{run} was trained on the classes {', '.join(names)}, but {root} has "
             f"{', '.join(found)}; pass the run's data as --data-dir"
         )
-    return RunCases(config, split_part, dataset, root, names, case_ids)
+    epochs = runs.trained_epochs(run)
+    return RunCases(config, epochs, split_part, dataset, root, names, case_ids)
 
 
 def find_images(

@@ -132,6 +132,7 @@ def _report(
             "limit": config.data.limit,
             "image_size": config.model.image_size,
             "epochs": config.training.epochs,
+            "trained_epochs": cases.trained_epochs,
             "protocol": protocol,
             "paper_protocol": dataset.PAPER_PROTOCOL,
             "distance_unit": "px" if dataset.MODALITY == "rgb" else "mm",

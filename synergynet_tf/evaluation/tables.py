@@ -134,15 +134,20 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
         if table.dataset == dataset and protocol == reports[0]["paper_protocol"]
     ]
     for report in reports:
+        name = f"{report['model']} seed {report['seed']}"
+        if report["trained_epochs"] < report["epochs"]:
+            notes.append(
+                f"{name}: trained for {report['trained_epochs']} of "
+                f"{report['epochs']} epochs"
+            )
         counts = {
             kind: sum(counts[kind] for counts in report["structures"].values())
             for kind in ("missed", "false", "empty")
         }
         if any(counts.values()):
             notes.append(
-                f"{report['model']} seed {report['seed']}: {counts['missed']} "
-                f"structures missed, {counts['false']} false, {counts['empty']} in "
-                "neither mask"
+                f"{name}: {counts['missed']} structures missed, {counts['false']} "
+                f"false, {counts['empty']} in neither mask"
             )
     return [line for note in notes for line in textwrap.wrap(note, LINE_WIDTH)]
 

@@ -57,6 +57,8 @@ def write_run(folder, data, model="r50-unet", seed=0, epochs=3):
     runs.write_text(run / "config.json", config.to_json())
     runs.write_json(run / "classes.json", ["square"])
     runs.write_text(run / runs.BEST_WEIGHTS, "")
+    rows = [{"epoch": epoch + 1} for epoch in range(epochs)]
+    runs.write_csv(run / "history.csv", rows)
     runs.write_json(run / runs.FINISHED, {})
     return run
 

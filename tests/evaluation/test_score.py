@@ -74,6 +74,7 @@ def test_report_names_the_experiment(squares_run):
         "data_split": "official",
         "image_size": squares.SIZE,
         "epochs": 3,
+        "trained_epochs": 3,
         "distance_unit": "px",
         "codes": None,
     }

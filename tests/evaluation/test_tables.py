@@ -16,6 +16,7 @@ def report(**changes):
         "limit": None,
         "image_size": 224,
         "epochs": 150,
+        "trained_epochs": changes.get("epochs", 150),
         "protocol": "strict",
         "paper_protocol": "pooled",
         "distance_unit": "px",
@@ -101,3 +102,9 @@ def test_missed_and_false_are_said():
 
 def test_lines_fit_a_terminal():
     assert max(map(len, format_tables([report()]).splitlines())) <= 96
+
+
+def test_a_run_that_ended_early_is_marked():
+    note = "synergynet-8s2h seed 0: trained for 7 of 150 epochs"
+    assert note in format_tables([report(trained_epochs=7)])
+    assert "trained for" not in format_tables([report()])

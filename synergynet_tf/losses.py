@@ -37,13 +37,13 @@ class SegmentationLoss(keras.losses.Loss):
         smooth=1e-5,
         name="segmentation_loss",
     ):
-        super().__init__(name=name, reduction="sum", dtype="float32")
+        super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
         self.cross_entropy_weight = cross_entropy_weight
         self.dice_weight = dice_weight
         self.smooth = smooth
 
     def call(self, y_true, y_pred):
-        """Returns the scalar loss."""
+        """Returns the loss of the batch: `(1,)`."""
         channels = y_pred.shape[-1]
         if channels == 1:
             y = ops.cast(ops.expand_dims(y_true, axis=-1), "float32")
@@ -58,9 +58,10 @@ class SegmentationLoss(keras.losses.Loss):
         overlap = 2.0 * ops.sum(p * y, axis=pixels)
         size = ops.sum(ops.square(p), axis=pixels) + ops.sum(y, axis=pixels)
         dice = ops.mean((overlap + self.smooth) / (size + self.smooth))
-        return self.cross_entropy_weight * ops.mean(
-            cross_entropy
-        ) + self.dice_weight * (1.0 - dice)
+        loss = self.cross_entropy_weight * ops.mean(cross_entropy)
+        loss += self.dice_weight * (1.0 - dice)
+        # Keras divides by the number of replicas, except what is a scalar already.
+        return ops.reshape(loss, (1,))
 
     def get_config(self):
         """Returns the arguments of the constructor."""

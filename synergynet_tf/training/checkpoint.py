@@ -26,7 +26,7 @@ def save(model, folder, epoch, log):
     """Writes the state after `epoch` epochs and removes files that are too old.
 
     Args:
-        model: Compiled `keras.Model`.
+        model: Compiled `keras.Model` whose optimizer is built.
         folder: Folder of the checkpoints.
         epoch: int. Finished epochs.
         log: What else to keep; anything that JSON takes.
@@ -43,7 +43,7 @@ def restore(model, folder):
     """Continues from the newest checkpoint that can be read.
 
     Args:
-        model: Compiled `keras.Model`, of the same config as the one saved.
+        model: As for `save`, of the same config.
         folder: Folder of the checkpoints.
 
     Returns:
@@ -88,7 +88,6 @@ def _variables(model):
 
     `/` separates folders in a zip file, hence the `:`.
     """
-    model.optimizer.build(model.trainable_variables)
     groups = {
         "model": model.trainable_variables + model.non_trainable_variables,
         "optimizer": model.optimizer.variables,

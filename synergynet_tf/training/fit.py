@@ -113,6 +113,8 @@ def compiled_model(config, steps):
         metrics=[PooledDice(config.model.num_classes)],
         jit_compile=_jit_compile(),
     )
+    # Here, because a checkpoint needs its variables and the strategy its scope.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     print(format_tables(reports), end="")
     for folder in folders:
-        print(f"wrote {folder}/metrics.json, cases.csv and overlays/")
+        print(f"wrote {folder}/metrics.json, cases.csv, curves.png, overlays/")
 
 
 if __name__ == "__main__":

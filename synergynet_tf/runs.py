@@ -126,15 +126,22 @@ def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def trained_epochs(run: str | pathlib.Path) -> int:
-    """Counts the rows of the run's `history.csv`.
+def read_history(run: str | pathlib.Path) -> list[dict[str, float]]:
+    """Reads the run's `history.csv`: a row of numbers for each trained epoch.
 
     Raises:
         FileNotFoundError: If no epoch has been trained.
+        ValueError: If the file is damaged.
     """
     path = _require(run, "history.csv", "Train the run to the end first.")
     with open(path, encoding="utf-8", newline="") as file:
-        return sum(1 for _ in csv.DictReader(file))
+        try:
+            rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(file)]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+    if not rows:
+        raise ValueError(f"{path} is empty. Train the run to the end first.")
+    return rows
 
 
 def require_weights(run: str | pathlib.Path) -> pathlib.Path:

@@ -100,7 +100,7 @@ def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
     )
     run = runs.run_dir(tmp_path, config)
     runs.write_text(run / "config.json", config.to_json())
-    runs.write_csv(run / "history.csv", [{"epoch": 1}])
+    squares.write_history(run, epochs=1)
     runs.write_json(run / "classes.json", ["cavity", "wall", "crescent"])
     save_weights(build_model(config.model), run / runs.BEST_WEIGHTS)
     evaluate.main(["--run", str(run)])

@@ -53,11 +53,19 @@ def test_class_names(run):
     assert runs.class_names(run) == ("ring", "disk")
 
 
-def test_trained_epochs(run):
+def test_history(run):
     with pytest.raises(FileNotFoundError, match=r"No history\.csv in .*seed3"):
-        runs.trained_epochs(run)
-    runs.write_csv(run / "history.csv", [{"epoch": 1}, {"epoch": 2}])
-    assert runs.trained_epochs(run) == 2
+        runs.read_history(run)
+    rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
+    runs.write_csv(run / "history.csv", rows)
+    assert runs.read_history(run) == rows
+
+
+@pytest.mark.parametrize("text", ["", "epoch\n", "epoch,loss\n1,a\n", "epoch\n1,2\n"])
+def test_damaged_history_is_refused(run, text):
+    (run / "history.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"history\.csv is (damaged|empty)"):
+        runs.read_history(run)
 
 
 def test_csv_by_hand(tmp_path):

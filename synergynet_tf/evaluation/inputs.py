@@ -71,7 +71,7 @@ def find_cases(
             f"{run} was trained on the classes {', '.join(names)}, but {root} has "
             f"{', '.join(found)}; pass the run's data as --data-dir"
         )
-    epochs = runs.trained_epochs(run)
+    epochs = len(runs.read_history(run))
     return RunCases(config, epochs, split_part, dataset, root, names, case_ids)
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
+from synergynet_tf.evaluation.curves import write_curves
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.inputs import RunCases, find_cases
 from synergynet_tf.evaluation.predict import (
@@ -60,8 +61,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Predicts and scores every case of one part of a run's data.
 
-    Writes into the run's folder `overlays/{best,median,worst}.png`, `cases.csv` and,
-    last, `metrics.json`; each is whole or as it was before.
+    Writes into the run's folder `overlays/{best,median,worst}.png`, `curves.png`,
+    `cases.csv` and, last, `metrics.json`; each is whole or as it was before.
 
     Args:
         run: Folder of the run.
@@ -107,6 +108,7 @@ def evaluate_run(
         caption = f"{place} of {len(results)}: {case.case_id}, DSC {result.dsc:.3f}"
         picture = overlay(case.image, labels, names, case.label, caption)
         write_png(folder / "overlays" / f"{place}.png", picture)
+    write_curves(folder)
     runs.write_csv(folder / "cases.csv", _rows(results, protocol))
     report = _report(cases, protocol, results, codes)
     runs.write_json(folder / "metrics.json", report)

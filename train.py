@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from synergynet_tf.config import (
     default_data_dir,
 )
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.splits import part_ids
+from synergynet_tf.data.splits import complete, part_ids
 from synergynet_tf.data.store import open_store
 from synergynet_tf.models import METHODS
 
@@ -35,6 +36,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, help="default: 0")
     add("--split", choices=SPLITS, help="default: the paper's, if its data is there")
     add("--split-seed", type=int, help="default: 0")
+    add("--fold", help="i/n: the i-th of n parts of the patients is the test set")
+    add("--channels", nargs="+", help="up to three of the image's (default: all)")
     add("--epochs", type=int, help="default: 150")
     add("--batch-size", type=int, help="default: 8, the paper's")
     add("--learning-rate", type=float, help="default: 0.01, the paper's")
@@ -75,10 +78,13 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     dataset = DATASETS[args.dataset]
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset))
     flags["data_dir"] = str(root.resolve())
-    flags.setdefault("split", dataset.default_split(root))
+    if args.channels:
+        flags["channels"] = " ".join(args.channels)
     classes = len(dataset.class_names(root))
     flags["num_classes"] = classes + 1 if classes > 1 else 1
-    return ExperimentConfig().replace(**flags)
+    config = ExperimentConfig().replace(**flags)
+    config = dataclasses.replace(config, data=complete(config.data))
+    return config
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ def probe_images(size: int) -> np.ndarray:
     """
     phantom = DATASETS["phantom"]
     case = phantom.read_case("", phantom.case_ids("")[0])
-    slices = to_network(case.image, phantom.MODALITY, size)
+    slices = to_network(case.image, phantom.modality(""), size)
     noise = np.random.default_rng(0).random((2, size, size, 3), np.float32)
     return np.concatenate([noise, slices])
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synergynet_tf import command_line, runs
-from synergynet_tf.data import DATASETS
+from synergynet_tf.data.splits import complete
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from synergynet_tf.evaluation.predict import load_run_model
 
     model = load_run_model(args.run)
-    difference = save(model, DATASETS[config.data.dataset].MODALITY, target)
+    difference = save(model, complete(config.data).modality, target)
     print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")
 
 
@@ -70,7 +70,7 @@ def save(model: Any, modality: str, target: pathlib.Path) -> float:
 
     Args:
         model: The Keras model.
-        modality: `rgb` or `mri`, as the dataset's module says.
+        modality: The run's `DataConfig.modality`.
         target: The folder to write. It appears whole: TensorFlow Serving may watch.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-PERCENTILES = (0.5, 99.5)  # MRI intensities between them become [0, 1].
+from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
 
 
 def build_signatures(model: keras.Model, modality: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def build_signatures(model: keras.Model, modality: str) -> dict[str, Any]:
 
     Args:
         model: From `(batch, S, S, 3)` images to logits with `C` channels.
-        modality: `rgb` or `mri`: how pixel values become [0, 1].
+        modality: A key of `preprocess.MODALITIES`: how pixel values become [0, 1].
 
     Returns:
         The concrete functions by their names.
@@ -77,9 +77,10 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
 
 def to_network(image: tf.Tensor, modality: str, size: int) -> tf.Tensor:
     """Scales values to [0, 1] and resizes to `(size, size, 3)`, grey repeated."""
-    low, high = tf.constant(0.0, tf.float64), tf.constant(255.0, tf.float64)
-    if modality == "mri":
-        low, high = _percentiles(image)
+    if modality in PERCENTILES:
+        low, high = _percentiles(image, PERCENTILES[modality])
+    else:
+        low, high = (tf.constant(value, tf.float64) for value in WINDOWS[modality])
     span = tf.cast(high - low, tf.float32)
     low, high = tf.cast(low, tf.float32), tf.cast(high, tf.float32)
     image = tf.math.divide_no_nan(tf.clip_by_value(image, low, high) - low, span)
@@ -101,10 +102,13 @@ def to_labels(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(labels, tf.uint8), tf.nn.softmax(logits)
 
 
-def _percentiles(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes `np.percentile(image, PERCENTILES)`: float64, interpolated linearly."""
-    values = tf.cast(tf.sort(tf.reshape(image, (-1,))), tf.float64)
-    last = tf.size(values) - 1
+def _percentiles(
+    image: tf.Tensor, percents: tuple[float, float]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes `np.percentile` of each channel: float64, interpolated linearly."""
+    values = tf.reshape(image, (-1, tf.shape(image)[-1]))
+    values = tf.cast(tf.sort(values, axis=0), tf.float64)
+    last = tf.shape(values)[0] - 1
 
     def percentile(percent: float) -> tf.Tensor:
         position = percent / 100.0 * tf.cast(last, tf.float64)
@@ -113,8 +117,7 @@ def _percentiles(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         above = tf.minimum(below + 1, last)
         return values[below] + share * (values[above] - values[below])
 
-    low, high = PERCENTILES
-    return percentile(low), percentile(high)
+    return percentile(percents[0]), percentile(percents[1])
 
 
 def _resize(image: tf.Tensor, rows: int, columns: int, area: bool) -> tf.Tensor:

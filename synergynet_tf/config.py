@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 SPLITS = ("paper", "official", "random")
@@ -36,19 +37,39 @@ class DataConfig:
         split: `paper`, `official` or `random`; `""` takes the dataset's own
             choice for the files that are there. A run's config never holds `""`.
         split_seed: Seed of whatever the split draws at random, at least 0.
+        fold: `i/n`: the `i`-th of `n` parts of the patients, drawn with the split's
+            seed, is the test set, and a tenth of the others selects; `""` for none.
+            Its split is `random`.
         limit: Most cases of each part, at least 1; `None` for all.
+        channels: Up to three channels of the image, such as `"0 1 3"`; `""` for all.
+        modality: How intensities become [0, 1], one of `data.preprocess.MODALITIES`;
+            `""` takes the dataset's. A run's config never holds `""`.
     """
 
     dataset: str = "isic"
     data_dir: str = ""
     split: str = ""
     split_seed: int = 0
+    fold: str = ""
     limit: int | None = None
+    channels: str = ""
+    modality: str = ""
 
     def __post_init__(self) -> None:
         rule = f"one of {', '.join(SPLITS)}"
         _require(self.split in ("", *SPLITS), "split", rule, self.split)
         _require(self.split_seed >= 0, "split_seed", "at least 0", self.split_seed)
+        fold = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", self.fold)
+        fold_ok = fold and int(fold[1]) <= int(fold[2]) and int(fold[2]) >= 2
+        rule = "i/n, such as 1/5: the number of a fold, and of at least 2 folds"
+        _require(not self.fold or bool(fold_ok), "fold", rule, self.fold)
+        alone = not self.fold or self.split in ("", "random")
+        _require(alone, "split", f"random for --fold {self.fold}", self.split)
+        picked = self.channels.split()
+        channels_ok = picked == re.findall(r"\d+", self.channels) and len(picked) <= 3
+        rule = 'up to three different numbers, such as "0 1 3"'
+        distinct = len(set(map(int, picked))) == len(picked) if channels_ok else False
+        _require(distinct, "channels", rule, self.channels)
         limit_ok = self.limit is None or self.limit >= 1
         _require(limit_ok, "limit", "at least 1", self.limit)
 

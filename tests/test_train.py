@@ -126,10 +126,12 @@ def test_every_flag_reaches_the_settings(photos):
         "--hidden-dim": 48,
         "--precision": "bfloat16",
         "--strategy": "mirrored",
+        "--fold": "2/3",
+        "--channels": "2 0",
         "--limit": 3,
         "--early-stopping": 2,
     }
-    words = [str(word) for pair in flags.items() for word in pair]
+    words = " ".join(f"{flag} {value}" for flag, value in flags.items()).split()
     common = ["--dataset", "folder", "--data-dir", str(photos)]
     config = train.experiment(train.parse_args([*common, *words, "--vq", "paper"]))
     default = train.experiment(train.parse_args(common))
@@ -143,7 +145,8 @@ def test_every_flag_reaches_the_settings(photos):
     for part in ("data", "model", "loss", "optimizer", "training"):
         given = {**vars(getattr(ExperimentConfig(), part))}
         if part == "data":
-            given |= {"dataset": "folder", "data_dir": str(photos), "split": "random"}
+            given |= {"dataset": "folder", "data_dir": str(photos)}
+            given |= {"split": "random", "modality": "rgb"}
         assert vars(getattr(default, part)) == given
 
 

@@ -4,13 +4,15 @@ A dataset is a module with the names of `spec.Dataset`. To add one, write it and
 its line to `DATASETS`.
 """
 
-from synergynet_tf.data import folder, isic, phantom
+from synergynet_tf.data import acdc, folder, isic, msd, phantom
 from synergynet_tf.data.spec import Case, Dataset
 
 __all__ = ["DATASETS", "Case", "Dataset"]
 
 DATASETS: dict[str, Dataset] = {
     "isic": isic,
+    "acdc": acdc,
+    "msd": msd,
     "folder": folder,
     "phantom": phantom,
 }

@@ -32,7 +32,6 @@ from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.splits import official_split, random_split
 
 CLASSES: tuple[str, ...] = ()
-MODALITY: str = "rgb"
 PAPER_PROTOCOL: str = "pooled"
 
 MASK_ENDINGS = ("", "_mask", "_segmentation", "_gt")
@@ -56,6 +55,11 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(_class_values(root))
 
 
+def modality(root: str | pathlib.Path) -> str:
+    """Returns `rgb`."""
+    return "rgb"
+
+
 def case_ids(root: str | pathlib.Path) -> list[str]:
     """Lists the labeled images, sorted: `NAME`, or `train/NAME` in parts.
 
@@ -65,6 +69,11 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             one name, or there is a flat layout and one in parts.
     """
     return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+
+
+def patients(root: str | pathlib.Path) -> dict[str, str]:
+    """Returns each case as its own patient: no others are known."""
+    return {case_id: case_id for case_id in case_ids(root)}
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:

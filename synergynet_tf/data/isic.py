@@ -35,7 +35,6 @@ from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.splits import official_split, random_split
 
 CLASSES: tuple[str, ...] = ("lesion",)
-MODALITY: str = "rgb"
 PAPER_PROTOCOL: str = "pooled"
 
 # Azad et al. (BCDU-Net), whose split the paper takes over: 2,594 training images.
@@ -62,6 +61,11 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return CLASSES
 
 
+def modality(root: str | pathlib.Path) -> str:
+    """Returns `rgb`."""
+    return "rgb"
+
+
 def case_ids(root: str | pathlib.Path) -> list[str]:
     """Lists the labeled images of all folders under `root`, sorted.
 
@@ -71,6 +75,11 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             twice, or both layouts are there.
     """
     return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+
+
+def patients(root: str | pathlib.Path) -> dict[str, str]:
+    """Returns each case as its own patient: no others are known."""
+    return {case_id: case_id for case_id in case_ids(root)}
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:

@@ -20,7 +20,6 @@ from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import random_split
 
 CLASSES: tuple[str, ...] = ("cavity", "wall", "crescent")
-MODALITY: str = "mri"
 PAPER_PROTOCOL: str = "pooled"
 
 SIZE = 96
@@ -37,9 +36,19 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return CLASSES
 
 
+def modality(root: str | pathlib.Path) -> str:
+    """Returns `mri`."""
+    return "mri"
+
+
 def case_ids(root: str | pathlib.Path) -> list[str]:
     """Lists the cases, `phantom_000` and so on; `root` is ignored."""
     return [f"phantom_{number:03d}" for number in range(sum(COUNTS.values()))]
+
+
+def patients(root: str | pathlib.Path) -> dict[str, str]:
+    """Returns each case as its own patient: no others are known."""
+    return {case_id: case_id for case_id in case_ids(root)}
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:

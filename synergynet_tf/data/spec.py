@@ -69,19 +69,28 @@ class Dataset(Protocol):
 
     Attributes:
         CLASSES: Foreground classes, `()` where they depend on the root.
-        MODALITY: `rgb` or `mri`, see `preprocess.to_network`.
         PAPER_PROTOCOL: Protocol of the numbers that the paper prints.
+
+    A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice.
     """
 
     CLASSES: tuple[str, ...]
-    MODALITY: str
     PAPER_PROTOCOL: str
 
     def class_names(self, root: str | pathlib.Path) -> tuple[str, ...]:
         """Returns the foreground classes; label `i + 1` is class `i`."""
 
+    def modality(self, root: str | pathlib.Path) -> str:
+        """Returns what the intensities are: a key of `preprocess.MODALITIES`."""
+
     def case_ids(self, root: str | pathlib.Path) -> list[str]:
         """Lists every labeled case, sorted."""
+
+    def patients(self, root: str | pathlib.Path) -> dict[str, str]:
+        """Returns the patient of each case; they are never in two parts.
+
+        A case is its own patient where no others are known.
+        """
 
     def case_files(self, root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
         """Lists every file that `read_case` reads."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -96,32 +97,138 @@ def official_split(
     return {"train": train, "val": val, "test": list(test)}
 
 
+def named_split(
+    case_ids: Sequence[str],
+    names: Mapping[str, Sequence[str]],
+    group: Group,
+    root: str | pathlib.Path,
+) -> dict[str, list[str]]:
+    """Takes the cases of the patients that are named for each part.
+
+    Args:
+        case_ids: The cases that are there.
+        names: Patients of `train`, `val` and `test`.
+        group: Names the patient of a case.
+        root: The dataset's folder, for the message.
+
+    Raises:
+        ValueError: If patients are not there; lists the first 10.
+    """
+    groups: dict[str, list[str]] = {}
+    for case_id in sorted(case_ids):
+        groups.setdefault(group(case_id), []).append(case_id)
+    wanted = [name for part in PARTS for name in names[part]]
+    if missing := sorted(set(wanted) - set(groups)):
+        more = ", ..." if len(missing) > 10 else ""
+        raise ValueError(
+            f"--split paper needs {len(wanted)} patients, and {len(missing)} of them "
+            f"are not in {root}: {', '.join(missing[:10])}{more}; add them or use "
+            "--split random"
+        )
+    return {part: _flatten([groups[name] for name in names[part]]) for part in PARTS}
+
+
+def fold_split(
+    case_ids: Sequence[str], fold: str, seed: int, group: Group = _itself
+) -> dict[str, list[str]]:
+    """Takes one of `n` folds as the test set and draws 10 % of the rest to select.
+
+    Args:
+        case_ids: The cases to share out.
+        fold: `i/n`, from `1/n` to `n/n`; the test sets of all of them are disjoint
+            and together every case.
+        seed: Of the draw; the same for all folds.
+        group: Names what must stay together.
+
+    Raises:
+        ValueError: If there are fewer groups than folds, or fewer than 3.
+    """
+    number, count = (int(part) for part in fold.split("/"))
+    groups = _shuffled_groups(case_ids, seed, group)
+    if len(groups) < max(count, 3):
+        raise ValueError(
+            f"--fold {fold} needs at least {max(count, 3)} cases or patients, found "
+            f"{len(groups)}; use fewer folds"
+        )
+    test = _flatten(groups[number - 1 :: count])
+    rest = sorted({*case_ids} - {*test})
+    train, val = holdout(rest, seed, group)
+    return {"train": train, "val": val, "test": test}
+
+
 def data_root(data: DataConfig) -> pathlib.Path:
     """Returns `data.data_dir`, or the default folder of the dataset."""
     return pathlib.Path(data.data_dir or default_data_dir(data.dataset))
 
 
-def part_ids(data: DataConfig, part: str) -> list[str]:
-    """Lists the cases of `train`, `val` or `test`, at most `data.limit`.
+def complete(data: DataConfig) -> DataConfig:
+    """Fills in what `data` leaves to the dataset: folder, split and modality.
 
     Raises:
-        ValueError: If the dataset or part is unknown, or the split impossible.
+        ValueError: If the dataset is unknown, or cannot be read.
         FileNotFoundError: If the data is not there.
     """
     # Here, because the readers that it lists import this module.
     from synergynet_tf.data import DATASETS
 
-    for name, value, known in (
-        ("dataset", data.dataset, tuple(DATASETS)),
-        ("part", part, PARTS),
-    ):
-        if value not in known:
-            rule = f"one of {', '.join(known)}"
-            raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
-    dataset = DATASETS[data.dataset]
-    root = data_root(data)
-    split = data.split or dataset.default_split(root)
-    return dataset.splits(root, split, data.split_seed)[part][: data.limit]
+    _require_known("dataset", data.dataset, tuple(DATASETS))
+    dataset, root = DATASETS[data.dataset], data_root(data)
+    split = "random" if data.fold else data.split or dataset.default_split(root)
+    modality = data.modality or dataset.modality(root)
+    return dataclasses.replace(data, data_dir=str(root), split=split, modality=modality)
+
+
+def split_ids(data: DataConfig) -> dict[str, list[str]]:
+    """Lists the cases of `train`, `val` and `test`, at most `data.limit` of each.
+
+    Raises:
+        ValueError: If the dataset is unknown, the split impossible, or a patient
+            is in two parts.
+        FileNotFoundError: If the data is not there.
+    """
+    from synergynet_tf.data import DATASETS
+
+    data = complete(data)
+    dataset, root, seed = DATASETS[data.dataset], data_root(data), data.split_seed
+    patients = dataset.patients(root)
+    if data.fold:
+        parts = fold_split(list(patients), data.fold, seed, patients.__getitem__)
+    else:
+        parts = dataset.splits(root, data.split, seed)
+    _require_disjoint(parts, patients)
+    return {part: parts[part][: data.limit] for part in PARTS}
+
+
+def part_ids(data: DataConfig, part: str) -> list[str]:
+    """Lists the cases of one part of `split_ids`.
+
+    Raises:
+        ValueError: If the part is unknown, or as `split_ids` does.
+        FileNotFoundError: If the data is not there.
+    """
+    _require_known("part", part, PARTS)
+    return split_ids(data)[part]
+
+
+def _require_known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        rule = f"one of {', '.join(known)}"
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+
+
+def _require_disjoint(
+    parts: Mapping[str, Sequence[str]], patients: Mapping[str, str]
+) -> None:
+    """Refuses a split with a case or a patient in two parts."""
+    owners: dict[str, tuple[str, str]] = {}
+    for part in PARTS:
+        for case_id in parts[part]:
+            other, first = owners.setdefault(patients[case_id], (part, case_id))
+            if other != part:
+                raise ValueError(
+                    f"Patient {patients[case_id]} is in {other} ({first}) and in "
+                    f"{part} ({case_id}); use --split random"
+                )
 
 
 def _shuffled_groups(

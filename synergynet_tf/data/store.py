@@ -32,12 +32,11 @@ import tqdm
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.preprocess import labels_to_network, to_network
-from synergynet_tf.data.spec import Dataset
-from synergynet_tf.data.splits import data_root, part_ids
+from synergynet_tf.data.splits import complete, data_root, part_ids
 
 # Raise it whenever the prepared arrays of the same files change: a reader, the
 # phantom, the preprocessing or the layout above.
-VERSION = 1
+VERSION = 2
 # Images of 200 megapixels take gigabytes while they are read.
 MAX_THREADS = 8
 
@@ -70,9 +69,9 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
         ValueError: If a case cannot be read, or the split is impossible.
         OSError: If the store cannot be written.
     """
+    data = complete(data)
     case_ids = part_ids(data, part)
-    dataset, root = DATASETS[data.dataset], data_root(data)
-    folder = _cache_dir() / _key(data.dataset, root, case_ids, image_size)
+    folder = _cache_dir() / _key(data, case_ids, image_size)
     if folder.exists():
         try:
             return _open(folder)
@@ -81,7 +80,7 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
-        return _prepare(dataset, root, case_id, image_size)
+        return _prepare(data, case_id, image_size)
 
     _build(folder, prepare, case_ids, f"prepare {part}")
     return _open(folder)
@@ -92,28 +91,30 @@ def _cache_dir() -> pathlib.Path:
     return pathlib.Path(os.environ.get("SYNERGYNET_CACHE") or default)
 
 
-def _key(
-    name: str, root: pathlib.Path, case_ids: Sequence[str], image_size: int
-) -> str:
-    dataset = DATASETS[name]
+def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:
+    dataset, root = DATASETS[data.dataset], data_root(data)
     files = []
     for path in sorted({p for i in case_ids for p in dataset.case_files(root, i)}):
         status = path.stat()
         files.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
-    classes = dataset.class_names(root)
-    content = [VERSION, name, classes, case_ids, files, image_size]
+    how = [dataset.class_names(root), data.modality, data.channels, image_size]
+    content = [VERSION, data.dataset, how, case_ids, files]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _prepare(
-    dataset: Dataset, root: pathlib.Path, case_id: str, image_size: int
+    data: DataConfig, case_id: str, image_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a case at the network's size, images as float16."""
-    case = dataset.read_case(root, case_id)
-    images = to_network(case.image, dataset.MODALITY, image_size)
+    case = DATASETS[data.dataset].read_case(data_root(data), case_id)
+    try:
+        images = to_network(case.image, data.modality, image_size, data.channels)
+    except ValueError as error:
+        raise ValueError(f"Case {case_id}: {error}") from error
     # Grey volumes stay at one channel; photographs may be grey and colored in turn.
-    if dataset.MODALITY != "rgb":
-        images = images[..., : case.image.shape[-1]]
+    count = len(data.channels.split()) or case.image.shape[-1]
+    if data.modality != "rgb" and count == 1:
+        images = images[..., :1]
     return images.astype(np.float16), labels_to_network(case.label, image_size)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import runs
-from synergynet_tf.data import DATASETS
 from synergynet_tf.data.image_files import read_image
+from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.predict import (
     Predictor,
@@ -47,14 +47,16 @@ def label_files(
     """
     config = runs.read_config(run)
     names = runs.class_names(run)
-    modality = DATASETS[config.data.dataset].MODALITY
+    data = complete(config.data)
     predictor = Predictor(load_run_model(run))
     output = pathlib.Path(output)
     scale = 255 if len(names) == 1 else 1
     rows = []
     for path in tqdm(paths, f"label with {config.model.name}", disable=None):
         image = read_image(path)
-        labels = predict_case(predictor, image, modality, config.model.image_size)
+        labels = predict_case(
+            predictor, image, data.modality, config.model.image_size, data.channels
+        )
         picture = overlay(image, labels, names, caption=path.name)
         write_png(output / f"{path.stem}.png", labels[0] * np.uint8(scale))
         write_png(output / f"{path.stem}_overlay.png", picture)

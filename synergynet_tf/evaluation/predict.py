@@ -98,6 +98,7 @@ def predict_case(
     image: np.ndarray,
     modality: str,
     size: int,
+    channels: str = "",
     batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
     """Labels each pixel of one photograph or volume.
@@ -109,14 +110,15 @@ def predict_case(
     Args:
         model: What predicts.
         image: float32 `(slices, rows, columns, channels)`, as a dataset reads it.
-        modality: The dataset's `MODALITY`.
+        modality: The run's `DataConfig.modality`.
         size: Height and width of the model's input, `S`.
+        channels: The run's `DataConfig.channels`.
         batch_size: Slices predicted at once.
 
     Returns:
         uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
     """
-    images = to_network(image, modality, size)
+    images = to_network(image, modality, size, channels)
     rows, columns = image.shape[1:3]
     # Batch by batch, because a volume's logits on its own grid can take gigabytes.
     labels = [

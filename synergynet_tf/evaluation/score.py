@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
+from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.curves import write_curves
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.inputs import RunCases, find_cases
@@ -89,11 +90,14 @@ def evaluate_run(
     protocols = dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL))
     tolerance_mm = getattr(dataset, "NSD_TOLERANCE_MM", metrics.NSD_TOLERANCE_MM)
     predictor = Predictor(load_run_model(run))
+    data = complete(config.data)
 
     def predict(case_id: str) -> tuple[Case, np.ndarray]:
         case = dataset.read_case(cases.root, case_id)
         size = config.model.image_size
-        return case, predict_case(predictor, case.image, dataset.MODALITY, size)
+        return case, predict_case(
+            predictor, case.image, data.modality, size, data.channels
+        )
 
     results = []
     title = f"score {config.model.name}"
@@ -137,7 +141,7 @@ def _report(
             "trained_epochs": cases.trained_epochs,
             "protocol": protocol,
             "paper_protocol": dataset.PAPER_PROTOCOL,
-            "distance_unit": "px" if dataset.MODALITY == "rgb" else "mm",
+            "distance_unit": "px" if complete(config.data).modality == "rgb" else "mm",
             "num_cases": len(results),
             **blocks[protocol],
             **blocks,

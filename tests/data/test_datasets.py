@@ -18,7 +18,6 @@ every_dataset = pytest.mark.parametrize("name", DATASETS)
 @every_dataset
 def test_names(name):
     dataset = DATASETS[name]
-    assert dataset.MODALITY in MODALITIES
     assert dataset.PAPER_PROTOCOL in ("pooled", "transunet", "strict")
     assert all(isinstance(label, str) for label in dataset.CLASSES)
     for function, promised in inspect.getmembers(Dataset, inspect.isfunction):
@@ -35,6 +34,8 @@ def test_cases_are_sorted_and_valid(name, tmp_path):
     classes = dataset.class_names(root)
     assert ids == sorted(set(ids)) and ids
     assert classes and dataset.CLASSES in ((), classes)
+    assert dataset.modality(root) in MODALITIES
+    assert list(dataset.patients(root)) == ids
     labels = set()
     for case_id in ids[:5]:
         case = dataset.read_case(root, case_id)
@@ -99,7 +100,7 @@ def test_store_of_every_dataset(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNERGYNET_CACHE", str(tmp_path / "cache"))
     dataset, root = DATASETS[name], WRITERS[name](tmp_path / "raw")
     store = open_store(DataConfig(name, str(root), limit=2), "test", 16)
-    channels = 3 if dataset.MODALITY == "rgb" else 1
+    channels = 3 if dataset.modality(root) == "rgb" else 1
     assert store.images.shape[1:] == (16, 16, channels)
     assert store.labels.shape == store.images.shape[:3]
     assert len(store.case_ids) == len(store.images)

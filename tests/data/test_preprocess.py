@@ -66,14 +66,43 @@ def test_arguments_stay_as_they_are():
     assert image.max() == 255 and not labels.any()
 
 
-@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("channels", [0, 4])
 def test_other_channels_are_refused(channels):
-    with pytest.raises(ValueError, match="1 or 3 channels"):
+    with pytest.raises(ValueError, match=r"1 to 3 channels; .*--channels"):
         to_network(np.zeros((1, 4, 4, channels), np.float32), "mri", 4)
 
 
+def test_two_channels_get_a_third_of_zeros():
+    image = np.array([[51, 255], [102, 0]], np.float32).reshape(1, 2, 1, 2)
+    network = to_network(np.repeat(image, 2, axis=2), "rgb", 2)
+    np.testing.assert_allclose(network[0, 0, 0], [0.2, 1, 0], rtol=1e-6)
+
+
+def test_channels_are_picked_in_their_order():
+    image = np.array([0, 51, 102, 255], np.float32).reshape(1, 1, 1, 4)
+    assert to_network(image, "rgb", 1, "3 0 2").ravel() == pytest.approx([1, 0, 0.4])
+    assert to_network(image, "rgb", 1, "1").ravel() == pytest.approx([0.2] * 3)
+    with pytest.raises(ValueError, match=r"--channels must be below 4.*0 4"):
+        to_network(image, "rgb", 1, "0 4")
+
+
+def test_ct_is_clipped_to_its_window():
+    network = to_network(volume([-1000, -125], [75, 3000]), "ct", 2)
+    # 75 is the middle of -125 and 275.
+    np.testing.assert_allclose(network[0, ..., 0], [[0, 0], [0.5, 1]], atol=1e-6)
+
+
+def test_mri_percentiles_are_those_of_each_channel():
+    channel = np.arange(400, dtype=np.float32).reshape(1, 20, 20, 1)
+    both = np.concatenate([channel, 1000 - 2 * channel], axis=-1)
+    network = to_network(both, "mri", 20)
+    alone = to_network(both[..., 1:], "mri", 20)
+    np.testing.assert_array_equal(network[..., 1], alone[..., 0])
+    np.testing.assert_allclose(network[..., 1], 1 - network[..., 0], atol=1e-5)
+
+
 def test_unknown_modality_is_refused():
-    with pytest.raises(ValueError, match=r"rgb, mri\. Received: modality='odd'"):
+    with pytest.raises(ValueError, match=r"rgb, ct, mri\. Received: modality='odd'"):
         to_network(np.zeros((1, 4, 4, 1), np.float32), "odd", 4)
 
 

@@ -1,6 +1,9 @@
 """Tiny datasets on disk, in the layouts that the readers expect."""
 
+import json
+
 import cv2
+import nibabel
 import numpy as np
 
 
@@ -82,9 +85,70 @@ def write_folder(root, part="", count=10, value=255, ending=""):
     return root
 
 
+def write_nifti(path, array, spacing=(1.0, 1.0, 1.0), affine=None):
+    """Writes `(x, y, z)`; without `affine` the axes run to left, posterior, superior.
+
+    The affine is that of the spacing, whose header field it is too.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if affine is None:
+        affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    nibabel.save(nibabel.Nifti1Image(np.asarray(array), affine), path)
+
+
+def volume(shape, number=0):
+    """Returns int16 `shape`, another for each number."""
+    return np.random.default_rng(number).integers(0, 900, shape, np.int16)
+
+
+def box_labels(shape, classes):
+    """Returns uint8 `shape`: class `i` in the `i`-th column of the first axis."""
+    labels = np.zeros(shape, np.uint8)
+    for i in range(1, classes + 1):
+        labels[i, 1:-1] = i
+    return labels
+
+
+def write_acdc(root, patients=range(1, 11), folder="training"):
+    """Writes two frames of 8 x 6 x 3 voxels a patient; returns `root`."""
+    for number in patients:
+        name = f"patient{number:03d}"
+        for frame in ("01", "12"):
+            path = root / folder / name / f"{name}_frame{frame}"
+            image = volume((8, 6, 3), 2 * number + (frame == "12"))
+            write_nifti(path.with_name(f"{path.name}.nii.gz"), image, (1.5, 1.5, 10))
+            labels = box_labels((8, 6, 3), 3)
+            write_nifti(
+                path.with_name(f"{path.name}_gt.nii.gz"), labels, (1.5, 1.5, 10)
+            )
+    return root
+
+
+def write_dataset_json(root, **values):
+    described = {
+        "channel_names": {"0": "MRI"},
+        "labels": {"background": 0, "front": 1, "back": 2},
+        "file_ending": ".nii.gz",
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "dataset.json").write_text(json.dumps({**described, **values}))
+
+
+def write_msd(root, cases=10):
+    """Writes volumes of 6 x 5 x 4 voxels, scan_00 and so on; returns `root`."""
+    write_dataset_json(root)
+    for number in range(cases):
+        name = f"scan_{number:02d}"
+        write_nifti(root / f"imagesTr/{name}_0000.nii.gz", volume((6, 5, 4), number))
+        write_nifti(root / f"labelsTr/{name}.nii.gz", box_labels((6, 5, 4), 2))
+    return root
+
+
 # A tree for each dataset: what every reader's tests start from.
 WRITERS = {
     "isic": write_isic,
+    "acdc": write_acdc,
+    "msd": write_msd,
     "folder": write_folder,
     "phantom": lambda root: root,
 }

@@ -1,0 +1,209 @@
+"""ACDC: cine MRI of the heart in short axis, three foreground classes.
+
+Expected layout, the challenge's; `testing/` may be missing, and counts only with its
+labels. `Info.cfg` and the cine series (`_4d`) are passed over:
+
+    <root>/training/patient001/patient001_frame01.nii.gz
+                               patient001_frame01_gt.nii.gz
+                               patient001_frame12.nii.gz
+                               patient001_frame12_gt.nii.gz
+           testing/patient101/...
+
+A case is one frame, end-diastole or end-systole; the frames of a patient stay together.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+from synergynet_tf.data.labeled_volume import read_labeled
+from synergynet_tf.data.spec import Case
+from synergynet_tf.data.splits import named_split, official_split, random_split
+
+CLASSES: tuple[str, ...] = ("rv", "myo", "lv")
+PAPER_PROTOCOL: str = "transunet"
+
+# The 70 / 10 / 20 patients of MT-UNet's lists, which the field shares; train is the
+# rest of 1 to 100.
+# Assumption: the paper's split is this one; it names TransUNet's, never published.
+PAPER_VAL = (19, 21, 29, 33, 41, 50, 61, 71, 76, 80)
+PAPER_TEST = (
+    2,
+    3,
+    8,
+    9,
+    12,
+    14,
+    17,
+    24,
+    42,
+    48,
+    49,
+    53,
+    55,
+    64,
+    67,
+    79,
+    81,
+    88,
+    92,
+    95,
+)
+PAPER_TRAIN = tuple(sorted({*range(1, 101)} - {*PAPER_VAL, *PAPER_TEST}))
+
+FOLDERS = {"train": "training", "test": "testing"}
+FRAME = re.compile(r"(patient\d{3})_frame\d{2}")
+ENDINGS = (".nii.gz", ".nii")
+
+
+def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
+    """Returns right ventricle, myocardium and left ventricle."""
+    return CLASSES
+
+
+def modality(root: str | pathlib.Path) -> str:
+    """Returns `mri`."""
+    return "mri"
+
+
+def case_ids(root: str | pathlib.Path) -> list[str]:
+    """Lists the labeled frames, `patient001_frame01` and so on, sorted.
+
+    Raises:
+        FileNotFoundError: If the layout is not as expected.
+        ValueError: If a frame lacks its labels or labels their frame, or a patient
+            has no frame; names it.
+    """
+    return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+
+
+def patients(root: str | pathlib.Path) -> dict[str, str]:
+    """Returns the patient of each case."""
+    return {case_id: _patient(case_id) for case_id in case_ids(root)}
+
+
+def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
+    """Lists the frame and its labels."""
+    for folder in _folders(root).values():
+        for ending in ENDINGS:
+            image, label = (
+                folder / case_id.partition("_")[0] / (case_id + suffix + ending)
+                for suffix in ("", "_gt")
+            )
+            if image.is_file() and label.is_file():
+                return [image, label]
+    raise FileNotFoundError(f"No frame {case_id} with its labels in {root}")
+
+
+def read_case(root: str | pathlib.Path, case_id: str) -> Case:
+    """Reads one frame.
+
+    Raises:
+        FileNotFoundError: If there is no such case.
+        ValueError: If a file is damaged, or image and labels do not match.
+    """
+    image, label = case_files(root, case_id)
+    return read_labeled(case_id, [image], label, {0: 0, 1: 1, 2: 2, 3: 3})
+
+
+def default_split(root: str | pathlib.Path) -> str:
+    """Names `paper` where its 100 patients are, else `official` or `random`."""
+    parts = _part_ids(root)
+    found = {_patient(case_id) for case_id in parts["train"]}
+    if found >= {_name(number) for number in range(1, 101)}:
+        return "paper"
+    return "official" if "test" in parts else "random"
+
+
+def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[str]]:
+    """Returns the case ids of `train`, `val` and `test`.
+
+    Args:
+        root: The dataset's folder.
+        split: `paper`: 70 / 10 / 20 of the training patients, by name. `official`:
+            the test set is testing/, and 10 % of the training patients select.
+            `random`: 70 / 10 / 20 % of all patients.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: If the patients are not those of the split.
+    """
+    parts = _part_ids(root)
+    if split == "paper":
+        numbers = {"train": PAPER_TRAIN, "val": PAPER_VAL, "test": PAPER_TEST}
+        names = {part: [_name(n) for n in numbers[part]] for part in numbers}
+        return named_split(parts["train"], names, _patient, root)
+    if split == "official":
+        return official_split(parts, seed, _patient)
+    if split == "random":
+        return random_split(case_ids(root), seed, _patient)
+    raise ValueError(
+        f"`split` must be paper, official or random. Received: split={split!r}"
+    )
+
+
+def _name(number: int) -> str:
+    return f"patient{number:03d}"
+
+
+def _patient(case_id: str) -> str:
+    return case_id.partition("_")[0]
+
+
+def _folders(root: str | pathlib.Path) -> dict[str, pathlib.Path]:
+    folders = {part: pathlib.Path(root, name) for part, name in FOLDERS.items()}
+    if not folders["train"].is_dir():
+        raise FileNotFoundError(
+            f"No training/ in {root}; download ACDC and pass the folder that holds "
+            "training/ as --data-dir, or name it acdc/ and set $SYNERGYNET_DATA to "
+            "its parent"
+        )
+    return {part: folder for part, folder in folders.items() if folder.is_dir()}
+
+
+def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
+    """Lists the cases of each folder; testing/ without any labels is left out."""
+    parts: dict[str, list[str]] = {}
+    for part, folder in _folders(root).items():
+        found = {path.name: path for path in sorted(folder.glob("patient*/*.nii*"))}
+        frames, labels = _frames(found, ""), _frames(found, "_gt")
+        if part == "test" and not labels:
+            continue
+        for missing, what, other in (
+            (frames - labels, "labels", "frame"),
+            (labels - frames, "frame", "labels"),
+        ):
+            if missing:
+                case_id = min(missing)
+                raise ValueError(
+                    f"{folder / _patient(case_id) / case_id} has no {what}; add "
+                    f"them or remove the {other}"
+                )
+        empty = [
+            path
+            for path in sorted(folder.glob("patient*"))
+            if path.is_dir() and not any(_patient(f) == path.name for f in frames)
+        ]
+        if empty or not frames:
+            raise ValueError(
+                f"{empty[0] if empty else folder} has no frames; add them or remove "
+                "the folder"
+            )
+        parts[part] = sorted(frames)
+    if both := {*parts["train"]} & {*parts.get("test", [])}:
+        raise ValueError(
+            f"Case {min(both)} is in training/ and in testing/ of {root}; remove one"
+        )
+    return parts
+
+
+def _frames(names: dict[str, pathlib.Path], suffix: str) -> set[str]:
+    """Returns the case ids of the files whose names end so."""
+    found = set()
+    for name, path in names.items():
+        stem = name.removesuffix(".gz").removesuffix(".nii")
+        match = FRAME.fullmatch(stem.removesuffix(suffix) if suffix else stem)
+        if stem.endswith(suffix) and match and path.parent.name == match[1]:
+            found.add(match[0])
+    return found

@@ -1,0 +1,232 @@
+"""NIfTI volumes: read in one canonical orientation, written back in their own.
+
+A volume is sliced along the axis of length 1 if there is one; else along the axis whose
+spacing is at least twice that of the others; else along the patient's long axis, so
+that slices are axial. Slices lie as a radiologist looks at them, whatever the order and
+the directions in which the file stores its axes:
+
+    slices      from              to          rows run to   columns run to
+    axial       inferior (feet)   superior    posterior     left
+    coronal     anterior          posterior   inferior      left
+    sagittal    right             left        inferior      posterior
+
+In an oblique volume each axis counts as the direction that it is closest to. Axes are
+only reordered and reversed, never resampled, so the way back is exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import math
+import pathlib
+import struct
+import zlib
+from typing import NamedTuple
+
+import nibabel
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+ENDINGS = (".nii.gz", ".nii")
+# How much coarser than the others an axis must be to be the one that is sliced.
+ANISOTROPY = 2.0
+# By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
+MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
+GZIP_SIGNATURE = b"\x1f\x8b"
+READING_ERRORS = (EOFError, OSError, ValueError, zlib.error, HeaderDataError)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Geometry:
+    """How a file stores the voxels of a volume.
+
+    Attributes:
+        header: The file's, unchanged.
+        shape: Length of its three axes.
+        axes: Which of them are the slices, rows and columns.
+        flipped: Which of slices, rows and columns it stores in reverse.
+    """
+
+    header: nibabel.Nifti1Header
+    shape: tuple[int, int, int]
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+
+    def to_canonical(self, stored: np.ndarray) -> np.ndarray:
+        """Reorders `(x, y, z[, channels])` to `(slices, rows, columns[, channels])`."""
+        rest = range(3, stored.ndim)
+        return np.flip(stored.transpose(*self.axes, *rest), self._flipped_axes())
+
+    def to_stored(self, canonical: np.ndarray) -> np.ndarray:
+        """Reorders `(slices, rows, columns)` to the file's `(x, y, z)`."""
+        return np.flip(canonical, self._flipped_axes()).transpose(np.argsort(self.axes))
+
+    def affine(self) -> np.ndarray:
+        """Returns the `(4, 4)` matrix from `(slice, row, column, 1)` to RAS+ in mm."""
+        to_stored = np.zeros((4, 4))
+        to_stored[3, 3] = 1.0
+        for i, (axis, flipped) in enumerate(zip(self.axes, self.flipped, strict=True)):
+            to_stored[axis, i] = -1.0 if flipped else 1.0
+            to_stored[axis, 3] = self.shape[axis] - 1 if flipped else 0.0
+        to_mm = np.diag([_unit_mm(self.header)] * 3 + [1.0])
+        return to_mm @ self.header.get_best_affine() @ to_stored
+
+    def _flipped_axes(self) -> tuple[int, ...]:
+        return tuple(i for i, flipped in enumerate(self.flipped) if flipped)
+
+
+class Volume(NamedTuple):
+    """A volume in canonical orientation.
+
+    Attributes:
+        array: float32 `(slices, rows, columns)`, or `(..., channels)` of a 4-D file.
+        spacing_mm: Distance between slices, rows and columns.
+        geometry: The way back.
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    geometry: Geometry
+
+
+def read(path: str | pathlib.Path) -> Volume:
+    """Reads a `.nii` or `.nii.gz` file of 2, 3 or 4 axes, the last being channels.
+
+    The spacing is the header's `pixdim`, as for ITK, and the directions are those of
+    its affine: in ACDC's files the affine has directions alone.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is not a whole NIfTI file of real, finite numbers with a
+            spacing above 0 and axes in three directions; names the file.
+    """
+    path = pathlib.Path(path)
+    data = path.read_bytes()
+    try:
+        if data.startswith(GZIP_SIGNATURE):
+            data = gzip.decompress(data)
+        header = _read_header(data)
+        shape, spacing_mm = _check_header(header, len(data))
+        kind = nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
+        stored = kind.from_bytes(data).get_fdata(dtype=np.float32)
+        geometry = _find_geometry(header, shape, spacing_mm)
+        if not np.isfinite(stored).all():
+            count = int(np.count_nonzero(~np.isfinite(stored)))
+            raise ValueError(f"it holds {count} NaN or infinite values")
+    except READING_ERRORS as error:
+        raise ValueError(
+            f"{path} is not a usable NIfTI file: {error}; correct or remove it"
+        ) from error
+    channels = stored.reshape(*shape, -1)
+    stored = channels if channels.shape[-1] > 1 else channels[..., 0]
+    array = np.ascontiguousarray(geometry.to_canonical(stored))
+    slices, rows, columns = (spacing_mm[axis] for axis in geometry.axes)
+    return Volume(array, (slices, rows, columns), geometry)
+
+
+def write_labels(
+    path: str | pathlib.Path, labels: np.ndarray, geometry: Geometry
+) -> None:
+    """Writes labels on the grid of the volume that they were made from.
+
+    The file has the header of the volume, so its affine, orientation and spacing,
+    but for what describes the values.
+
+    Args:
+        path: Ends in `.nii` or `.nii.gz`.
+        labels: uint8 `(slices, rows, columns)`, in canonical orientation.
+        geometry: That of the volume.
+
+    Raises:
+        ValueError: If the shape is not the volume's, or the path ends otherwise.
+        OSError: If the file cannot be written.
+    """
+    expected = tuple(geometry.shape[axis] for axis in geometry.axes)
+    if labels.shape != expected or labels.dtype != np.uint8:
+        raise ValueError(
+            f"`labels` must be uint8 {expected}. "
+            f"Received: {labels.dtype} {labels.shape}"
+        )
+    if not str(path).endswith(ENDINGS):
+        raise ValueError(f"{path} must end in {' or '.join(ENDINGS)}")
+    header = geometry.header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header["cal_min"], header["cal_max"] = 0, 0
+    kind = nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
+    stored = geometry.to_stored(labels)
+    # A flat volume may be stored with two axes, one with channels with four.
+    stored = stored.reshape(geometry.shape[: len(header.get_data_shape())])
+    nibabel.save(kind(stored, None, header), path)
+
+
+def _read_header(data: bytes) -> nibabel.Nifti1Header:
+    """Returns the header as it stands, without nibabel's silent corrections."""
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        for order in "<>":
+            if data.startswith(struct.pack(order + "i", kind.sizeof_hdr)):
+                if len(data) < kind.sizeof_hdr:
+                    raise ValueError("it is truncated")
+                return kind(data[: kind.sizeof_hdr], order, check=False)
+    raise ValueError("it has no NIfTI header" if data else "it is empty")
+
+
+def _check_header(
+    header: nibabel.Nifti1Header, size: int
+) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Returns the length of the three axes and the spacing along them."""
+    shape = tuple(int(length) for length in header.get_data_shape())
+    if not 2 <= len(shape) or min(shape) < 1 or math.prod(shape[4:]) != 1:
+        raise ValueError(f"it must have 2 to 4 axes. Received: shape {shape}")
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise ValueError(f"it must hold real numbers. Received: {dtype}")
+    if size < int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize:
+        raise ValueError("it is truncated")
+    pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
+    spacing = [float(mm) * _unit_mm(header) for mm in pixdim]
+    if len(shape) == 2:
+        shape, spacing = (*shape, 1), [*spacing[:2], spacing[2] or 1.0]
+    if not all(0 < mm < np.inf for mm in spacing):
+        raise ValueError(f"its spacing must be above 0. Received: {spacing} mm")
+    return (shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2])
+
+
+def _unit_mm(header: nibabel.Nifti1Header) -> float:
+    return MM_PER_UNIT.get(int(header["xyzt_units"]) % 8, 1.0)
+
+
+def _find_geometry(
+    header: nibabel.Nifti1Header,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+) -> Geometry:
+    # For each stored axis: 0 right-left, 1 anterior-posterior, 2 superior-inferior,
+    # and whether it runs to the right, anterior, superior (1) or away from it (-1).
+    orientation = nibabel.io_orientation(header.get_best_affine())
+    if not np.isfinite(orientation).all():
+        raise ValueError("the axes of its affine are not three directions")
+    directions = [int(direction) for direction in orientation[:, 0]]
+    slices = _slice_axis(shape, spacing_mm, directions)
+    columns, rows = sorted({0, 1, 2} - {directions[slices]})
+    axes = (slices, directions.index(rows), directions.index(columns))
+    flipped = [bool(orientation[axis, 1] > 0) for axis in axes]
+    # Axial and sagittal slices: from inferior, from right. Coronal: from anterior.
+    # Rows and columns: to inferior, posterior, left.
+    if directions[slices] == 2:
+        flipped[0] = not flipped[0]
+    return Geometry(header, shape, axes, (flipped[0], flipped[1], flipped[2]))
+
+
+def _slice_axis(
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    directions: list[int],
+) -> int:
+    if shape.count(1) == 1:
+        return shape.index(1)
+    _, middle, largest = sorted(spacing_mm)
+    if largest >= ANISOTROPY * middle:
+        return spacing_mm.index(largest)
+    return directions.index(2)

@@ -36,7 +36,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     try:
         main(arguments)
     except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     except (OSError, ValueError, KeyError, ImportError) as error:
         if "--debug" in arguments:

@@ -79,7 +79,8 @@ def check_startable(
         )
     if force or not (run / "config.json").exists():
         return
-    begun = read_config(run)
+    # The same data may have moved.
+    begun = read_config(run).replace(data_dir=config.data.data_dir)
     if begun != config:
         raise FileExistsError(
             f"{run} was begun with other settings ({_differences(begun, config)}). "

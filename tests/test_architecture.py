@@ -19,7 +19,7 @@ ROOMS = {
     "command_line": set(),
     "data": set(),
     "models": {"layers"},
-    "training": {"data", "layers", "losses", "metrics", "models", "runs"},
+    "training": {"data", "losses", "metrics", "models", "runs"},
     "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
 }
 KNOW_NOTHING = {"layers", "losses", "metrics"}

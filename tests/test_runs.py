@@ -18,6 +18,13 @@ def test_the_folder_is_named_after_dataset_model_and_seed(run, tmp_path):
     assert run == tmp_path / "isic" / "vqunet" / "seed3"
 
 
+def test_data_that_has_moved_is_the_same_data(run):
+    config = runs.read_config(run)
+    runs.check_startable(run, config.replace(data_dir="elsewhere"), force=False)
+    with pytest.raises(FileExistsError, match="epochs 150, not 3"):
+        runs.check_startable(run, config.replace(epochs=3), force=False)
+
+
 def test_only_finished_runs_are_found(run, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No finished run.*train\.py"):
         runs.find_runs(tmp_path)

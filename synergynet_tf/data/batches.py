@@ -27,7 +27,8 @@ class Batches(keras.utils.PyDataset):
         training: Whether to shuffle and augment.
 
     Attributes:
-        epoch: The epoch that indexing serves, from 0; the end of an epoch adds 1.
+        epoch: The epoch that indexing serves, from 0. It is for the caller to set:
+            Keras moves on at moments that differ between its backends.
 
     Raises:
         ValueError: If the batch size is below 1 or the store is empty.
@@ -55,10 +56,6 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns batch `step` of the current epoch."""
         return self.batch(self.epoch, step)
-
-    def on_epoch_end(self) -> None:
-        """Moves on to the next epoch; Keras calls it."""
-        self.epoch += 1
 
     def batch(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns batch `step` of an epoch.

@@ -15,6 +15,9 @@ class DisConX(keras.layers.Layer):
 
     The heads are concatenated and projected back to the input's channels.
 
+    Assumption: queries, keys and values are projections, as in eq. 2 to 4; eq. 5
+    prints `z_dis` and `z_con` themselves.
+
     Assumption: no positions are added to queries or keys, and no normalization
     stands before them; the paper mentions neither.
 
@@ -51,7 +54,7 @@ class DisConX(keras.layers.Layer):
                 "The two inputs must have the same shape. Received: "
                 f"discrete {discrete_shape}, continuous {continuous_shape}"
             )
-        if channels % self.num_heads:
+        if channels is None or channels % self.num_heads:
             raise ValueError(
                 "The channels must be a multiple of `num_heads`. Received: "
                 f"channels={channels}, num_heads={self.num_heads}"

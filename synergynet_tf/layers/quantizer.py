@@ -1,6 +1,7 @@
 """The Quantizer: continuous features to the nearest entries of a codebook."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -140,22 +141,25 @@ class VectorQuantizer(keras.layers.Layer):
         return ops.cast(_straight_through(z, codes), self.compute_dtype)
 
     def restart_dead_codes(self, uses, generator):
-        """Moves every code without a use to a vector of the last training step.
+        """Moves codes without a use to vectors of the last training step.
+
+        No two go to the same vector: of equal codes the first takes all. A batch
+        with fewer vectors leaves the rest for the next time.
 
         Args:
             uses: float array `(num_codes,)`: how often each code was used lately.
             generator: `numpy.random.Generator` that pairs codes and vectors.
 
         Returns:
-            int. How many codes were moved.
+            int array: the indices of the codes that were moved.
         """
-        dead = (uses == 0).nonzero()[0]
-        codebook = ops.convert_to_numpy(self.codebook).copy()
-        candidates = ops.convert_to_numpy(self.candidates)
-        chosen = generator.permutation(self.num_codes)[: dead.size]
-        codebook[dead] = candidates[chosen]
+        vectors = np.unique(ops.convert_to_numpy(self.candidates), axis=0)
+        chosen = generator.permutation(len(vectors))
+        moved = (uses == 0).nonzero()[0][: len(vectors)]
+        codebook = np.array(ops.convert_to_numpy(self.codebook))
+        codebook[moved] = vectors[chosen[: moved.size]]
         self.codebook.assign(codebook)
-        return int(dead.size)
+        return moved
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -23,6 +23,9 @@ class HardAttentionRefinement(keras.layers.Layer):
     Assumption: the straight-through softmax, scaled by `sqrt(channels / num_heads)`;
     the paper does not say how its indicator function is trained.
 
+    Assumption: queries, keys and values are projections, as in eq. 2 to 4; eq. 6 and
+    7 print `z_f` itself.
+
     Args:
         num_heads: int. `h_h`, at least 1.
         **kwargs: Base layer arguments (`name`, `dtype`).
@@ -50,7 +53,7 @@ class HardAttentionRefinement(keras.layers.Layer):
 
     def build(self, fused_shape):
         channels = fused_shape[-1]
-        if channels % self.num_heads:
+        if channels is None or channels % self.num_heads:
             raise ValueError(
                 "The channels must be a multiple of `num_heads`. Received: "
                 f"channels={channels}, num_heads={self.num_heads}"
@@ -97,7 +100,7 @@ class HardAttentionRefinement(keras.layers.Layer):
             )
             # The bracket is exactly zero: the forward pass stays one-hot.
             weights = hard + (soft - ops.stop_gradient(soft))
-            picked = ops.matmul(weights, values)
+            picked = ops.matmul(ops.cast(weights, values.dtype), values)
         else:
             picked = ops.take_along_axis(values, winners, axis=2)
         return ops.reshape(self.output_projection(picked), ops.shape(fused))
@@ -109,8 +112,10 @@ class HardAttentionRefinement(keras.layers.Layer):
         return {**super().get_config(), "num_heads": self.num_heads}
 
     def _scores(self, tokens):
-        keys = ops.transpose(self.key(tokens), (0, 1, 3, 2))
-        return ops.matmul(self.query(tokens) * self.scale, keys)
+        """Returns float32 scores: in 16 bits many are equal, and the first wins."""
+        queries = ops.cast(self.query(tokens), "float32") * self.scale
+        keys = ops.cast(self.key(tokens), "float32")
+        return ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
 
     @staticmethod
     def _tokens(fused):

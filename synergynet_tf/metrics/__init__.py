@@ -1,5 +1,6 @@
 """How well a prediction agrees with its reference. NumPy and SciPy only."""
 
+from synergynet_tf.metrics.codebook import codebook_usage
 from synergynet_tf.metrics.overlap import (
     Counts,
     accuracy,
@@ -31,6 +32,7 @@ __all__ = [
     "Scores",
     "accuracy",
     "average",
+    "codebook_usage",
     "count_case",
     "dice",
     "hausdorff95_mm",

@@ -11,9 +11,10 @@ name stands beside every number.
                 comparison with printed rows of Synapse and ACDC only: HD95 in
                 voxels with both directions pooled, DSC 1 for a false structure, and
                 HD95 0 for a missed one.
-    pooled      One confusion matrix for all cases, for comparison with printed rows
-                of ISIC and BTS: in most of them IoU = DSC / (2 - DSC) to rounding,
-                which holds within one matrix and for no mean over images.
+    pooled      One confusion matrix for all cases, each of which weighs alike, for
+                comparison with printed rows of ISIC and BTS: in most of them IoU =
+                DSC / (2 - DSC) to rounding, which holds within one matrix and for no
+                mean over images.
 """
 
 from __future__ import annotations
@@ -110,8 +111,9 @@ def count_case(
 ) -> dict[str, Counts]:
     """Counts one case for `pool`, structure by structure.
 
-    Counts are shares of the case's pixels, so that a large photograph weighs no
-    more than a small one, as if all had been brought to one size.
+    Assumption: counts are shares of the case's pixels, so that a large photograph
+    weighs no more than a small one: the paper, and the works whose ISIC split it
+    takes, score at one size, in which all weigh alike.
 
     Arguments and errors are those of `score_case`.
     """

@@ -1,18 +1,27 @@
 """The methods of the paper, and what they are built from.
 
-`METHODS` costs nothing to import; `ENCODERS` and `build_model` import Keras when they
-are first asked for, so that a command line can be checked before that.
+The table of methods costs nothing to import; what needs Keras imports it when it is
+first asked for, so that a command line can be checked before that.
 """
 
 import importlib
 
-from synergynet_tf.models.methods import METHODS, Method
+from synergynet_tf.models.methods import BACKBONES, METHODS, Method, check_method
 
 _LAZY = {
     "ENCODERS": "synergynet_tf.models.encoders",
     "build_model": "synergynet_tf.models.segmenter",
+    "quantizers": "synergynet_tf.models.segmenter",
 }
-__all__ = ["ENCODERS", "METHODS", "Method", "build_model"]
+__all__ = [
+    "BACKBONES",
+    "ENCODERS",
+    "METHODS",
+    "Method",
+    "build_model",
+    "check_method",
+    "quantizers",
+]
 
 
 def __getattr__(name):

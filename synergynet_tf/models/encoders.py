@@ -21,8 +21,10 @@ _BATCH_NORMALIZATION_MOMENTUM = 0.9
 
 def _resnet(application, blocks, image, weights):
     """A ResNet of `keras.applications` with `blocks` in its stages 3 and 4."""
-    x = CaffeNormalization(name="normalization")(image)
-    network = application(include_top=False, weights=weights, input_tensor=x)
+    # In float32: 16 bits hold 255 times an image to one unit only.
+    x = CaffeNormalization(name="normalization", dtype="float32")(image)
+    network = application(include_top=False, weights=None, input_tensor=x)
+    _load(network, application, weights)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _BATCH_NORMALIZATION_MOMENTUM
@@ -70,20 +72,30 @@ def encode(image, backbone, weights):
         raise KeyError(
             f"Unknown backbone {backbone!r}; choose from {', '.join(sorted(ENCODERS))}"
         )
-    source = None if weights == "none" else weights
+    return ENCODERS[backbone](image, weights)
+
+
+def _load(network, application, weights):
+    """Gives `network` the weights that `encode` was asked for."""
+    if weights == "none":
+        return
+    name = application.__name__
     try:
-        return ENCODERS[backbone](image, source)
+        if weights == "imagenet":
+            source = application(include_top=False, weights="imagenet")
+            network.set_weights(source.get_weights())
+        else:
+            network.load_weights(weights)
     except Exception as error:
-        # Keras reports a failed download as a plain `Exception`.
-        if source is None:
-            raise
+        # Keras reports a failed download as a plain `Exception`, and h5py a damaged
+        # file as half a dozen others.
         if weights == "imagenet":
             raise OSError(
-                f"The ImageNet weights of {backbone} could not be fetched ({error}). "
+                f"The ImageNet weights of {name} could not be fetched ({error}). "
                 "Pass --encoder-weights PATH with a downloaded file, or "
                 "--encoder-weights none to train from scratch."
             ) from error
         raise ValueError(
-            f"{weights} does not hold weights of {backbone} ({error}). Pass "
+            f"{weights} does not hold weights of {name} ({error}). Pass "
             "--encoder-weights imagenet, none, or another file."
         ) from error

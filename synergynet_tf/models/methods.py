@@ -28,6 +28,9 @@ def _synergynet(disconx_heads, refinement_heads):
     )
 
 
+# What `models.encoders.ENCODERS` holds, for whoever must not import Keras yet.
+BACKBONES = ("resnet50", "resnet101")
+
 METHODS = {
     "r50-unet": Method(bottleneck="identity"),
     "vqunet": Method(bottleneck="quantized"),
@@ -41,3 +44,30 @@ METHODS = {
     # it is compared with.
     "synergynet-fusion": _synergynet(0, 2),
 }
+
+
+def check_method(config):
+    """Looks up a model's row and checks that its heads divide its channels.
+
+    Args:
+        config: `ModelConfig`.
+
+    Returns:
+        `Method`.
+
+    Raises:
+        KeyError: If `config.name` is not in `METHODS`.
+        ValueError: If `hidden_dim` is not a multiple of a number of heads.
+    """
+    if config.name not in METHODS:
+        raise KeyError(
+            f"Unknown model {config.name!r}; choose from {', '.join(sorted(METHODS))}"
+        )
+    method = METHODS[config.name]
+    for heads in (method.disconx_heads, method.refinement_heads):
+        if heads and config.hidden_dim % heads:
+            raise ValueError(
+                f"`hidden_dim` must be a multiple of {heads}, the heads of "
+                f"{config.name}. Received: hidden_dim={config.hidden_dim}"
+            )
+    return method

@@ -2,10 +2,11 @@
 
 import keras
 
+from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.bottlenecks import BOTTLENECKS
 from synergynet_tf.models.decoders import DECODERS
 from synergynet_tf.models.encoders import encode
-from synergynet_tf.models.methods import METHODS
+from synergynet_tf.models.methods import check_method
 
 
 def build_model(config):
@@ -21,13 +22,9 @@ def build_model(config):
     Raises:
         KeyError: If `config.name` or `config.backbone` is unknown.
         OSError: If the encoder's weights cannot be had.
-        ValueError: If `hidden_dim` is not a multiple of the numbers of heads.
+        ValueError: If `hidden_dim` is not a multiple of a number of heads.
     """
-    if config.name not in METHODS:
-        raise KeyError(
-            f"Unknown model {config.name!r}; choose from {', '.join(sorted(METHODS))}"
-        )
-    method = METHODS[config.name]
+    method = check_method(config)
     image = keras.Input((config.image_size, config.image_size, 3), name="image")
     features = encode(image, config.backbone, config.encoder_weights)
     deepest = {16: "P4", 32: "P5"}[config.bottleneck_stride]
@@ -37,3 +34,8 @@ def build_model(config):
         x
     )
     return keras.Model(image, logits, name=config.name)
+
+
+def quantizers(model):
+    """Lists the `VectorQuantizer` layers of a model."""
+    return [layer for layer in model.layers if isinstance(layer, VectorQuantizer)]

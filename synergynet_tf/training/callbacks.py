@@ -12,12 +12,27 @@ from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint
 
 
+class ServeEpoch(keras.callbacks.Callback):
+    """Tells the batches which epoch to serve; tf.data does not need to be told.
+
+    Args:
+        batches: `Batches`.
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
+
+
 class RunFiles(keras.callbacks.Callback):
     """Writes the run's files after every epoch, in an order that survives a kill.
 
     Best weights first, then the checkpoint, which is what a resumed run believes,
-    then `history.csv`. A kill between two of them repeats the epoch and writes the
-    same.
+    then `history.csv`. A kill before the checkpoint repeats the epoch and writes the
+    same; one after it leaves a `history.csv` that the resumed run completes.
 
     Args:
         run: Folder of the run.

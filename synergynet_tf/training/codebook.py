@@ -6,15 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from synergynet_tf.layers import VectorQuantizer
+from synergynet_tf.metrics import codebook_usage
+from synergynet_tf.models import quantizers
 
 # Under this share of used codes a codebook has collapsed.
 _COLLAPSE = 0.05
-
-
-def quantizers(model):
-    """Lists the model's `VectorQuantizer` layers."""
-    return [layer for layer in model.layers if isinstance(layer, VectorQuantizer)]
 
 
 class CodebookCare(keras.callbacks.Callback):
@@ -22,8 +18,10 @@ class CodebookCare(keras.callbacks.Callback):
 
     It adds `codes_used` and `perplexity` to the logs of an epoch, and the same with
     `val_` for the validation, where batch normalization and so the features differ.
-    With several codebooks they are those of the least used one. A collapse is said
-    aloud. Put it before the callbacks that read the logs.
+    In training a code's uses count from when it was last moved; as moving keeps codes
+    alive, it is the validation's number that tells what the model has learned. With
+    several codebooks they are those of the least used one. A collapse of either is
+    said aloud. Put it before the callbacks that read the logs.
 
     Dead codes are looked for after the first step of training, which so initializes
     the codebook from the first batch, and then after every `restart_every` steps of
@@ -56,9 +54,11 @@ class CodebookCare(keras.callbacks.Callback):
             if not first and done % min(layer.restart_every, self.steps):
                 continue
             _sync(self.model)
-            counts = ops.convert_to_numpy(layer.counts)
+            counts = np.array(ops.convert_to_numpy(layer.counts))
             generator = np.random.default_rng([self.seed, self.epoch, batch])
-            layer.restart_dead_codes(counts - self.seen[number], generator)
+            moved = layer.restart_dead_codes(counts - self.seen[number], generator)
+            counts[moved] = 0
+            layer.counts.assign(counts)
             self.seen[number] = counts
 
     def on_test_begin(self, logs=None):
@@ -70,12 +70,15 @@ class CodebookCare(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs.update(self.usage)
-        for layer in self.layers:
-            used = self.usage["codes_used"]
-            if used < _COLLAPSE * layer.num_codes:
+        if not self.layers:
+            return
+        fewest = min(layer.num_codes for layer in self.layers)
+        for prefix, mode in (("", "training"), ("val_", "validation")):
+            used = self.usage[f"{prefix}codes_used"]
+            if used < _COLLAPSE * fewest:
                 print(
-                    f"warning: the codebook has collapsed: {used} of "
-                    f"{layer.num_codes} codes are used in training",
+                    f"warning: the codebook has collapsed: {used} of {fewest} codes "
+                    f"are used in {mode}",
                     file=sys.stderr,
                 )
 
@@ -86,27 +89,10 @@ class CodebookCare(keras.callbacks.Callback):
 
     def _read_usage(self, prefix):
         _sync(self.model)
-        found = [usage(ops.convert_to_numpy(layer.counts)) for layer in self.layers]
-        for codes_used, perplexity in sorted(found)[:1]:
+        counts = [ops.convert_to_numpy(layer.counts) for layer in self.layers]
+        for codes_used, perplexity in sorted(map(codebook_usage, counts))[:1]:
             self.usage[f"{prefix}codes_used"] = codes_used
             self.usage[f"{prefix}perplexity"] = perplexity
-
-
-def usage(counts):
-    """Says how many codes are used, and how evenly.
-
-        perplexity = exp(-sum_k p_k log p_k),  p_k = share of the uses of code k
-
-    Args:
-        counts: float array `(num_codes,)` of uses.
-
-    Returns:
-        The number of codes with a use, and the perplexity: between 1, if one code
-        has all uses, and that number, if all have equally many.
-    """
-    used = counts[counts > 0].astype(np.float64)
-    share = used / used.sum()
-    return used.size, float(np.exp(-np.sum(share * np.log(share))))
 
 
 def _sync(model):

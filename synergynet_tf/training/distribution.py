@@ -24,3 +24,49 @@ def scope(strategy):
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy().scope()
+
+
+def num_devices():
+    """Returns how many devices share a batch in the current scope."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def check_batch_size(batch_size):
+    """Refuses a batch that the devices of the current scope cannot share evenly.
+
+    Raises:
+        ValueError: If `batch_size` is not a multiple of the number of devices.
+    """
+    devices = num_devices()
+    if batch_size % devices:
+        raise ValueError(
+            f"--batch-size must be a multiple of {devices}, the number of devices, "
+            f"under --strategy mirrored. Received: {batch_size}"
+        )
+
+
+def validation_batch_size(num_images, batch_size):
+    """Returns the least batch size that leaves no device without an image.
+
+    A device that gets nothing of a short last batch fails.
+
+    Args:
+        num_images: int. Images to validate on.
+        batch_size: int. The least size to return; a multiple of the devices.
+
+    Raises:
+        ValueError: If there are fewer images than devices.
+    """
+    devices = num_devices()
+    if num_images < devices:
+        raise ValueError(
+            f"{num_images} validation images are too few for {devices} devices; pass "
+            "--strategy none or add images"
+        )
+    while 0 < num_images % batch_size < devices:
+        batch_size += devices
+    return batch_size

@@ -14,7 +14,9 @@ class CoupledSGD(keras.optimizers.SGD):
     Keras' own `weight_decay` is decoupled: it bypasses the momentum.
 
     Assumption: like torch, it decays every trainable weight: kernels, biases,
-    batch-normalization scales and the codebook.
+    batch-normalization scales and the codebook. Unlike torch's, the velocity holds
+    the learning rate, which matters only where the rate changes within the memory of
+    the momentum, about ten steps.
 
     Args:
         l2: float, at least 0.

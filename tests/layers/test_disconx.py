@@ -57,5 +57,7 @@ def test_refuses(features):
         DisConX(num_heads=0)
     with pytest.raises(ValueError, match="channels=8, num_heads=3"):
         DisConX(num_heads=3)(*features)
+    with pytest.raises(ValueError, match="channels=None, num_heads=2"):
+        DisConX(num_heads=2).build((None, 4, 4, None), (None, 4, 4, None))
     with pytest.raises(ValueError, match="same shape"):
         DisConX(num_heads=2)(features[0], features[1][:, :2])

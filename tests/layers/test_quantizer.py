@@ -135,11 +135,22 @@ def test_restart_moves_dead_codes_to_recent_features(features):
     layer(features, training=True)
     uses = np.array([0, 0, 0, 0, 0, 0, 18, 0])
     moved = layer.restart_dead_codes(uses, np.random.default_rng(0))
-    assert moved == 7
+    assert moved.tolist() == [0, 1, 2, 3, 4, 5, 7]
     codebook = keras.ops.convert_to_numpy(layer.codebook)
     np.testing.assert_array_equal(codebook[6], np.full(6, 106.0))
     tokens = {tuple(token) for token in features.reshape(-1, 6).tolist()}
     assert all(tuple(code) in tokens for code in codebook[uses == 0].tolist())
+    assert len(np.unique(codebook, axis=0)) == 8
+
+
+def test_restart_moves_no_two_codes_to_one_feature():
+    layer = quantizer(np.arange(5.0)[:, None] + 100, restart_every=1)
+    layer(np.array([1.0, 2.0, 1.0]).reshape(1, 1, 3, 1), training=True)
+    moved = layer.restart_dead_codes(np.zeros(5), np.random.default_rng(0))
+    # Two different features for five dead codes.
+    assert moved.tolist() == [0, 1]
+    codebook = keras.ops.convert_to_numpy(layer.codebook).ravel().tolist()
+    assert sorted(codebook) == [1.0, 2.0, 102.0, 103.0, 104.0]
 
 
 def test_no_candidates_are_kept_without_restart(features):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.models import ENCODERS
+from synergynet_tf.models import BACKBONES, ENCODERS
 from synergynet_tf.models.encoders import encode
 
 
@@ -13,6 +13,10 @@ def test_every_encoder_halves_the_image_five_times(name):
     assert list(features) == ["P1", "P2", "P3", "P4", "P5"]
     sizes = [feature.shape[1:3] for feature in features.values()]
     assert sizes == [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]
+
+
+def test_the_names_that_need_no_keras_are_those_of_the_table():
+    assert set(BACKBONES) == set(ENCODERS)
 
 
 def test_unreachable_imagenet_names_both_ways_out(monkeypatch):
@@ -30,7 +34,7 @@ def test_unreachable_imagenet_names_both_ways_out(monkeypatch):
 def test_wrong_weights_file_is_named(tmp_path):
     path = tmp_path / "other.weights.h5"
     path.write_bytes(b"not hdf5")
-    with pytest.raises(ValueError, match=r"other\.weights\.h5.*resnet50"):
+    with pytest.raises(ValueError, match=r"other\.weights\.h5.*ResNet50"):
         encode(keras.Input((64, 64, 3)), "resnet50", str(path))
 
 

@@ -98,3 +98,5 @@ def test_refuses_unknown_names():
         build_model(dataclasses.replace(TINY, name="unet"))
     with pytest.raises(KeyError, match="Unknown backbone 'vgg'"):
         build_model(dataclasses.replace(TINY, backbone="vgg"))
+    with pytest.raises(ValueError, match=r"multiple of 8.*hidden_dim=12"):
+        build_model(dataclasses.replace(TINY, hidden_dim=12))

@@ -57,6 +57,36 @@ def test_two_devices_have_the_loss_of_one(tiny, tmp_path):
     assert losses["mirrored"] == pytest.approx(losses["none"], rel=0.1)
 
 
+def test_a_batch_is_shared_evenly_or_refused(monkeypatch):
+    monkeypatch.setattr(distribution, "num_devices", lambda: 3)
+    distribution.check_batch_size(9)
+    with pytest.raises(ValueError, match=r"--batch-size must be a multiple of 3.*: 8"):
+        distribution.check_batch_size(8)
+
+
+@pytest.mark.parametrize(
+    ("images", "devices", "batch_size", "expected"),
+    [
+        (259, 1, 8, 8),
+        (256, 4, 8, 8),  # No rest.
+        (260, 4, 8, 8),  # A rest of 4 gives each device one.
+        (259, 4, 8, 12),  # 8 leaves 3 for 4 devices; 12 leaves 7.
+        (4, 4, 8, 8),
+    ],
+)
+def test_no_device_goes_without_in_validation(
+    monkeypatch, images, devices, batch_size, expected
+):
+    monkeypatch.setattr(distribution, "num_devices", lambda: devices)
+    assert distribution.validation_batch_size(images, batch_size) == expected
+
+
+def test_too_few_images_for_the_devices(monkeypatch):
+    monkeypatch.setattr(distribution, "num_devices", lambda: 4)
+    with pytest.raises(ValueError, match="3 validation images are too few for 4"):
+        distribution.validation_batch_size(3, 8)
+
+
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="it is there")
 def test_mirrored_needs_tensorflow():
     with pytest.raises(ValueError, match="--strategy none"):

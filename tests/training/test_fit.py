@@ -9,9 +9,13 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.config import PAPER_VQ
+from synergynet_tf.data.batches import Batches
+from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.weights import load_weights
 from synergynet_tf.training import checkpoint, fit
 from synergynet_tf.training.callbacks import RunFiles
+from synergynet_tf.training.codebook import CodebookCare
+from synergynet_tf.training.fit import compiled_model
 
 
 def weights(run):
@@ -142,8 +146,6 @@ def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, capsys):
     shutil.copytree(tmp_path / "run" / "checkpoints", tmp_path / "checkpoints")
     newest = tmp_path / "checkpoints" / "epoch_0002.npz"
     newest.write_bytes(newest.read_bytes()[:-100])
-    from synergynet_tf.training.fit import compiled_model
-
     model = compiled_model(tiny.replace(epochs=2), steps=4)
     rows = checkpoint.restore(model, tmp_path / "checkpoints")
     assert [row["epoch"] for row in rows] == [1]
@@ -163,13 +165,53 @@ def test_a_collapsed_codebook_is_said_aloud(tiny, tmp_path, capsys):
     assert warning in capsys.readouterr().err
 
 
-def test_mixed_precision_is_used_and_the_weights_stay_float32(
-    tiny, tmp_path, restore_policy
-):
-    fit(tiny.replace(epochs=1, precision="bfloat16"), tmp_path)
-    assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    assert {a.dtype.name for a in weights(tmp_path).values()} <= {
-        "float32",
-        "int32",
-        "int64",
-    }
+def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
+    care = CodebookCare(seed=0)
+    care.layers = [VectorQuantizer(num_codes=100)]
+    for val_used, said in ((4, True), (5, False)):
+        care.usage = {"codes_used": 90, "val_codes_used": val_used}
+        logs = {"loss": 1.0}
+        care.on_epoch_end(0, logs)
+        assert logs == {"loss": 1.0, **care.usage}
+        assert (
+            "4 of 100 codes are used in validation" in capsys.readouterr().err
+        ) is said
+
+
+def test_a_kill_after_the_checkpoint_loses_nothing(tiny, tmp_path):
+    fit(tiny.replace(epochs=1), tmp_path)
+    before = (tmp_path / "history.csv").read_text()
+    (tmp_path / "history.csv").unlink()
+    (tmp_path / runs.FINISHED).unlink()
+    fit(tiny.replace(epochs=1), tmp_path)
+    assert (tmp_path / "history.csv").read_text() == before
+    assert runs.is_finished(tmp_path)
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert len(environment["continued"]) == 1
+
+
+def test_every_epoch_is_served_in_its_turn(tiny, tmp_path, monkeypatch):
+    served = []
+    batch = Batches.batch
+
+    def record(self, epoch, step):
+        if self.training:
+            served.append((epoch, step))
+        return batch(self, epoch, step)
+
+    monkeypatch.setattr(Batches, "batch", record)
+    fit(tiny.replace(epochs=2), tmp_path)
+    # Keras looks at a batch or two before it starts; the order of parallel calls is
+    # tf.data's business, and theirs in the stream is held by its own test.
+    expected = {(epoch, step) for epoch in range(2) for step in range(4)}
+    assert set(served) == expected
+
+
+def test_mixed_precision_is_used_and_the_weights_stay_float32(tiny, tmp_path):
+    tiny = tiny.replace(epochs=1, precision="bfloat16")
+    model = compiled_model(tiny, steps=4)
+    assert model.get_layer("quantizer").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+    fit(tiny, tmp_path)
+    dtypes = {array.dtype.name for array in weights(tmp_path).values()}
+    assert dtypes <= {"float32", "int32", "int64"}

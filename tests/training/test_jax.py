@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 
 from synergynet_tf import runs
@@ -26,12 +28,19 @@ sys.meta_path.insert(0, Refuse())
 
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.models import ENCODERS
+from synergynet_tf.models.weights import load_weights
 from synergynet_tf.training import fit
 from tests.conftest import tiny_encoder
 
 ENCODERS["tiny"] = tiny_encoder
 config = ExperimentConfig.from_json(sys.stdin.read())
 fit(config, sys.argv[1])
+
+import numpy as np
+
+image = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+model = load_weights(config.model, f"{sys.argv[1]}/best.weights.h5")
+np.save(f"{sys.argv[1]}/logits.npy", np.asarray(model(image, training=False)))
 """
 
 
@@ -48,5 +57,9 @@ def test_training_on_jax_without_tensorflow(tiny, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     assert runs.is_finished(tmp_path)
-    # The other backend reads what this one wrote.
-    load_weights(tiny.model, tmp_path / runs.BEST_WEIGHTS)
+    # The other backend reads what this one wrote, and computes the same.
+    image = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    model = load_weights(tiny.model, tmp_path / runs.BEST_WEIGHTS)
+    here = keras.ops.convert_to_numpy(model(image, training=False))
+    # Sums of float32 in another order.
+    np.testing.assert_allclose(here, np.load(tmp_path / "logits.npy"), atol=1e-4)

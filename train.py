@@ -20,7 +20,7 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, part_ids
 from synergynet_tf.data.store import open_store
-from synergynet_tf.models import METHODS
+from synergynet_tf.models import BACKBONES, METHODS, check_method
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,7 +30,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--dataset", required=True, choices=DATASETS)
     add("--data-dir", help="default: $SYNERGYNET_DATA/<dataset>, else data/<dataset>")
     add("--model", dest="name", choices=METHODS, help="default: synergynet-8s2h")
-    add("--backbone", help="default: resnet50")
+    add("--backbone", choices=BACKBONES, help="default: resnet50")
     add("--encoder-weights", help="imagenet (default), none, or a file")
     add("--runs", default="runs", help="folder of all runs (default: %(default)s)")
     add("--seed", type=int, help="default: 0")
@@ -84,6 +84,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     flags["num_classes"] = classes + 1 if classes > 1 else 1
     config = ExperimentConfig().replace(**flags)
     config = dataclasses.replace(config, data=complete(config.data))
+    check_method(config.model)
     return config
 
 

@@ -47,6 +47,8 @@ def test_unknown_values_of_flags(refusal):
     assert "--model" in refusal("--dataset", "phantom", "--model", "unet")
     assert "--epochs" in refusal("--dataset", "phantom", "--epochs", "many")
     assert "image_size=100" in refusal("--dataset", "phantom", "--image-size", "100")
+    assert "--backbone" in refusal("--dataset", "phantom", "--backbone", "vgg")
+    assert "hidden_dim=100" in refusal("--dataset", "phantom", "--hidden-dim", "100")
     assert "--vq" in refusal("--dataset", "phantom", "--vq", "ema")
     assert "--nonsense" in refusal("--dataset", "phantom", "--nonsense")
 

@@ -15,6 +15,9 @@ from synergynet_tf.data import DATASETS, Dataset
 from synergynet_tf.data.image_files import SUFFIXES, list_images, read_image
 from synergynet_tf.data.splits import data_root, part_ids
 
+# What follows an image's stem in the name of its picture.
+OVERLAY_ENDING = "_overlay"
+
 
 @dataclasses.dataclass(frozen=True)
 class RunCases:
@@ -89,8 +92,9 @@ def find_images(
 
     Raises:
         FileNotFoundError: If `source` does not exist or is a folder without images.
-        ValueError: If an image cannot be read, two have one stem, or `output` is a
-            file or the folder of the images, which results would replace.
+        ValueError: If an image cannot be read, two results would be one file, or
+            `output` is a file or the folder of the images, which results would
+            replace.
     """
     source, output = pathlib.Path(source), pathlib.Path(output)
     advice = "name an image or a folder of images with --input"
@@ -108,6 +112,12 @@ def find_images(
             f"{output} holds the images, which results would replace; name another "
             "folder with --output"
         )
+    stems = {path.stem for path in paths}
     for path in paths:
+        if path.stem + OVERLAY_ENDING in stems:
+            raise ValueError(
+                f"The picture of {path} and the labels of {path.stem}{OVERLAY_ENDING} "
+                "would be one file; rename one of the two images"
+            )
         read_image(path)
     return paths

@@ -13,6 +13,7 @@ from synergynet_tf import runs
 from synergynet_tf.data.image_files import read_image
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.figures import overlay, write_png
+from synergynet_tf.evaluation.inputs import OVERLAY_ENDING
 from synergynet_tf.evaluation.predict import (
     Predictor,
     load_run_model,
@@ -59,7 +60,7 @@ def label_files(
         )
         picture = overlay(image, labels, names, caption=path.name)
         write_png(output / f"{path.stem}.png", labels[0] * np.uint8(scale))
-        write_png(output / f"{path.stem}_overlay.png", picture)
+        write_png(output / f"{path.stem}{OVERLAY_ENDING}.png", picture)
         rows.append(_row(path, labels, names))
     runs.write_csv(output / "summary.csv", rows)
     return rows

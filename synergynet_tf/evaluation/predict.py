@@ -11,6 +11,8 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
+from synergynet_tf.metrics import codebook_usage
+from synergynet_tf.models import quantizers
 from synergynet_tf.models.weights import load_weights
 
 BATCH_SIZE = 8
@@ -41,10 +43,10 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        quantizers = [layer for layer in model.layers if hasattr(layer, "codebook")]
-        self._quantizer = quantizers[0] if quantizers else None
-        self._uses = np.zeros(quantizers[0].num_codes if quantizers else 0, np.int64)
-        features = [layer.input for layer in quantizers[:1]]
+        layers = quantizers(model)
+        self._quantizer = layers[0] if layers else None
+        self._uses = np.zeros(layers[0].num_codes if layers else 0, np.int64)
+        features = [layer.input for layer in layers[:1]]
         self._model = keras.Model(model.inputs, [model.output, *features])
         # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
         self._model.compile(jit_compile=keras.backend.backend() != "tensorflow")
@@ -68,29 +70,8 @@ class Predictor:
         """
         if self._quantizer is None:
             return None
-        shares = self._uses[self._uses > 0] / max(1, self._uses.sum())
-        entropy = -np.sum(shares * np.log(shares))
-        return {
-            "used": len(shares),
-            "total": len(self._uses),
-            "perplexity": float(np.exp(entropy)),
-        }
-
-
-def predict_logits(
-    model: Model, images: np.ndarray, batch_size: int = BATCH_SIZE
-) -> np.ndarray:
-    """Predicts batch after batch.
-
-    Args:
-        model: What predicts.
-        images: float32 `(n, S, S, 3)` in [0, 1].
-        batch_size: Images that are in memory as features at once.
-
-    Returns:
-        float32 logits `(n, S, S, C)`.
-    """
-    return np.concatenate(list(_batches(model, images, batch_size)))
+        used, perplexity = codebook_usage(self._uses)
+        return {"used": used, "total": len(self._uses), "perplexity": perplexity}
 
 
 def predict_case(

@@ -1,6 +1,7 @@
 """One run, from its settings to its finished folder."""
 
 import datetime
+import json
 import os
 import pathlib
 import platform
@@ -17,10 +18,10 @@ from synergynet_tf.data import DATASETS
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.store import open_store
 from synergynet_tf.losses import SegmentationLoss
-from synergynet_tf.models import build_model
+from synergynet_tf.models import build_model, quantizers
 from synergynet_tf.training import checkpoint, distribution
-from synergynet_tf.training.callbacks import Progress, RunFiles
-from synergynet_tf.training.codebook import CodebookCare, quantizers
+from synergynet_tf.training.callbacks import Progress, RunFiles, ServeEpoch
+from synergynet_tf.training.codebook import CodebookCare
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 
@@ -28,9 +29,9 @@ from synergynet_tf.training.pooled_dice import PooledDice
 def fit(config, run, force=False):
     """Trains a run, or continues it from its last whole epoch.
 
-    A continued run gives the weights of an undisturbed one: the order and the
-    augmentation of the images depend on the seed and the epoch alone, and the
-    checkpoint holds every variable.
+    A continued run gives the weights of an undisturbed one, bit for bit on a CPU: the
+    order and the augmentation of the images depend on the seed and the epoch alone,
+    and the checkpoint holds every variable. A GPU adds up in an order of its own.
 
     Args:
         config: `ExperimentConfig`.
@@ -49,14 +50,15 @@ def fit(config, run, force=False):
     val = open_store(config.data, "val", config.model.image_size)
     seed, batch_size = config.training.seed, config.training.batch_size
     train_batches = Batches(train, batch_size, seed, training=True)
-    val_batches = Batches(val, batch_size, seed, training=False)
-
     with distribution.scope(config.training.strategy):
+        distribution.check_batch_size(batch_size)
+        val_size = distribution.validation_batch_size(len(val.labels), batch_size)
+        val_batches = Batches(val, val_size, seed, training=False)
         model = compiled_model(config, config.training.epochs * len(train_batches))
     if force and run.exists():
         shutil.rmtree(run)
     rows = checkpoint.restore(model, run / "checkpoints") or []
-    _write_settings(run, config)
+    _write_settings(run, config, rows)
 
     files = RunFiles(run, rows, config.training.early_stopping)
     first_epoch, epochs = len(rows), config.training.epochs
@@ -73,6 +75,7 @@ def fit(config, run, force=False):
             shuffle=False,
             validation_data=val_data,
             callbacks=[
+                ServeEpoch(train_batches),
                 CodebookCare(seed),
                 Progress(epochs, first_epoch),
                 files,
@@ -102,8 +105,12 @@ def compiled_model(config, steps):
     keras.utils.set_random_seed(config.training.seed)
     precision = config.training.precision
     policy = precision if precision == "float32" else f"mixed_{precision}"
+    before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
-    model = build_model(config.model)
+    try:
+        model = build_model(config.model)
+    finally:
+        keras.config.set_dtype_policy(before)
     for quantizer in quantizers(model):
         quantizer.count_in_inference = True
     loss = config.loss
@@ -119,12 +126,14 @@ def compiled_model(config, steps):
 
 
 def _jit_compile():
-    """Avoids XLA with TensorFlow on the CPU: it is slower, and fails in bfloat16."""
-    if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices(
-        "gpu"
-    ):
+    """Avoids XLA where it is slower or fails: with TensorFlow, on a CPU or mirrored.
+
+    On a CPU it fails in bfloat16; mirrored, with variables that only one device sets.
+    """
+    if keras.backend.backend() != "tensorflow":
         return "auto"
-    return False
+    alone = distribution.num_devices() == 1
+    return "auto" if alone and keras.distribution.list_devices("gpu") else False
 
 
 def _streams(train_batches, val_batches, first_epoch, epochs):
@@ -136,7 +145,6 @@ def _streams(train_batches, val_batches, first_epoch, epochs):
             pipeline.dataset(train_batches, first_epoch, epochs - first_epoch),
             pipeline.dataset(val_batches),
         )
-    train_batches.epoch = first_epoch
     return train_batches, val_batches
 
 
@@ -147,11 +155,21 @@ def _tensorboard(run):
     return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
 
 
-def _write_settings(run, config):
+def _write_settings(run, config, rows):
+    """Writes what the run is, and what is known of it so far."""
     classes = DATASETS[config.data.dataset].class_names(config.data.data_dir)
     runs.write_text(run / "config.json", config.to_json())
     runs.write_json(run / "classes.json", list(classes))
-    runs.write_json(run / "environment.json", _environment())
+    if rows:
+        # A kill may have come between the checkpoint and this file.
+        runs.write_csv(run / "history.csv", rows)
+    path = run / "environment.json"
+    if not path.exists():
+        runs.write_json(path, _environment())
+    else:
+        first = json.loads(path.read_text(encoding="utf-8"))
+        first.setdefault("continued", []).append(_environment())
+        runs.write_json(path, first)
 
 
 def _environment():

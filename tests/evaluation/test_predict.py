@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.predict import Predictor, predict_case, predict_logits
+from synergynet_tf.evaluation.predict import Predictor, predict_case
 from synergynet_tf.layers import VectorQuantizer
 from tests.evaluation import squares
 
@@ -18,12 +18,13 @@ class Recorder:
         return images[..., :1] - 0.5
 
 
-def test_logits_come_in_order_and_in_batches():
-    images = np.random.default_rng(0).random((7, 4, 4, 3), np.float32)
+def test_slices_come_in_order_and_in_batches():
+    image = np.zeros((7, 4, 4, 1), np.float32)
+    image[[1, 2, 6]] = 255
     recorder = Recorder()
-    logits = predict_logits(recorder, images, batch_size=3)
+    labels = predict_case(recorder, image, "rgb", size=4, batch_size=3)
     assert recorder.batches == [3, 3, 1]
-    assert np.array_equal(logits, images[..., :1] - 0.5)
+    assert labels[:, 0, 0].tolist() == [0, 1, 1, 0, 0, 0, 1]
 
 
 def test_labels_are_on_the_image_grid():

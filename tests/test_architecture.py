@@ -17,7 +17,7 @@ ROOMS = {
     "metrics": set(),
     "runs": set(),
     "command_line": set(),
-    "data": set(),
+    "data": {"command_line"},  # The table of a dataset is a command.
     "models": {"layers"},
     "training": {"data", "losses", "metrics", "models", "runs"},
     "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},

@@ -3,6 +3,7 @@
 import json
 
 import cv2
+import h5py
 import nibabel
 import numpy as np
 
@@ -144,11 +145,67 @@ def write_msd(root, cases=10):
     return root
 
 
+def write_synapse(root, train=range(1, 9), test=range(9, 11)):
+    """Writes TransUNet's layout: 2 slices of 9 x 4 pixels a case; returns `root`."""
+    for number in train:
+        for i in range(2):
+            path = root / "train_npz" / f"case{number:04d}_slice{i:03d}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image = volume((9, 4), 2 * number + i).astype(np.float32) / 900
+            np.savez(path, image=image, label=box_labels((9, 4), 8))
+    for number in test:
+        path = root / "test_vol_h5" / f"case{number:04d}.npy.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(path, "w") as file:
+            file["image"] = volume((2, 9, 4), number).astype(np.float32) / 900
+            file["label"] = np.stack([box_labels((9, 4), 8)] * 2).astype(np.float32)
+    return root
+
+
+def write_btcv(root, cases=range(1, 11)):
+    """Writes raw volumes with all 13 labels, 14 x 4 x 3 voxels; returns `root`."""
+    for number in cases:
+        folder, image = root / "RawData" / "Training", volume((14, 4, 3), number)
+        write_nifti(folder / f"img/img{number:04d}.nii.gz", image - 500, (1, 1, 3))
+        labels = box_labels((14, 4, 3), 13)
+        write_nifti(folder / f"label/label{number:04d}.nii.gz", labels, (1, 1, 3))
+    return root
+
+
+def write_mat(path, image, mask, patient="000000"):
+    """Writes a slice as MATLAB 7.3 does: columns first, the name as codes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["cjdata/image"] = np.asarray(image, np.int16).T
+        file["cjdata/tumorMask"] = np.asarray(mask, np.uint8).T
+        file["cjdata/PID"] = np.array([[ord(letter)] for letter in patient], np.uint16)
+
+
+def write_bts(root, patients=5, slices=3):
+    """Writes slices of 6 x 8 pixels, patient after patient; returns `root`."""
+    for number in range(1, patients * slices + 1):
+        mask = square_mask(6, 8, 1)
+        name = f"{100 + (number - 1) // slices}"
+        write_mat(root / f"{number}.mat", volume((6, 8), number), mask, name)
+    return root
+
+
+def write_bts_images(root, numbers=(1, 2, 60, 61, 110, 170)):
+    """Writes the export as images of 6 x 8 pixels; returns `root`."""
+    for number in numbers:
+        image = photograph(6, 8, number)[..., 0]
+        write_png(root / "images" / f"{number}.png", image)
+        write_png(root / "masks" / f"{number}.png", square_mask(6, 8))
+    return root
+
+
 # A tree for each dataset: what every reader's tests start from.
 WRITERS = {
     "isic": write_isic,
     "acdc": write_acdc,
     "msd": write_msd,
+    "synapse": write_synapse,
+    "bts": write_bts,
     "folder": write_folder,
     "phantom": lambda root: root,
 }

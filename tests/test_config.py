@@ -57,6 +57,14 @@ def test_replace_refuses_what_is_no_setting():
         ("split", "mine"),
         ("split_seed", -1),
         ("limit", 0),
+        ("fold", "0/5"),
+        ("fold", "6/5"),
+        ("fold", "1/1"),
+        ("fold", "1"),
+        ("channels", "0 1 2 3"),
+        ("channels", "1 1"),
+        ("channels", "-1"),
+        ("channels", "T1"),
         ("learning_rate", 0.0),
         ("momentum", 1.0),
         ("l2", -1e-4),
@@ -68,6 +76,12 @@ def test_replace_refuses_what_is_no_setting():
 def test_a_setting_out_of_its_range_is_refused(setting, value):
     with pytest.raises(ValueError, match=rf"`{setting}` must be .*{setting}={value!r}"):
         ExperimentConfig().replace(**{setting: value})
+
+
+def test_a_fold_is_of_a_random_split():
+    with pytest.raises(ValueError, match=r"`split` must be random for --fold 1/5"):
+        ExperimentConfig().replace(fold="1/5", split="paper")
+    assert ExperimentConfig().replace(fold="1/5", split="random").data.fold == "1/5"
 
 
 def test_the_nearest_image_size_is_named():

@@ -39,12 +39,9 @@ def read_labeled(
     try:
         volumes = [nifti.read(path) for path in images]
         reference = nifti.read(label)
+        _check_axes(label, reference, may_have_channels=False)
         for path, volume in zip(images, volumes, strict=True):
-            if volume.array.ndim == 4 and not (may_have_channels and len(images) == 1):
-                raise ValueError(
-                    f"{path} must have 3 axes. Received: 4, of which the last has "
-                    f"length {volume.array.shape[3]}"
-                )
+            _check_axes(path, volume, may_have_channels and len(images) == 1)
             _check_grid(label, reference, path, volume)
         mapped = map_labels(reference.array, values, label)
         channels = [v.array.reshape(*v.array.shape[:3], -1) for v in volumes]
@@ -74,6 +71,16 @@ def map_labels(
         if label:
             labels[array == value] = label
     return labels
+
+
+def _check_axes(
+    path: pathlib.Path, volume: nifti.Volume, may_have_channels: bool
+) -> None:
+    if volume.array.ndim == 4 and not may_have_channels:
+        raise ValueError(
+            f"{path} must have 3 axes. Received: 4, of which the last has length "
+            f"{volume.array.shape[3]}"
+        )
 
 
 def _check_grid(

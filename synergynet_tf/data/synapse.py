@@ -17,6 +17,7 @@ they are stored in, and have no spacing.
 
 from __future__ import annotations
 
+import io
 import pathlib
 import re
 import zipfile
@@ -268,7 +269,9 @@ def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarr
     """Returns the image and the labels of a processed file."""
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            # From memory: of a damaged file np.load leaves the file open.
+            data = io.BytesIO(path.read_bytes())
+            with np.load(data, allow_pickle=False) as arrays:
                 image, label = arrays["image"], arrays["label"]
         else:
             with h5py.File(path) as file:

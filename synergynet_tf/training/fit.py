@@ -16,6 +16,7 @@ import synergynet_tf
 from synergynet_tf import runs
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.batches import Batches
+from synergynet_tf.data.splits import split_ids
 from synergynet_tf.data.store import open_store
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
@@ -160,6 +161,7 @@ def _write_settings(run, config, rows):
     classes = DATASETS[config.data.dataset].class_names(config.data.data_dir)
     runs.write_text(run / "config.json", config.to_json())
     runs.write_json(run / "classes.json", list(classes))
+    runs.write_json(run / "split.json", split_ids(config.data))
     if rows:
         # A kill may have come between the checkpoint and this file.
         runs.write_csv(run / "history.csv", rows)

@@ -4,12 +4,17 @@ import operator
 import pytest
 
 from synergynet_tf.config import DataConfig
+from synergynet_tf.data import folder
 from synergynet_tf.data.splits import (
+    complete,
     data_root,
+    fold_split,
     holdout,
+    named_split,
     official_split,
     part_ids,
     random_split,
+    split_ids,
 )
 from tests.data.trees import write_folder
 
@@ -70,6 +75,60 @@ def test_official_split():
     # The validation set is the test set then, and must not select the weights.
     no_test = official_split({"train": IDS[:40], "val": IDS[40:45]}, 0)
     assert no_test["test"] == IDS[40:45] and set(no_test["val"]) < set(IDS[:40])
+
+
+def test_folds_are_disjoint_and_cover_all():
+    folds = [fold_split(IDS, f"{i}/3", 0, patient) for i in (1, 2, 3)]
+    tests = [set(fold["test"]) for fold in folds]
+    assert sum(map(len, tests)) == 50 and set().union(*tests) == set(IDS)
+    # Ten patients: folds of 4, 3 and 3; of the others, a tenth selects.
+    assert [len(fold["test"]) for fold in folds] == [20, 15, 15]
+    for fold in folds:
+        owners = [{patient(case_id) for case_id in ids} for ids in fold.values()]
+        assert sum(map(len, owners)) == 10 and len(owners[1]) == 1
+        assert sorted(functools.reduce(operator.iadd, fold.values(), [])) == IDS
+    assert folds[0] != fold_split(IDS, "1/3", 1, patient)
+
+
+def test_too_few_patients_for_the_folds_are_refused():
+    with pytest.raises(ValueError, match=r"--fold 1/11 needs at least 11 .*found 10"):
+        fold_split(IDS, "1/11", 0, patient)
+    with pytest.raises(ValueError, match=r"--fold 1/2 needs at least 3 .*found 2"):
+        fold_split(IDS[:10], "1/2", 0, patient)
+
+
+def test_fold_reaches_the_split(tmp_path):
+    root = str(write_folder(tmp_path))
+    folds = [split_ids(DataConfig("folder", root, fold=f"{i}/2")) for i in (1, 2)]
+    tests = folds[0]["test"] + folds[1]["test"]
+    assert sorted(tests) == folder.case_ids(root)
+    assert complete(DataConfig("folder", root, fold="1/2")).split == "random"
+
+
+def test_named_split():
+    names = {"train": ["2", "0"], "val": ["4"], "test": []}
+    parts = named_split(IDS, names, patient, "scans")
+    assert parts == {"train": IDS[:5] + IDS[10:15], "val": IDS[20:25], "test": []}
+    names["test"] = [f"x{number:02d}" for number in range(11)]
+    with pytest.raises(ValueError, match=r"14 patients, and 11 .* x09, \.\.\.; add"):
+        named_split(IDS, names, patient, "scans")
+
+
+def test_patient_in_two_parts_is_refused(tmp_path, monkeypatch):
+    root = str(write_folder(tmp_path))
+    monkeypatch.setattr(folder, "patients", lambda root: dict.fromkeys(ids, "Ann"))
+    ids = folder.case_ids(root)
+    with pytest.raises(ValueError, match=r"Patient Ann is in train \(.*\) and in val"):
+        part_ids(DataConfig("folder", root), "test")
+
+
+def test_complete_fills_in_what_the_dataset_decides(tmp_path):
+    root = str(write_folder(tmp_path))
+    data = complete(DataConfig("folder", root))
+    assert (data.split, data.modality, data.data_dir) == ("random", "rgb", root)
+    assert complete(data) == data
+    chosen = complete(DataConfig("phantom", split="random", modality="rgb"))
+    assert (chosen.split, chosen.modality) == ("random", "rgb")
 
 
 def test_limit_takes_the_first_of_each_part(tmp_path):

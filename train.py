@@ -80,6 +80,8 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     flags["data_dir"] = str(root.resolve())
     if args.channels:
         flags["channels"] = " ".join(args.channels)
+    # First, because without a file there is nothing to look for classes in.
+    dataset.case_ids(root)
     classes = len(dataset.class_names(root))
     flags["num_classes"] = classes + 1 if classes > 1 else 1
     config = ExperimentConfig().replace(**flags)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+BACKENDS = ("tensorflow", "jax")
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -34,6 +37,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     arguments = sys.argv[1:]
     try:
+        _require_backend()
         main(arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -42,6 +46,16 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         if "--debug" in arguments:
             raise
         _refuse(_message(error))
+
+
+def _require_backend() -> None:
+    """Refuses a Keras backend that this project does not run on, or that is missing."""
+    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
+    if backend not in BACKENDS or importlib.util.find_spec(backend) is None:
+        raise ValueError(
+            f"KERAS_BACKEND={backend}: choose {' or '.join(BACKENDS)}, whichever is "
+            "installed"
+        )
 
 
 def _message(error: Exception) -> str:

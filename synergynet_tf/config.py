@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import re
@@ -169,7 +170,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         rate = self.learning_rate
-        _require(rate > 0, "learning_rate", "above 0", rate)
+        _require(0 < rate < math.inf, "learning_rate", "above 0 and finite", rate)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         _require(self.l2 >= 0, "l2", "at least 0", self.l2)
         power = self.decay_power
@@ -202,7 +203,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
-        _require(self.seed >= 0, "seed", "at least 0", self.seed)
+        _require(0 <= self.seed < 2**32, "seed", "in [0, 2**32)", self.seed)
         for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)

@@ -23,6 +23,7 @@ import io
 import json
 import os
 import pathlib
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -71,16 +72,10 @@ def check_startable(
         ValueError: If its `config.json` is damaged and `force` is not set.
     """
     run = pathlib.Path(run)
-    there = next(path for path in (run, *run.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise PermissionError(
-            f"{run} cannot be made: {there} is not a folder that can be written to. "
-            "Name another with --runs."
-        )
+    require_writable(run, "--runs")
     if force or not (run / "config.json").exists():
         return
-    # The same data may have moved.
-    begun = read_config(run).replace(data_dir=config.data.data_dir)
+    begun = read_config(run)
     if begun != config:
         raise FileExistsError(
             f"{run} was begun with other settings ({_differences(begun, config)}). "
@@ -91,6 +86,30 @@ def check_startable(
             f"{run} is finished. Score it with evaluate.py, or train it again with "
             "--force."
         )
+
+
+def require_writable(folder: str | pathlib.Path, flag: str) -> None:
+    """Refuses a folder in which nothing can be written, or that cannot be made.
+
+    It tries: permissions alone do not tell for every user and file system.
+
+    Args:
+        folder: The folder, which may not be there yet.
+        flag: The command's flag that named it.
+
+    Raises:
+        PermissionError: If nothing can be written there.
+    """
+    folder = pathlib.Path(folder)
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"{flag}: {folder} cannot be written: {there} is not a folder that can be "
+            f"written to ({error.strerror}); name another"
+        ) from error
 
 
 def read_config(run: str | pathlib.Path) -> ExperimentConfig:
@@ -115,7 +134,8 @@ def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: If the run has no `classes.json`.
-        ValueError: If it is damaged.
+        ValueError: If it is damaged, or has not one name for each of the model's
+            classes.
     """
     path = _require(run, "classes.json", "Train the run again with --force.")
     try:
@@ -124,6 +144,12 @@ def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"{path} must be a list of names. Received: {names!r}")
+    expected = max(1, read_config(run).model.num_classes - 1)
+    if len(names) != expected:
+        raise ValueError(
+            f"{path} must hold {expected} names, as the run's model has classes. "
+            f"Received: {names!r}"
+        )
     return tuple(names)
 
 

@@ -57,3 +57,12 @@ def test_the_parser_refuses_in_one_line(capsys):
         err = capsys.readouterr().err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("backend", ["torch", "nonsense"])
+def test_another_backend_is_refused(monkeypatch, capsys, backend):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    with pytest.raises(SystemExit):
+        run_with(monkeypatch, TypeError("main was called"))
+    line = f"error: KERAS_BACKEND={backend}: choose tensorflow or jax"
+    assert capsys.readouterr().err.startswith(line)

@@ -18,11 +18,27 @@ def test_the_folder_is_named_after_dataset_model_and_seed(run, tmp_path):
     assert run == tmp_path / "isic" / "vqunet" / "seed3"
 
 
-def test_data_that_has_moved_is_the_same_data(run):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 3}, "epochs 150, not 3"),
+        # Every folder of one's own images is called `folder`.
+        ({"data_dir": "elsewhere"}, "data_dir '', not 'elsewhere'"),
+    ],
+)
+def test_a_run_is_not_continued_with_other_settings(run, settings, message):
     config = runs.read_config(run)
-    runs.check_startable(run, config.replace(data_dir="elsewhere"), force=False)
-    with pytest.raises(FileExistsError, match="epochs 150, not 3"):
-        runs.check_startable(run, config.replace(epochs=3), force=False)
+    runs.check_startable(run, config, force=False)
+    with pytest.raises(FileExistsError, match=message):
+        runs.check_startable(run, config.replace(**settings), force=False)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    runs.require_writable(tmp_path / "a" / "b", "--out")
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match=r"--out: .*file/a cannot be written"):
+        runs.require_writable(tmp_path / "file" / "a", "--out")
 
 
 def test_only_finished_runs_are_found(run, tmp_path):
@@ -56,8 +72,11 @@ def test_damaged_class_names_are_refused(run, text):
 
 
 def test_class_names(run):
+    runs.write_json(run / "classes.json", ["lesion"])
+    assert runs.class_names(run) == ("lesion",)
     runs.write_json(run / "classes.json", ["ring", "disk"])
-    assert runs.class_names(run) == ("ring", "disk")
+    with pytest.raises(ValueError, match=r"classes\.json must hold 1 names"):
+        runs.class_names(run)
 
 
 def test_history(run):

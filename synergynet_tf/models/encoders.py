@@ -96,6 +96,12 @@ def _load(network, application, weights):
                 "--encoder-weights none to train from scratch."
             ) from error
         raise ValueError(
-            f"{weights} does not hold weights of {name} ({error}). Pass "
+            f"{weights} does not hold weights of {name} ({first_words(error)}). Pass "
             "--encoder-weights imagenet, none, or another file."
         ) from error
+
+
+def first_words(error, most=200):
+    """Returns the start of an error's text: Keras adds whole tensors to some."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[:most]} ..."

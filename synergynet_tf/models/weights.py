@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from synergynet_tf.models.encoders import first_words
 from synergynet_tf.models.segmenter import build_model
 
 
@@ -42,7 +43,8 @@ def load_weights(config, path):
     except Exception as error:
         # h5py and Keras raise half a dozen kinds for a damaged or foreign file.
         raise ValueError(
-            f"{path} cannot be loaded into {config.name}: {error}. It is damaged or "
-            "from another version; train the run again with --force."
+            f"{path} cannot be loaded into {config.name}: {first_words(error)}. It is "
+            "damaged or of another model or version: put the right file back, or "
+            "train the run again with --force."
         ) from error
     return model

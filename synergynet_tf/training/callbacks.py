@@ -70,11 +70,12 @@ class RunFiles(keras.callbacks.Callback):
             **{name: float(value) for name, value in logs.items()},
             "seconds": round(time.monotonic() - self.started, 1),
         }
-        if not math.isfinite(row["loss"]):
-            raise ValueError(
-                f"The loss of {self.run} became {row['loss']} in epoch {epoch + 1}. "
-                "Lower --learning-rate and train again with --force."
-            )
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"{name} of {self.run} became {value} in epoch {epoch + 1}. Lower "
+                    "--learning-rate and train again with --force."
+                )
         self.rows.append(row)
         if self.best is row:
             with runs.atomic_file(self.run / runs.BEST_WEIGHTS) as temporary:
@@ -90,19 +91,16 @@ class Progress(keras.callbacks.Callback):
     Args:
         epochs: int. Of the whole run.
         first_epoch: int. Epochs that are already done.
+        steps: int. Of an epoch.
     """
 
-    def __init__(self, epochs, first_epoch):
+    def __init__(self, epochs, first_epoch, steps):
         super().__init__()
         self.epochs = epochs
-        self.first_epoch = first_epoch
-
-    def on_train_begin(self, logs=None):
-        steps = self.params["steps"]
         interactive = sys.stderr.isatty()
         self.bar = tqdm.tqdm(
-            total=self.epochs * steps,
-            initial=self.first_epoch * steps,
+            total=epochs * steps,
+            initial=first_epoch * steps,
             desc="train",
             unit="step",
             mininterval=0.5 if interactive else 30,
@@ -118,5 +116,6 @@ class Progress(keras.callbacks.Callback):
             line += f"  {name} {float(logs[name]):.{digits}f}"
         self.bar.write(line)
 
-    def on_train_end(self, logs=None):
+    def close(self):
+        """Ends the bar's line; needed also where training fails."""
         self.bar.close()

@@ -1,5 +1,6 @@
 """One run, from its settings to its finished folder."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -68,22 +69,25 @@ def fit(config, run, force=False):
     started = time.monotonic()
     if first_epoch < epochs and not files.exhausted:
         train_data, val_data = _streams(train_batches, val_batches, first_epoch, epochs)
-        model.fit(
-            train_data,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            steps_per_epoch=len(train_batches),
-            shuffle=False,
-            validation_data=val_data,
-            callbacks=[
-                ServeEpoch(train_batches),
-                CodebookCare(seed),
-                Progress(epochs, first_epoch),
-                files,
-                *_tensorboard(run),
-            ],
-            verbose=0,
-        )
+        steps = len(train_batches)
+        with contextlib.closing(Progress(epochs, first_epoch, steps)) as progress:
+            model.fit(
+                train_data,
+                epochs=epochs,
+                initial_epoch=first_epoch,
+                steps_per_epoch=steps,
+                shuffle=False,
+                validation_data=val_data,
+                # In this order: the codebook's numbers, their files, a line of them.
+                callbacks=[
+                    ServeEpoch(train_batches),
+                    CodebookCare(seed),
+                    files,
+                    progress,
+                    *_tensorboard(run),
+                ],
+                verbose=0,
+            )
     best = files.best
     runs.write_json(
         run / runs.FINISHED,

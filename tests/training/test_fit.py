@@ -139,6 +139,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(tiny, tmp_path):
     with pytest.raises(ValueError, match=r"became .*Lower --learning-rate"):
         fit(tiny.replace(learning_rate=1e30), tmp_path)
     assert not runs.is_finished(tmp_path)
+    # The weights of such an epoch are not kept.
+    assert not (tmp_path / runs.BEST_WEIGHTS).exists()
 
 
 def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, capsys):

@@ -152,7 +152,6 @@ def write_labels(
         raise ValueError(f"{path} must end in {' or '.join(ENDINGS)}")
     header = geometry.header.copy()
     header.set_data_dtype(np.uint8)
-    header.set_slope_inter(1, 0)
     header["cal_min"], header["cal_max"] = 0, 0
     kind = nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
     stored = geometry.to_stored(labels)

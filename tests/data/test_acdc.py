@@ -64,6 +64,12 @@ def test_paper_split_names_missing_patients(tmp_path):
     assert "patient011" not in message and "--split random" in message
 
 
+def test_paper_split_is_of_the_training_patients(tmp_path):
+    root = write_acdc(write_acdc(tmp_path, range(1, 100)), [100], "testing")
+    with pytest.raises(ValueError, match=r"1 of them are not in .*: patient100; add"):
+        acdc.splits(root, "paper", 0)
+
+
 def test_official_split(tmp_path):
     root = write_acdc(tmp_path)
     with pytest.raises(ValueError, match="use --split random"):

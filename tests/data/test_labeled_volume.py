@@ -99,9 +99,11 @@ def test_a_fourth_axis_is_refused_unless_expected(files):
     write_nifti(image, np.stack([volume(SHAPE)] * 4, axis=-1), (1, 1, 4))
     refuses(r"image\.nii\.gz must have 3 axes. Received: 4.* 4", image, label)
     assert read(image, label, may_have_channels=True).image.shape[-1] == 4
+    with pytest.raises(ValueError, match=r"image\.nii\.gz must have 3 axes"):
+        read_labeled("p7", [image] * 2, label, VALUES, may_have_channels=True)
     label4 = np.stack([box_labels(SHAPE, 2)] * 2, axis=-1)
     refuses(
-        r"label\.nii\.gz",
+        r"label\.nii\.gz must have 3 axes",
         image,
         write_other(label, array=label4),
         may_have_channels=True,

@@ -29,7 +29,7 @@ def write_decathlon(root, channels=2):
     root.mkdir(exist_ok=True)
     values = {
         "modality": modality,
-        "labels": {"0": "background", "2": "Front", "1": "Back"},
+        "labels": {"0": "background", "2": "Back", "1": "Front"},
         "training": listed,
     }
     (root / "dataset.json").write_text(json.dumps(values))
@@ -44,7 +44,7 @@ def write_decathlon(root, channels=2):
 def test_decathlon(tmp_path):
     root = write_decathlon(tmp_path)
     assert msd.case_ids(root) == ["hippo_001", "hippo_003"]
-    assert msd.class_names(root) == ("Back", "Front")
+    assert msd.class_names(root) == ("Front", "Back")
     case = msd.read_case(root, "hippo_003")
     assert case.image.shape == (4, 5, 6, 2)
     np.testing.assert_array_equal(case.image[..., 1], volume(SHAPE, 1).T)

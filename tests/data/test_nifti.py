@@ -40,6 +40,8 @@ AFFINES = {
     "LAI": affine_of(np.diag([-1, 1, -1])),
     # First axis to posterior, second to superior, third to left.
     "PSL": affine_of([[0, 0, -1], [-1, 0, 0], [0, 1, 0]]),
+    # First axis to right, second to superior, third to anterior: not its own inverse.
+    "RSA": affine_of([[1, 0, 0], [0, 0, 1], [0, 1, 0]]),
     "oblique": affine_of(rotation(25, 0) @ rotation(-15, 2) @ np.diag([-1, 1, 1])),
 }
 

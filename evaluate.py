@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from synergynet_tf import command_line, metrics, runs
-from synergynet_tf.evaluation.inputs import find_cases
+from synergynet_tf.evaluation.run_cases import find_cases
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,7 +9,9 @@ import pytest
 import predict
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import folder
+from synergynet_tf.evaluation.options import Options
 from synergynet_tf.evaluation.score import evaluate_run
+from tests.data.trees import write_nifti
 from tests.evaluation import squares
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -39,7 +41,7 @@ def test_folder_is_labelled(run, images, tmp_path, capsys):
     output = tmp_path / "out"
     predict.main(["--run", str(run), "--input", str(images), "--output", str(output)])
     assert len(list(output.iterdir())) == 2 * len(squares.CASES) + 1
-    assert "labelled 4 images" in capsys.readouterr().out
+    assert "labeled 4 images" in capsys.readouterr().out
 
 
 def test_file_is_labelled_at_its_own_size(run, tmp_path):
@@ -94,3 +96,25 @@ def test_wrong_input_is_refused_before_anything_is_written(run, images, tmp_path
 def test_refusals_do_not_wait_for_keras():
     code = "import predict, sys; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_volume_is_refused_by_a_run_on_photographs(run, tmp_path):
+    volume = tmp_path / "scan.nii.gz"
+    write_nifti(volume, np.ones((4, 5, 6), np.int16))
+    output = tmp_path / "out"
+    message = refusal("--run", run, "--input", volume, "--output", output)
+    assert "scan.nii.gz is a volume" in message and "image files" in message
+
+
+def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
+    chosen = []
+
+    def record(run, paths, output, options):
+        chosen.append(options)
+        return [{}]
+
+    monkeypatch.setattr("synergynet_tf.evaluation.label_files.label_files", record)
+    command = ["--run", str(run), "--input", str(images), "--output", str(tmp_path)]
+    for flags in ([], ["--flips"], ["--largest"]):
+        predict.main([*command, *flags])
+    assert chosen == [Options(), Options(flips=True), Options(largest=True)]

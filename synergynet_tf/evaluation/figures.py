@@ -51,7 +51,8 @@ def overlay(
 
     Args:
         image: float32 `(slices, rows, columns, channels)`; three channels are RGB
-            in [0, 255], one is stretched from its darkest to its brightest.
+            in [0, 255], of others the first is stretched from its darkest to its
+            brightest.
         pred_labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
         true_labels: The reference, as `pred_labels`.
@@ -95,7 +96,8 @@ def _busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:
 
 def _panel(pixels: np.ndarray) -> np.ndarray:
     """Returns a slice `(rows, columns, channels)` as uint8 RGB of a readable size."""
-    if pixels.shape[-1] == 1:
+    if pixels.shape[-1] != 3:
+        pixels = pixels[..., :1]
         low, high = np.percentile(pixels, (0.5, 99.5))
         pixels = (pixels - low) * (255 / max(high - low, 1e-6))
         pixels = np.repeat(pixels, 3, axis=-1)

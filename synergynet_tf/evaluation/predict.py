@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import Any, Protocol
 
+import cv2
 import keras
 import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
+from synergynet_tf.evaluation.options import PLAIN, Options, keep_largest
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
 from synergynet_tf.models.weights import load_weights
 
 BATCH_SIZE = 8
+# Axes of `(slices, rows, columns, channels)`; the first leaves the image as it is.
+FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
 
 
 def load_run_model(run: str | pathlib.Path) -> keras.Model:
@@ -80,13 +84,37 @@ def predict_case(
     modality: str,
     size: int,
     channels: str = "",
-    batch_size: int = BATCH_SIZE,
+    options: Options = PLAIN,
 ) -> np.ndarray:
-    """Labels each pixel of one photograph or volume.
+    """Labels each pixel of one photograph or volume, on the image's own grid.
 
-    The logits are brought to the image's grid, then labelled: a better outline than
-    enlarged labels have. Cases are not mixed in a batch, so a case's labels do not
-    depend on its neighbors.
+    Arguments are those of `predict_grids`.
+
+    Returns:
+        uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
+    """
+    return predict_grids(model, image, modality, size, channels, options)["native"]
+
+
+def predict_grids(
+    model: Model,
+    image: np.ndarray,
+    modality: str,
+    size: int,
+    channels: str = "",
+    options: Options = PLAIN,
+    grids: Collection[str] = ("native",),
+    batch_size: int = BATCH_SIZE,
+) -> dict[str, np.ndarray]:
+    """Labels each pixel, deciding on one grid or on several, from one prediction.
+
+    `native`: the logits are brought to the image's grid, then labeled: a better
+    outline than enlarged labels have. `network`: the logits are labeled as they are,
+    then each pixel of the image takes the nearest label, as in TransUNet's test code.
+
+    Of a volume only labels are kept: its logits on its own grid can take gigabytes.
+    Cases are not mixed in a batch, so a case's labels do not depend on its
+    neighbors.
 
     Args:
         model: What predicts.
@@ -94,22 +122,41 @@ def predict_case(
         modality: The run's `DataConfig.modality`.
         size: Height and width of the model's input, `S`.
         channels: The run's `DataConfig.channels`.
+        options: What else is done to the prediction.
+        grids: `native`, `network` or both.
         batch_size: Slices predicted at once.
 
     Returns:
-        uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
+        For each grid uint8 `(slices, rows, columns)`, always of the image's pixels:
+        0 is background, `i + 1` is class `i`.
     """
     images = to_network(image, modality, size, channels)
-    rows, columns = image.shape[1:3]
-    # Batch by batch, because a volume's logits on its own grid can take gigabytes.
-    labels = [
-        to_labels(to_native(logits, rows, columns))
-        for logits in _batches(model, images, batch_size)
-    ]
-    return np.concatenate(labels)
-
-
-def _batches(model: Model, images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    maps = {grid: np.empty(image.shape[:3], np.uint8) for grid in grids}
     for start in range(0, len(images), batch_size):
-        logits = model.predict_on_batch(images[start : start + batch_size])
-        yield keras.ops.convert_to_numpy(logits)
+        batch = slice(start, start + batch_size)
+        logits = _logits(model, images[batch], options)
+        for grid, labels in maps.items():
+            labels[batch] = _label(logits, grid, *image.shape[1:3])
+    if options.largest:
+        return {grid: keep_largest(labels) for grid, labels in maps.items()}
+    return maps
+
+
+def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
+    """Returns logits `(n, S, S, C)`, the mean over the flips of images if asked."""
+    flips = FLIPS if options.flips else FLIPS[:1]
+    total: np.ndarray | float = 0.0
+    for axes in flips:
+        logits = model.predict_on_batch(np.flip(images, axes))
+        total = total + np.flip(keras.ops.convert_to_numpy(logits), axes)
+    return np.asarray(total) / np.float32(len(flips))
+
+
+def _label(logits: np.ndarray, grid: str, rows: int, columns: int) -> np.ndarray:
+    if grid == "native":
+        return to_labels(to_native(logits, rows, columns))
+    labels = to_labels(logits)
+    nearest = cv2.INTER_NEAREST_EXACT
+    return np.stack(
+        [cv2.resize(s, (columns, rows), interpolation=nearest) for s in labels]
+    )

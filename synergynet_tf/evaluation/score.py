@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 import pathlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
-from synergynet_tf.data import Case
 from synergynet_tf.data.splits import complete
+from synergynet_tf.evaluation.case_scores import (
+    CaseResult,
+    LabeledCase,
+    score_labeled,
+)
 from synergynet_tf.evaluation.curves import write_curves
 from synergynet_tf.evaluation.figures import overlay, write_png
-from synergynet_tf.evaluation.inputs import RunCases, find_cases
+from synergynet_tf.evaluation.options import PLAIN, Options
+from synergynet_tf.evaluation.parallel import map_in_processes
 from synergynet_tf.evaluation.predict import (
     Predictor,
     load_run_model,
     predict_case,
+    predict_grids,
 )
+from synergynet_tf.evaluation.report import case_rows, make_report
+from synergynet_tf.evaluation.run_cases import RunCases, find_cases
 
 PAPER = "paper"
-
-
-@dataclasses.dataclass(frozen=True)
-class CaseResult:
-    """What is kept of a scored case.
-
-    Attributes:
-        case_id: The dataset's.
-        scores: For each protocol that scores cases, each class's metrics.
-        counts: For each class its confusion matrix, as shares of the pixels.
-    """
-
-    case_id: str
-    scores: dict[str, metrics.ClassScores]
-    counts: dict[str, metrics.Counts]
-
-    @property
-    def dsc(self) -> float:
-        """Mean DSC of the classes under `strict`; `nan` if none is in the case."""
-        return metrics.mean_of_classes(self.scores["strict"])["dsc"]
-
-    def presence(self, name: str) -> str:
-        """Says whether the masks have a class: `both`, `empty`, `missed`, `false`."""
-        counts = self.counts[name]
-        if counts.reference_is_empty:
-            return "empty" if counts.prediction_is_empty else "false"
-        return "missed" if counts.prediction_is_empty else "both"
 
 
 def evaluate_run(
@@ -59,6 +38,8 @@ def evaluate_run(
     split_part: str = "test",
     protocol: str = "strict",
     data_dir: str | pathlib.Path | None = None,
+    options: Options = PLAIN,
+    workers: int = 0,
 ) -> dict[str, Any]:
     """Predicts and scores every case of one part of a run's data.
 
@@ -70,11 +51,15 @@ def evaluate_run(
         split_part: `val` or `test`.
         protocol: One of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
         data_dir: Folder of the raw data, if not the one the run was trained on.
+        options: What else is done to the predictions.
+        workers: Processes that score while this one predicts; 0 for none.
 
     Returns:
-        What `metrics.json` holds: the run's settings; `mean`, `per_class` and
-        `cases` under `protocol`; `mean` and `per_class` again under the name of
-        each protocol that was computed (`strict` and the paper's always are);
+        What `metrics.json` holds: the run's settings and the `options`; under
+        `protocol` the `mean` over classes and that of each class, `per_class`, with
+        bootstrap intervals by patient, `mean_interval` and `per_class_interval`, and
+        the scores of the `cases`; all but the last again under the name of each
+        protocol that was computed (`strict` and the paper's always are);
         `structures`, how often each class was `empty`, `missed` or `false`; and
         the `codes` used, `None` for a method without a codebook. Undefined numbers
         are `None`.
@@ -85,140 +70,71 @@ def evaluate_run(
             classes than the run.
     """
     cases = find_cases(run, split_part, data_dir)
-    config, dataset, names = cases.config, cases.dataset, cases.class_names
+    dataset = cases.dataset
     protocol = dataset.PAPER_PROTOCOL if protocol == PAPER else protocol
-    protocols = dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL))
-    tolerance_mm = getattr(dataset, "NSD_TOLERANCE_MM", metrics.NSD_TOLERANCE_MM)
+    protocols = list(dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL)))
     predictor = Predictor(load_run_model(run))
-    data = complete(config.data)
-
-    def predict(case_id: str) -> tuple[Case, np.ndarray]:
-        case = dataset.read_case(cases.root, case_id)
-        size = config.model.image_size
-        return case, predict_case(
-            predictor, case.image, data.modality, size, data.channels
-        )
-
-    results = []
-    title = f"score {config.model.name}"
-    for case_id in tqdm(cases.case_ids, title, unit="case", disable=None):
-        case, labels = predict(case_id)
-        results.append(_score(case, labels, names, protocols, tolerance_mm))
+    score = functools.partial(
+        score_labeled,
+        class_names=cases.class_names,
+        protocols=protocols,
+        tolerance_mm=getattr(dataset, "NSD_TOLERANCE_MM", metrics.NSD_TOLERANCE_MM),
+    )
+    labeled = _label(cases, predictor, options, protocols)
+    scored = map_in_processes(score, labeled, workers)
+    title, count = f"score {cases.config.model.name}", len(cases.case_ids)
+    results = list(tqdm(scored, title, count, unit="case", disable=None))
     codes = predictor.codes()
 
     folder = pathlib.Path(run)
-    for place, result in _examples(results).items():
-        case, labels = predict(result.case_id)
-        caption = f"{place} of {len(results)}: {case.case_id}, DSC {result.dsc:.3f}"
-        picture = overlay(case.image, labels, names, case.label, caption)
-        write_png(folder / "overlays" / f"{place}.png", picture)
+    _write_overlays(folder, cases, predictor, options, results)
     write_curves(folder)
-    runs.write_csv(folder / "cases.csv", _rows(results, protocol))
-    report = _report(cases, protocol, results, codes)
+    runs.write_csv(folder / "cases.csv", case_rows(results, protocol))
+    report = make_report(cases, protocol, options, results, codes)
     runs.write_json(folder / "metrics.json", report)
     return report
 
 
-def _report(
+def _label(
+    cases: RunCases, predictor: Predictor, options: Options, protocols: Sequence[str]
+) -> Iterator[LabeledCase]:
+    """Predicts case after case, once for all protocols."""
+    data, size = complete(cases.config.data), cases.config.model.image_size
+    grids = {metrics.LABEL_GRIDS[protocol] for protocol in protocols}
+    for case_id in cases.case_ids:
+        case = cases.dataset.read_case(cases.root, case_id)
+        labels = predict_grids(
+            predictor, case.image, data.modality, size, data.channels, options, grids
+        )
+        patient = cases.patients[case_id]
+        yield LabeledCase(case_id, patient, case.label, labels, case.spacing_mm)
+
+
+def _write_overlays(
+    folder: pathlib.Path,
     cases: RunCases,
-    protocol: str,
-    results: list[CaseResult],
-    codes: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Returns what `evaluate_run` returns."""
-    config, dataset = cases.config, cases.dataset
-    blocks = {name: _block(results, name) for name in results[0].scores}
-    return _without_nan(
-        {
-            "dataset": config.data.dataset,
-            "model": config.model.name,
-            "seed": config.training.seed,
-            "split": cases.part,
-            "data_split": config.data.split,
-            "limit": config.data.limit,
-            "image_size": config.model.image_size,
-            "epochs": config.training.epochs,
-            "trained_epochs": cases.trained_epochs,
-            "protocol": protocol,
-            "paper_protocol": dataset.PAPER_PROTOCOL,
-            "distance_unit": "px" if complete(config.data).modality == "rgb" else "mm",
-            "num_cases": len(results),
-            **blocks[protocol],
-            **blocks,
-            "structures": _structures(results, cases.class_names),
-            "codes": codes,
-            "cases": [
-                {"case_id": result.case_id, "per_class": result.scores[protocol]}
-                for result in results
-            ],
-        }
-    )
-
-
-def _score(
-    case: Case,
-    labels: np.ndarray,
-    names: tuple[str, ...],
-    protocols: Iterable[str],
-    tolerance_mm: float,
-) -> CaseResult:
-    return CaseResult(
-        case_id=case.case_id,
-        scores={
-            protocol: metrics.score_case(
-                case.label, labels, names, case.spacing_mm, protocol, tolerance_mm
-            )
-            for protocol in protocols
-        },
-        counts=metrics.count_case(case.label, labels, names),
-    )
-
-
-def _block(results: list[CaseResult], protocol: str) -> dict[str, Any]:
-    """Returns `mean` and `per_class` over all cases."""
-    if protocol == "pooled":
-        per_class = metrics.pool([result.counts for result in results])
-    else:
-        per_class = metrics.average([result.scores[protocol] for result in results])
-    return {"mean": metrics.mean_of_classes(per_class), "per_class": per_class}
-
-
-def _examples(results: list[CaseResult]) -> dict[str, CaseResult]:
-    """Picks the best, median and worst case by DSC, of those that have one."""
+    predictor: Predictor,
+    options: Options,
+    results: Sequence[CaseResult],
+) -> None:
+    """Draws the best, median and worst case by DSC, of those that have one."""
     ranked = sorted(
         (result for result in results if not math.isnan(result.dsc)),
         key=lambda result: -result.dsc,
     )
     if not ranked:
-        return {}
-    middle = ranked[len(ranked) // 2]
-    return {"best": ranked[0], "median": middle, "worst": ranked[-1]}
-
-
-def _structures(
-    results: list[CaseResult], names: tuple[str, ...]
-) -> dict[str, dict[str, int]]:
-    counted = {n: Counter(result.presence(n) for result in results) for n in names}
-    return {
-        name: {kind: counts[kind] for kind in ("empty", "missed", "false")}
-        for name, counts in counted.items()
-    }
-
-
-def _rows(results: list[CaseResult], protocol: str) -> list[dict[str, Any]]:
-    """Returns the lines of cases.csv: one for each class of each case."""
-    return [
-        {"case_id": result.case_id, "class": name, "presence": result.presence(name)}
-        | {metric: _without_nan(value) for metric, value in scores.items()}
-        for result in results
-        for name, scores in result.scores[protocol].items()
-    ]
-
-
-def _without_nan(value: Any) -> Any:
-    """Replaces `nan` by `None`, for which JSON has a word."""
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return
+    places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
+    data, size = complete(cases.config.data), cases.config.model.image_size
+    # Of a scan, three channels are no colors.
+    shown = slice(None) if data.modality == "rgb" else slice(1)
+    for place, index in places.items():
+        result = ranked[index]
+        case = cases.dataset.read_case(cases.root, result.case_id)
+        labels = predict_case(
+            predictor, case.image, data.modality, size, data.channels, options
+        )
+        caption = f"{place} of {len(results)}: {case.case_id}, DSC {result.dsc:.3f}"
+        image = case.image[..., shown]
+        picture = overlay(image, labels, cases.class_names, case.label, caption)
+        write_png(folder / "overlays" / f"{place}.png", picture)

@@ -10,6 +10,7 @@ from synergynet_tf.metrics.overlap import (
     specificity,
 )
 from synergynet_tf.metrics.protocols import (
+    LABEL_GRIDS,
     METRICS,
     NSD_TOLERANCE_MM,
     PROTOCOLS,
@@ -24,6 +25,7 @@ from synergynet_tf.metrics.protocols import (
 from synergynet_tf.metrics.surface import hausdorff95_mm, surface_dice
 
 __all__ = [
+    "LABEL_GRIDS",
     "METRICS",
     "NSD_TOLERANCE_MM",
     "PROTOCOLS",

@@ -1,8 +1,8 @@
 """Rules that turn label maps into published numbers.
 
-Three choices change a result more than most methods do: what an empty mask counts
-as, the unit of HD95, and what is averaged. A protocol fixes all three, and its
-name stands beside every number.
+Four choices change a result more than most methods do: what an empty mask counts
+as, the unit of HD95, what is averaged, and on which grid logits become labels. A
+protocol fixes all four, and its name stands beside every number.
 
     strict      Every structure of every case counts alike; millimeters. A structure
                 that neither mask has is not scored; one that only one of them has
@@ -10,7 +10,8 @@ name stands beside every number.
     transunet   TransUNet's test code (Beckschen/TransUNet 02ef001, utils.py), for
                 comparison with printed rows of Synapse and ACDC only: HD95 in
                 voxels with both directions pooled, DSC 1 for a false structure, and
-                HD95 0 for a missed one.
+                HD95 0 for a missed one. The network's grid is labeled, and the
+                labels are enlarged by nearest neighbor.
     pooled      One confusion matrix for all cases, each of which weighs alike, for
                 comparison with printed rows of ISIC and BTS: in most of them IoU =
                 DSC / (2 - DSC) to rounding, which holds within one matrix and for no
@@ -54,6 +55,9 @@ METRICS = {
     "se": Metric("fraction", +1),
 }
 PROTOCOLS = ("strict", "transunet", "pooled")
+# The grid on which logits become labels under each protocol: the image's own, or the
+# network's.
+LABEL_GRIDS = {"strict": "native", "transunet": "network", "pooled": "native"}
 # Assumption: 2 mm, about one pixel of the paper's 224-pixel input on an abdominal
 # CT; the paper reports no surface Dice.
 NSD_TOLERANCE_MM = 2.0

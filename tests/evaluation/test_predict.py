@@ -1,8 +1,11 @@
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.predict import Predictor, predict_case
+from synergynet_tf.evaluation.options import Options
+from synergynet_tf.evaluation.predict import Predictor, predict_case, predict_grids
 from synergynet_tf.layers import VectorQuantizer
 from tests.evaluation import squares
 
@@ -22,7 +25,7 @@ def test_slices_come_in_order_and_in_batches():
     image = np.zeros((7, 4, 4, 1), np.float32)
     image[[1, 2, 6]] = 255
     recorder = Recorder()
-    labels = predict_case(recorder, image, "rgb", size=4, batch_size=3)
+    labels = predict_grids(recorder, image, "rgb", size=4, batch_size=3)["native"]
     assert recorder.batches == [3, 3, 1]
     assert labels[:, 0, 0].tolist() == [0, 1, 1, 0, 0, 0, 1]
 
@@ -30,7 +33,7 @@ def test_slices_come_in_order_and_in_batches():
 def test_labels_are_on_the_image_grid():
     image = np.zeros((5, 60, 90, 1), np.float32)
     image[2, :30] = 255
-    labels = predict_case(Recorder(), image, "rgb", size=16, batch_size=2)
+    labels = predict_case(Recorder(), image, "rgb", size=16)
     assert labels.shape == (5, 60, 90) and labels.dtype == np.uint8
     expected = image[..., 0] > 127
     # Only where the small grid's pixels straddle the edge can a row be wrong.
@@ -48,6 +51,64 @@ def test_logits_are_enlarged_before_they_are_labelled():
     block = np.pad(np.ones((4, 4), np.uint8), ((0, 4), (0, 4)))
     block[3, 3] = 0
     assert np.array_equal(labels, block)
+
+
+def test_under_transunet_labels_are_enlarged():
+    image = np.zeros((1, 8, 8, 1), np.float32)
+    image[:, :4, :4] = 255
+    recorder = Recorder()
+    grids = ("native", "network")
+    maps = predict_grids(recorder, image, "rgb", size=2, grids=grids)
+    assert recorder.batches == [1]  # one prediction for both
+    block = np.pad(np.ones((4, 4), np.uint8), ((0, 4), (0, 4)))
+    assert np.array_equal(maps["network"][0], block)
+    block[3, 3] = 0  # as above
+    assert np.array_equal(maps["native"][0], block)
+
+
+def test_logits_of_a_whole_volume_are_never_held():
+    class Wide:
+        def predict_on_batch(self, images):
+            return np.repeat(images[..., :1], 9, axis=-1)
+
+    image = np.zeros((96, 128, 128, 1), np.float32)
+    whole = 9 * image.nbytes
+    tracemalloc.start()
+    predict_grids(Wide(), image, "rgb", size=16, grids=("native", "network"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Scaling the image takes three copies of it, a batch of logits 1 / 12 of all.
+    assert peak < whole / 2
+
+
+def test_flips_are_turned_back_and_averaged():
+    class Lopsided:
+        """Sees the red channel, and more of it on the left and at the top."""
+
+        def __init__(self):
+            self.images = []
+
+        def predict_on_batch(self, images):
+            self.images.append(images)
+            weights = np.outer([3, 1], [3, 1]).reshape(1, 2, 2, 1)
+            return images[..., :1] * weights - 2.0
+
+    image = np.zeros((1, 2, 2, 1), np.float32)
+    image[0, 1, 0] = 255
+    # Its weight is 3 alone, and over the flips the mean of 9, 3, 3 and 1: 4.
+    for scale, plain, flipped in ((1.0, 1, 1), (0.6, 0, 1), (0.4, 0, 0)):
+        model, case = Lopsided(), (scale * image, "rgb", 2)
+        assert predict_case(model, *case).sum() == plain
+        assert predict_case(model, *case, options=Options(flips=True)).sum() == flipped
+        assert len({images.tobytes() for images in model.images[1:]}) == 4
+
+
+def test_largest_component_is_that_of_the_volume():
+    image = np.zeros((3, 16, 16, 1), np.float32)
+    image[0, 1:4, 1:4] = image[1, 1:4, 1:4] = image[2, 8:12, 8:12] = 255
+    labels = predict_case(Recorder(), image, "rgb", 16, options=Options(largest=True))
+    # Of 18 and 16 voxels; slice by slice the last would stay too.
+    assert labels.sum(axis=(1, 2)).tolist() == [9, 9, 0]
 
 
 def test_predictor_gives_the_logits_of_its_model():

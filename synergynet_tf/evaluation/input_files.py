@@ -1,0 +1,153 @@
+"""The files that a user wants labeled: photographs, or volumes in NIfTI."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from synergynet_tf.config import DataConfig
+from synergynet_tf.data import nifti
+from synergynet_tf.data.image_files import KINDS, list_images, read_image
+from synergynet_tf.data.preprocess import to_network
+
+# What follows a file's stem in the name of its picture.
+OVERLAY_ENDING = "_overlay"
+IMAGES = f"image files ({' '.join(KINDS)})"
+VOLUMES = f"NIfTI files ({' '.join(nifti.ENDINGS)})"
+EITHER = f"{VOLUMES} or {IMAGES}"
+# What a run of each modality labels; of any other, either.
+WANTED = {"rgb": IMAGES, "ct": VOLUMES}
+
+
+class Input(NamedTuple):
+    """A file's content.
+
+    Attributes:
+        image: float32 `(slices, rows, columns, channels)`.
+        voxel_ml: Milliliters a voxel; `nan` for a photograph.
+        geometry: How the file stores its voxels; `None` for a photograph.
+    """
+
+    image: np.ndarray
+    voxel_ml: float
+    geometry: nifti.Geometry | None
+
+
+def find_inputs(
+    source: str | pathlib.Path, output: str | pathlib.Path, data: DataConfig
+) -> list[pathlib.Path]:
+    """Finds the files to label, and refuses what could not be finished.
+
+    A run on photographs labels image files, one on CT volumes NIfTI files, one on MRI
+    either; of a folder with both, a run on MRI takes the volumes.
+
+    Every file is read once here, so that a damaged one is found before anything is
+    written: reading costs little beside predicting.
+
+    Args:
+        source: A file, or a folder whose files are taken.
+        output: The folder that results will be written to.
+        data: The run's, complete.
+
+    Raises:
+        FileNotFoundError: If `source` does not exist or is a folder without files
+            for the run.
+        ValueError: If a file cannot be read or is not for the run, two results would
+            be one file, or `output` is a file or the folder of the inputs, which
+            results would replace.
+    """
+    source, output = pathlib.Path(source), pathlib.Path(output)
+    if not source.exists():
+        raise FileNotFoundError(
+            f"No file or folder {source}; name a file or a folder of files with --input"
+        )
+    folder = source if source.is_dir() else source.parent
+    paths = _list(source, data.modality) if source.is_dir() else [source]
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; name a folder with --output")
+    if output.resolve() == folder.resolve():
+        raise ValueError(
+            f"{output} holds the inputs, which results would replace; name another "
+            "folder with --output"
+        )
+    names = {stem(path): path for path in paths}
+    for path in paths:
+        if names[stem(path)] != path:
+            raise ValueError(
+                f"{path} and {names[stem(path)]} have one name; keep one of them"
+            )
+        if not is_volume(path) and stem(path) + OVERLAY_ENDING in names:
+            raise ValueError(
+                f"The picture of {path} and the labels of {stem(path)}{OVERLAY_ENDING} "
+                "would be one file; rename one of the two images"
+            )
+        _check(path, data)
+    return paths
+
+
+def read_input(path: pathlib.Path) -> Input:
+    """Reads an image or a NIfTI file.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is damaged.
+    """
+    if not is_volume(path):
+        return Input(read_image(path), math.nan, None)
+    array, spacing_mm, geometry = nifti.read(path)
+    image = array.reshape(*array.shape[:3], -1)
+    return Input(image, math.prod(spacing_mm) / 1000, geometry)
+
+
+def is_volume(path: pathlib.Path) -> bool:
+    """Tells whether the file's name is that of a NIfTI file."""
+    return path.name.lower().endswith(nifti.ENDINGS)
+
+
+def stem(path: pathlib.Path) -> str:
+    """Returns the file's name without `.nii.gz`, `.png` and the like."""
+    for ending in nifti.ENDINGS:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.stem
+
+
+def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
+    """Lists the files of a folder that a run can label, sorted."""
+    found: list[pathlib.Path] = []
+    if modality != "rgb":
+        found = [
+            path
+            for path in sorted(folder.iterdir())
+            if is_volume(path) and path.is_file() and not path.name.startswith(".")
+        ]
+    if not found and modality != "ct":
+        found = list(list_images(folder).values())
+    if not found:
+        raise FileNotFoundError(
+            f"No {WANTED.get(modality, EITHER)} in {folder}; name a file, or a folder "
+            "of files, with --input"
+        )
+    return found
+
+
+def _check(path: pathlib.Path, data: DataConfig) -> None:
+    """Refuses a file that cannot be read, or is not of the run's kind."""
+    if is_volume(path) and data.modality == "rgb":
+        raise ValueError(
+            f"{path} is a volume, but the run was trained on photographs; name "
+            f"{IMAGES} with --input"
+        )
+    if not is_volume(path) and data.modality == "ct":
+        raise ValueError(
+            f"{path} is no volume, but the run was trained on CT, in Hounsfield units; "
+            f"name {VOLUMES} with --input"
+        )
+    image = read_input(path).image
+    try:
+        to_network(image[:1, :1, :1], data.modality, 1, data.channels)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

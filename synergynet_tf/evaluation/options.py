@@ -1,0 +1,67 @@
+"""What may be done to a prediction besides: chosen on validation data, off by default.
+
+A choice made on the test set would flatter it; so nothing here is ever switched on by
+itself, and `metrics.json` says what was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is done to a prediction.
+
+    Attributes:
+        flips: Whether logits are the mean over the four flips of the image.
+        largest: Whether of each class only the largest component is kept.
+    """
+
+    flips: bool = False
+    largest: bool = False
+
+    def __str__(self) -> str:
+        """Names those that are on: `flips, largest`."""
+        return ", ".join(name for name, on in vars(self).items() if on)
+
+
+PLAIN = Options()
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives a command a flag for each option."""
+    parser.add_argument(
+        "--flips",
+        action="store_true",
+        help="average the logits over the four flips of each image: 4 times the work",
+    )
+    parser.add_argument(
+        "--largest",
+        action="store_true",
+        help="keep only the largest component of each class of each case",
+    )
+
+
+def keep_largest(labels: np.ndarray) -> np.ndarray:
+    """Keeps of each class its largest component, the first of equals.
+
+    Pixels that touch by a face, an edge or a corner are one component; what is not
+    kept becomes background.
+
+    Args:
+        labels: uint8 `(slices, rows, columns)`.
+    """
+    kept = np.zeros_like(labels)
+    touching = ndimage.generate_binary_structure(labels.ndim, labels.ndim)
+    for value, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        components, _ = ndimage.label(labels[box] == value, touching)
+        sizes = np.bincount(components.ravel())
+        kept[box][components == 1 + sizes[1:].argmax()] = value
+    return kept

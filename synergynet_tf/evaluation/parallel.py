@@ -1,0 +1,59 @@
+"""A function called in processes while the caller prepares its next arguments."""
+
+from __future__ import annotations
+
+import collections
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Argument], Result], arguments: Iterable[Argument], workers: int
+) -> Iterator[Result]:
+    """Yields `function(argument)` for each argument, in order.
+
+    At most `2 * workers` arguments wait at any time, however many there are and
+    however long each took to make. The processes start afresh and import what
+    `function` needs, not what this one has imported.
+
+    Args:
+        function: Can be pickled, as can its arguments and results.
+        arguments: Taken one by one, in this process.
+        workers: Number of processes; 0 calls the function in this one.
+
+    Raises:
+        OSError: If a process died, for example for want of memory.
+        Exception: What `function` raised.
+    """
+    if not workers:
+        yield from map(function, arguments)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _leave_interrupts)
+    waiting: collections.deque[Future[Result]] = collections.deque()
+    try:
+        for argument in arguments:
+            waiting.append(pool.submit(function, argument))
+            while waiting and (len(waiting) > 2 * workers or waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise OSError(
+            "A scoring process ended before its time, for example for want of memory; "
+            "use fewer with --workers, 0 for none"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Lets Ctrl-C end the main process alone, which ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

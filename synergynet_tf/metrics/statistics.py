@@ -1,0 +1,144 @@
+"""How far means may be trusted: bootstrap intervals, and a paired test.
+
+Cases of one patient are alike, so patients are drawn, not cases: as many as there are,
+with replacement, 2,000 times, and the mean is taken anew each time. The interval runs
+from the 2.5th to the 97.5th percentile of these means (the percentile interval of
+Efron and Tibshirani, 1993, An Introduction to the Bootstrap).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from synergynet_tf.metrics.overlap import Counts
+from synergynet_tf.metrics.protocols import ClassScores, overlap_scores
+
+RESAMPLES = 2000
+SEED = 0
+LEVEL = 0.95
+
+Interval = tuple[float, float]
+ClassIntervals = dict[str, dict[str, Interval]]
+# For each class and metric, its mean in each resample, float64 `(resamples,)`.
+Resampled = dict[str, dict[str, np.ndarray]]
+
+
+def draw_patients(
+    patients: Sequence[str], resamples: int = RESAMPLES, seed: int = SEED
+) -> np.ndarray:
+    """Draws as many patients as there are, with replacement, again and again.
+
+    Args:
+        patients: The patient of each case.
+        resamples: How often, at least 1.
+        seed: Of the draw.
+
+    Returns:
+        float64 `(resamples, cases)`: how often each case was drawn. All cases of a
+        patient are drawn together.
+    """
+    distinct, owner = np.unique(patients, return_inverse=True)
+    share = np.full(len(distinct), 1 / len(distinct))
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(distinct), share, size=resamples)
+    return drawn[:, owner].astype(np.float64)
+
+
+def resample_means(values: Sequence[float], weights: np.ndarray) -> np.ndarray:
+    """Takes the mean of each resample over the cases that have a value.
+
+    Args:
+        values: One for each case; `nan` where undefined.
+        weights: From `draw_patients`, `(resamples, cases)`.
+
+    Returns:
+        float64 `(resamples,)`, `nan` where no case with a value was drawn.
+    """
+    array = np.asarray(values, np.float64)
+    defined = ~np.isnan(array)
+    total, count = weights @ np.where(defined, array, 0.0), weights @ defined
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def resample_averages(cases: Sequence[ClassScores], weights: np.ndarray) -> Resampled:
+    """Does to each resample what `average` does to the cases."""
+    return {
+        name: {
+            metric: resample_means([case[name][metric] for case in cases], weights)
+            for metric in scores
+        }
+        for name, scores in cases[0].items()
+    }
+
+
+def resample_pools(
+    cases: Sequence[dict[str, Counts]], weights: np.ndarray
+) -> Resampled:
+    """Does to each resample what `pool` does to the cases."""
+    resampled = {}
+    for name in cases[0]:
+        pooled = weights @ np.array([case[name] for case in cases])
+        scores = [overlap_scores(Counts(*map(float, counts))) for counts in pooled]
+        resampled[name] = {m: np.array([s[m] for s in scores]) for m in scores[0]}
+    return resampled
+
+
+def interval(means: np.ndarray) -> Interval:
+    """Returns the 2.5th and 97.5th percentile of those that are defined.
+
+    Args:
+        means: `(resamples,)`.
+
+    Returns:
+        Both `nan` if no mean is defined.
+    """
+    defined = means[~np.isnan(means)]
+    if not defined.size:
+        return math.nan, math.nan
+    low, high = np.quantile(defined, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
+
+
+def class_intervals(resampled: Resampled) -> ClassIntervals:
+    """Returns the interval of each class's mean."""
+    return {
+        name: {metric: interval(means) for metric, means in by_metric.items()}
+        for name, by_metric in resampled.items()
+    }
+
+
+def mean_intervals(resampled: Resampled) -> dict[str, Interval]:
+    """Returns the interval of each mean over the classes that are defined."""
+    intervals = {}
+    for metric in next(iter(resampled.values())):
+        means = np.stack([by_metric[metric] for by_metric in resampled.values()])
+        defined = ~np.isnan(means)
+        total, count = np.where(defined, means, 0.0).sum(axis=0), defined.sum(axis=0)
+        undefined = np.full(total.shape, np.nan)
+        mean = np.divide(total, count, out=undefined, where=count > 0)
+        intervals[metric] = interval(mean)
+    return intervals
+
+
+def signed_rank_p(differences: Sequence[float], patients: Sequence[str]) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, a difference a patient.
+
+    The cases of a patient are averaged first, because the test takes its differences
+    for independent. Patients without a difference are left out, as Wilcoxon does.
+
+    Args:
+        differences: One for each case, none `nan`.
+        patients: The patient of each case.
+
+    Returns:
+        A fraction; 1.0 if no patient has a difference.
+    """
+    owner = np.unique(patients, return_inverse=True)[1]
+    means = np.bincount(owner, differences) / np.bincount(owner)
+    if not means.any():
+        return 1.0
+    return float(stats.wilcoxon(means).pvalue)

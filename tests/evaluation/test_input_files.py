@@ -1,0 +1,92 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from synergynet_tf.config import DataConfig
+from synergynet_tf.evaluation.input_files import find_inputs, read_input, stem
+from tests.data.trees import photograph, write_nifti, write_png
+
+RGB, CT, MRI = (DataConfig(modality=modality) for modality in ("rgb", "ct", "mri"))
+
+
+@pytest.fixture
+def images(tmp_path):
+    for number, name in enumerate(("one", "two")):
+        write_png(tmp_path / "images" / f"{name}.png", photograph(6, 8, number))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    for name in ("b.nii", "a.nii.gz", "._a.nii.gz"):
+        write_nifti(tmp_path / "volumes" / name, np.ones((4, 5, 6), np.int16))
+    return tmp_path / "volumes"
+
+
+def test_folder_and_file(images, volumes, tmp_path):
+    out = tmp_path / "out"
+    assert [p.name for p in find_inputs(images, out, RGB)] == ["one.png", "two.png"]
+    assert [p.name for p in find_inputs(volumes, out, CT)] == ["a.nii.gz", "b.nii"]
+    for path in (images / "one.png", volumes / "a.nii.gz"):
+        assert find_inputs(path, out, MRI) == [path]
+
+
+def test_of_a_folder_with_both_the_run_s_kind_is_taken(images, volumes, tmp_path):
+    shutil.copy(volumes / "b.nii", images)
+    names = {
+        data.modality: [p.name for p in find_inputs(images, tmp_path / "out", data)]
+        for data in (RGB, CT, MRI)
+    }
+    assert names == {"rgb": ["one.png", "two.png"], "ct": ["b.nii"], "mri": ["b.nii"]}
+
+
+def test_names_without_endings(tmp_path):
+    for name in ("scan.1.nii.gz", "scan.1.nii", "scan.1.NII.GZ", "scan.1.png"):
+        assert stem(tmp_path / name) == "scan.1"
+
+
+def test_milliliters_a_voxel(tmp_path):
+    array = np.ones((4, 5, 6), np.int16)
+    write_nifti(tmp_path / "a.nii", array, spacing=(2.0, 5.0, 10.0))
+    assert read_input(tmp_path / "a.nii").voxel_ml == 0.1
+
+
+def test_channels_of_a_fourth_axis_are_picked(tmp_path):
+    array = np.ones((4, 5, 6, 4), np.int16)
+    write_nifti(tmp_path / "a.nii", array)
+    path, out = tmp_path / "a.nii", tmp_path / "out"
+    assert read_input(path).image.shape[-1] == 4
+    assert find_inputs(path, out, DataConfig(modality="mri", channels="0 1 3"))
+    with pytest.raises(ValueError, match=r"a\.nii: .*--channels"):
+        find_inputs(path, out, MRI)
+
+
+def test_wrong_inputs_are_refused(images, volumes, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.png").write_text("")
+    (tmp_path / "file.nii").write_text("")
+    twins, pictures = tmp_path / "twins", tmp_path / "pictures"
+    for name in ("a.nii", "a.nii.gz"):
+        write_nifti(twins / name, np.ones((4, 5, 6), np.int16))
+    for name in ("a.png", "a_overlay.png"):
+        write_png(pictures / name, photograph(6, 8))
+    for source, output, data, message in (
+        ("nowhere", "out", RGB, "No file or folder .*nowhere"),
+        ("empty", "out", RGB, r"No image files \(.jpg .*--input"),
+        ("empty", "out", CT, r"No NIfTI files \(.nii.gz .nii\)"),
+        ("empty", "out", MRI, r"No NIfTI files .* or image files \(.jpg .*"),
+        (images, "out", CT, "No NIfTI files"),
+        (volumes, "out", RGB, "No image files"),
+        (images / "one.png", "out", CT, "one.png is no volume, but the run was"),
+        (volumes / "b.nii", "out", RGB, "b.nii is a volume, but the run was"),
+        (twins, "out", MRI, "have one name"),
+        (pictures, "out", RGB, "would be one file"),
+        (images / "one.png", "file.png", RGB, "is a file; .*--output"),
+        (images / "one.png", images, RGB, "would replace"),
+        ("file.png", "out", RGB, "file.png is not a readable image"),
+        ("file.nii", "out", MRI, "file.nii is not a usable NIfTI file"),
+    ):
+        with pytest.raises((FileNotFoundError, ValueError), match=message):
+            find_inputs(tmp_path / source, tmp_path / output, data)
+    assert not (tmp_path / "out").exists()

@@ -1,4 +1,5 @@
 import concurrent.futures
+import dataclasses
 import errno
 import os
 
@@ -176,3 +177,9 @@ def test_full_disk(cache, monkeypatch):
     with pytest.raises(OSError, match=rf"{cache} .No space .*SYNERGYNET_CACHE"):
         open_store(PHANTOM, "train", 16)
     assert list(cache.iterdir()) == []
+
+
+def test_stores_of_two_modalities_are_two(data):
+    grey = dataclasses.replace(data, modality="mri")
+    first, second = (open_store(d, "val", 16).images for d in (data, grey))
+    assert not np.array_equal(first, second)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from synergynet_tf import command_line, metrics, runs
+from synergynet_tf.evaluation.compare import compare_runs
+from synergynet_tf.evaluation.comparison_table import format_comparison
+from synergynet_tf.evaluation.options import PLAIN, Options, add_flags
 from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.evaluation.tables import format_tables
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,22 +38,51 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "dataset's in the paper, which the printed table always shows",
     )
     parser.add_argument("--data-dir", help="raw data (default: where the run had it)")
-    return parser.parse_args(argv)
+    add_flags(parser)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=max(1, (os.cpu_count() or 1) - 1),
+        help="processes that score while this one predicts; 0: none (default: one "
+        "less than there are cores)",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar="RUN",
+        help="compare two scored runs case by case instead, into compare.json in the "
+        "second one's folder",
+    )
+    args = parser.parse_args(argv)
+    if args.workers < 0:
+        parser.error(f"--workers must be at least 0. Received: {args.workers}")
+    alone = ["--compare", *args.compare] if args.compare else None
+    if alone and vars(parser.parse_args(alone)) | {"debug": args.debug} != vars(args):
+        parser.error("--compare reads scores that are there; it takes no other flag")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Scores each run, then prints all of them."""
+    """Scores each run, then prints all of them; or compares two."""
     args = parse_args(argv)
+    if args.compare:
+        print(format_comparison(compare_runs(*args.compare)), end="")
+        print(f"wrote {args.compare[1]}/compare.json")
+        return
     folders = args.run or runs.find_runs(args.runs)
     for folder in folders:
         find_cases(folder, args.split, args.data_dir)
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run
-    from synergynet_tf.evaluation.tables import format_tables
 
+    chosen = Options(args.flips, args.largest)
+    # Options are chosen on validation cases, so there their effect is shown.
+    tried = dict.fromkeys((PLAIN, chosen) if args.split == "val" else (chosen,))
+    how = args.split, args.protocol, args.data_dir
     reports = [
-        evaluate_run(folder, args.split, args.protocol, args.data_dir)
+        evaluate_run(folder, *how, options, args.workers)
+        for options in tried
         for folder in folders
     ]
     print(format_tables(reports), end="")

@@ -35,7 +35,7 @@ def test_without_flags_every_finished_run_is_scored(run, tmp_path, capsys, monke
     unfinished = squares.write_run(tmp_path / "runs", tmp_path / "data", seed=2)
     (unfinished / runs.FINISHED).unlink()
     monkeypatch.chdir(tmp_path)
-    evaluate.main([])
+    evaluate.main(["--workers", "0"])
     printed = capsys.readouterr().out
     assert "r50-unet seed 0" in printed and "vqunet seed 1" in printed
     assert "seed 2" not in printed
@@ -44,7 +44,7 @@ def test_without_flags_every_finished_run_is_scored(run, tmp_path, capsys, monke
 
 def test_named_runs_are_scored_and_no_others(run, tmp_path, capsys):
     other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet")
-    evaluate.main(["--run", str(other)])
+    evaluate.main(["--run", str(other), "--workers", "0"])
     assert not (run / "metrics.json").exists()
     assert str(other / "metrics.json") in capsys.readouterr().out
 
@@ -60,13 +60,57 @@ def test_named_runs_are_scored_and_no_others(run, tmp_path, capsys):
     ],
 )
 def test_every_flag_has_an_effect(run, flags, key, value):
-    evaluate.main(["--run", str(run), *flags])
+    evaluate.main(["--run", str(run), "--workers", "0", *flags])
     assert json.loads((run / "metrics.json").read_text())[key] == value
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ([], {"flips": False, "largest": False}),
+        (["--flips"], {"flips": True, "largest": False}),
+        (["--largest"], {"flips": False, "largest": True}),
+    ],
+)
+def test_options_are_off_unless_given_and_written_down(run, flags, options, capsys):
+    evaluate.main(["--run", str(run), "--workers", "0", *flags])
+    assert json.loads((run / "metrics.json").read_text())["options"] == options
+    assert capsys.readouterr().out.count(" part: ") == 1
+
+
+def test_on_validation_cases_the_effect_of_options_is_shown(run, capsys):
+    flags = ["--split", "val", "--flips", "--largest", "--workers", "0"]
+    evaluate.main(["--run", str(run), *flags])
+    titles = [
+        line for line in capsys.readouterr().out.splitlines() if " part: " in line
+    ]
+    assert [title.endswith("with flips, largest") for title in titles] == [False, True]
+    options = json.loads((run / "metrics.json").read_text())["options"]
+    assert options == {"flips": True, "largest": True}
+
+
+def test_processes_change_nothing(run, capsys):
+    written = []
+    for workers in ("0", "2"):
+        evaluate.main(["--run", str(run), "--workers", workers])
+        names = ("metrics.json", "cases.csv")
+        written.append([(run / name).read_bytes() for name in names])
+    assert written[0] == written[1]
+
+
+def test_two_runs_are_compared(run, tmp_path, capsys):
+    other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet")
+    evaluate.main(["--workers", "0", "--runs", str(tmp_path / "runs")])
+    capsys.readouterr()
+    evaluate.main(["--compare", str(run), str(other)])
+    assert "second - first" in capsys.readouterr().out
+    written = json.loads((other / "compare.json").read_text())
+    assert [run["model"] for run in written["runs"]] == ["r50-unet", "vqunet"]
 
 
 def test_data_dir_is_used(run, tmp_path):
     moved = (tmp_path / "data").rename(tmp_path / "moved")
-    evaluate.main(["--run", str(run), "--data-dir", str(moved)])
+    evaluate.main(["--run", str(run), "--data-dir", str(moved), "--workers", "0"])
     assert (run / "metrics.json").is_file()
 
 
@@ -76,6 +120,9 @@ def test_wrong_input_is_refused_in_one_line(run, tmp_path):
     assert "--split" in refusal("--run", run, "--split", "train")
     assert "--protocol" in refusal("--run", run, "--protocol", "medpy")
     assert "nowhere" in refusal("--run", run, "--data-dir", tmp_path / "nowhere")
+    assert "--workers" in refusal("--run", run, "--workers", "-1")
+    assert "metrics.json" in refusal("--compare", run, run)
+    assert "no other flag" in refusal("--compare", run, run, "--flips")
     (run / runs.BEST_WEIGHTS).unlink()
     assert "best.weights.h5" in refusal("--run", run)
     assert not (run / "metrics.json").exists()
@@ -103,7 +150,7 @@ def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
     squares.write_history(run, epochs=1)
     runs.write_json(run / "classes.json", ["cavity", "wall", "crescent"])
     save_weights(build_model(config.model), run / runs.BEST_WEIGHTS)
-    evaluate.main(["--run", str(run)])
+    evaluate.main(["--run", str(run), "--workers", "0"])
     report = json.loads((run / "metrics.json").read_text())
     assert set(report["per_class"]) == {"cavity", "wall", "crescent"}
     assert report["codes"]["total"] == 8

@@ -8,7 +8,7 @@ paper's stands in the title.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synergynet_tf.experiments import PAPER, TABLES
@@ -19,6 +19,7 @@ Report = dict[str, Any]
 NAMES = {
     "dsc": "DSC",
     "hd95": "HD95",
+    "nsd": "NSD",
     "iou": "IoU",
     "acc": "ACC",
     "sp": "SP",
@@ -30,13 +31,23 @@ PAPER_METRICS = {
     "transunet": ("dsc", "hd95"),
     "strict": ("dsc", "hd95"),
 }
-CASE_METRICS = ("dsc", "iou", "hd95")
+# What stands beside, by the unit of distances: of photographs and of scans.
+CASE_METRICS = {"px": ("dsc", "iou", "hd95"), "mm": ("dsc", "nsd", "hd95")}
 PROTOCOL_TITLES = {
     "pooled": "pooled, all cases as one",
     "transunet": "TransUNet's test code",
     "strict": "strict, mean of cases",
 }
-GROUP = ("dataset", "data_split", "split", "num_cases", "limit", "image_size", "epochs")
+GROUP = (
+    "dataset",
+    "data_split",
+    "fold",
+    "split",
+    "num_cases",
+    "limit",
+    "image_size",
+    "epochs",
+)
 DASH = "-"
 LINE_WIDTH = 96
 LABEL_WIDTH = 24
@@ -47,8 +58,9 @@ GAP = "  "
 def format_tables(reports: Sequence[Report]) -> str:
     """Sets reports of `evaluate_run` as tables, one for each kind of experiment.
 
-    A model has a line of ours, one of the paper's, and one of the difference in
-    percentage points (voxels for HD95); dashes where the paper has no number.
+    A model has a line of ours, two of its bootstrap interval, one of the paper's, and
+    one of the difference in percentage points (voxels for HD95); dashes where the
+    paper has no number.
 
     Args:
         reports: What `evaluate_run` returned, in any order.
@@ -58,7 +70,8 @@ def format_tables(reports: Sequence[Report]) -> str:
     """
     groups: dict[tuple[Any, ...], list[Report]] = {}
     for report in reports:
-        key = (*(report[name] for name in GROUP), _left_protocol(report))
+        options = with_options(report["options"])
+        key = (*(report[name] for name in GROUP), options, _left_protocol(report))
         groups.setdefault(key, []).append(report)
     return "\n".join(_format_table(group) for group in groups.values())
 
@@ -82,7 +95,7 @@ def _format_table(reports: Sequence[Report]) -> str:
         _line(
             "model",
             [NAMES[metric].rjust(WIDTH) for metric in columns],
-            [NAMES[metric].rjust(WIDTH) for metric in CASE_METRICS]
+            [NAMES[metric].rjust(WIDTH) for metric in _case_metrics(first)]
             + ["codes used".rjust(WIDTH + 6)],
         ),
     ]
@@ -92,28 +105,49 @@ def _format_table(reports: Sequence[Report]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_options(options: Mapping[str, bool]) -> str:
+    """Says which options were on: `, with flips, largest`, or nothing."""
+    names = [name for name, on in options.items() if on]
+    return f", with {', '.join(names)}" if names else ""
+
+
+def _case_metrics(report: Report) -> tuple[str, ...]:
+    return CASE_METRICS[report["distance_unit"]]
+
+
 def _title(report: Report) -> str:
+    fold = f", fold {report['fold']}" if report["fold"] else ""
     limit = f" (--limit {report['limit']})" if report["limit"] else ""
     return (
-        f"{report['dataset']}, {report['data_split']} split, {report['split']} part: "
+        f"{report['dataset']}, {report['data_split']} split{fold}, "
+        f"{report['split']} part: "
         f"{report['num_cases']} cases{limit}, {report['image_size']} px, "
-        f"{report['epochs']} epochs"
+        f"{report['epochs']} epochs{with_options(report['options'])}"
     )
 
 
 def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[str]:
-    ours = report[protocol]["mean"]
-    cases = report["strict"]["mean"]
+    ours, cases = report[protocol]["mean"], report["strict"]["mean"]
+    metrics = _case_metrics(report)
     codes = report["codes"]
     used = f"{codes['used']} of {codes['total']}" if codes else DASH
     lines = [
         _line(
             f"{report['model']} seed {report['seed']}",
             [_number(metric, ours[metric]) for metric in columns],
-            [_number(metric, cases[metric]) for metric in CASE_METRICS]
+            [_number(metric, cases[metric]) for metric in metrics]
             + [used.rjust(WIDTH + 6)],
         )
     ]
+    for i, label in enumerate(("  95 % interval, from", "  to")):
+        left, right = (report[p]["mean_interval"] for p in (protocol, "strict"))
+        lines.append(
+            _line(
+                label,
+                [_number(metric, left[metric][i]) for metric in columns],
+                [_number(metric, right[metric][i]) for metric in metrics],
+            )
+        )
     printed = PAPER.get((report["dataset"], report["model"]), {})
     if protocol != report["paper_protocol"]:
         printed = {}

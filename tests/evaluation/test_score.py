@@ -62,6 +62,21 @@ def test_what_is_written_is_what_is_returned(squares_run):
     assert float(rows["test/half"]["dsc"]) == pytest.approx(2 / 3)
     assert rows["test/nothing"]["dsc"] == ""
     assert rows["test/missed"]["presence"] == "missed"
+    assert rows["test/half"]["patient"] == "test/half"
+
+
+def test_intervals_stand_beside_every_mean(squares_run):
+    report = evaluate_run(squares_run)
+    assert report["num_patients"] == 4
+    assert report["bootstrap"] == {"resamples": 2000, "seed": 0, "level": 0.95}
+    for block in (report, report["strict"], report["pooled"]):
+        for metric, mean in block["mean"].items():
+            low, high = block["mean_interval"][metric]
+            assert low <= mean <= high
+            assert block["per_class_interval"]["square"][metric] == [low, high]
+    # Of dsc 1, 2/3 and 0 a resample may hold the first or the last alone.
+    assert report["mean_interval"]["dsc"] == [0.0, 1.0]
+    assert evaluate_run(squares_run) == report
 
 
 def test_report_names_the_experiment(squares_run):

@@ -6,6 +6,15 @@ POOLED = {"iou": 0.8, "dsc": 0.8889, "acc": 0.95, "sp": 0.97, "se": 0.88}
 STRICT = POOLED | {"dsc": 0.9012, "iou": 0.8123, "hd95": 12.345, "nsd": 0.5}
 
 
+def block(mean):
+    """Returns a mean with an interval of two percentage points around it."""
+    interval = {
+        metric: [None, None] if value is None else [value - 0.01, value + 0.01]
+        for metric, value in mean.items()
+    }
+    return {"mean": mean, "mean_interval": interval}
+
+
 def report(**changes):
     return {
         "dataset": "isic",
@@ -13,7 +22,9 @@ def report(**changes):
         "seed": 0,
         "split": "test",
         "data_split": "paper",
+        "fold": "",
         "limit": None,
+        "options": {"flips": False, "largest": False},
         "image_size": 224,
         "epochs": 150,
         "trained_epochs": changes.get("epochs", 150),
@@ -21,8 +32,8 @@ def report(**changes):
         "paper_protocol": "pooled",
         "distance_unit": "px",
         "num_cases": 520,
-        "strict": {"mean": STRICT},
-        "pooled": {"mean": POOLED},
+        "strict": block(STRICT),
+        "pooled": block(POOLED),
         "structures": {"lesion": {"empty": 0, "missed": 0, "false": 0}},
         "codes": {"used": 732, "total": 1024, "perplexity": 300.0},
     } | changes
@@ -51,6 +62,35 @@ def test_cases_and_codes_stand_beside():
     assert "pooled" in text and "strict" in text
 
 
+def test_intervals_stand_below():
+    text = format_tables([report()])
+    low, high = words(text, "  95 % interval, from"), words(text, "  to")
+    assert low == [
+        "79.00",
+        "87.89",
+        "94.00",
+        "96.00",
+        "87.00",
+        "89.12",
+        "80.23",
+        "12.34",
+    ]
+    assert high[:5] == ["81.00", "89.89", "96.00", "98.00", "89.00"]
+
+
+def test_of_scans_nsd_stands_beside():
+    text = format_tables([report(dataset="phantom", distance_unit="mm")])
+    assert words(text, "synergynet-8s2h seed 0")[5:8] == ["90.12", "50.00", "12.35"]
+    assert "(%, mm)" in text and "NSD" in text
+
+
+def test_title_says_the_fold_and_the_options():
+    changes = {"fold": "1/5", "options": {"flips": True, "largest": True}}
+    title = format_tables([report(**changes)]).splitlines()[0]
+    assert "paper split, fold 1/5, test part" in title
+    assert title.endswith("150 epochs, with flips, largest")
+
+
 def test_title_says_what_was_run():
     title = format_tables([report(epochs=3, limit=520)]).splitlines()[0]
     assert title == (
@@ -65,9 +105,11 @@ def test_title_says_what_was_run():
         {"image_size": 128},
         {"data_split": "official"},
         {"split": "val"},
+        {"fold": "1/5"},
+        {"options": {"flips": True, "largest": False}},
         {"num_cases": 5},
         {"dataset": "phantom"},
-        {"protocol": "transunet", "transunet": {"mean": STRICT}},
+        {"protocol": "transunet", "transunet": block(STRICT)},
     ],
 )
 def test_what_differs_is_not_in_one_table(change):
@@ -82,12 +124,12 @@ def test_no_paper_number_is_a_dash():
 
 
 def test_paper_is_compared_under_its_own_protocol_only():
-    text = format_tables([report(protocol="transunet", transunet={"mean": STRICT})])
+    text = format_tables([report(protocol="transunet", transunet=block(STRICT))])
     assert words(text, "  paper") == ["-"] * 2
 
 
 def test_undefined_is_a_dash():
-    undefined = {"mean": POOLED | {"se": None}}
+    undefined = block(POOLED | {"se": None})
     text = format_tables([report(pooled=undefined, codes=None)])
     ours = words(text, "synergynet-8s2h seed 0")
     assert (ours[4], ours[-1]) == ("-", "-")

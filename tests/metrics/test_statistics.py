@@ -1,0 +1,117 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from synergynet_tf import metrics
+from synergynet_tf.metrics import statistics
+from synergynet_tf.metrics.statistics import draw_patients, interval, resample_means
+
+
+def test_patients_are_drawn_whole_and_as_many_as_there_are():
+    weights = draw_patients(["a", "b", "a", "c"], resamples=50)
+    assert weights.shape == (50, 4)
+    assert np.array_equal(weights[:, 0], weights[:, 2])
+    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+    assert set(weights[:, 1]) <= {0, 1, 2, 3}
+
+
+def test_the_seed_decides():
+    patients = [str(number) for number in range(9)]
+    first, again, other = (draw_patients(patients, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_means_of_resamples_by_hand():
+    weights = np.array([[1.0, 1, 1], [2, 0, 1], [0, 0, 3]])
+    # (2 + 4) / 2; (2 * 2) / 2; no case with a value.
+    means = resample_means([2.0, 4.0, math.nan], weights)
+    assert means == pytest.approx([3.0, 2.0, math.nan], nan_ok=True)
+
+
+def test_interval_by_hand():
+    # Of 0 to 200 the 2.5th percentile is 5.
+    assert interval(np.arange(201.0)) == pytest.approx((5.0, 195.0))
+    assert interval(np.array([math.nan, 1.0])) == (1.0, 1.0)
+    assert all(math.isnan(end) for end in interval(np.full(3, math.nan)))
+
+
+def test_interval_is_scipys():
+    values = np.random.default_rng(3).normal(size=40)
+    weights = draw_patients([str(number) for number in range(40)])
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=2000, method="percentile", rng=0
+    ).confidence_interval
+    # Other draws: at 2,000 resamples an end varies by about 0.02 deviations.
+    assert interval(resample_means(values, weights)) == pytest.approx(
+        tuple(expected), abs=0.05
+    )
+
+
+def test_cases_of_one_patient_widen_the_interval():
+    values = np.repeat(np.random.default_rng(0).normal(size=20), 10)
+    apart = draw_patients([str(number) for number in range(200)])
+    together = draw_patients([str(number // 10) for number in range(200)])
+    narrow, wide = (interval(resample_means(values, w)) for w in (apart, together))
+    # 200 cases that are 20 patients: the deviation is sqrt(10) times as large.
+    ratio = (wide[1] - wide[0]) / (narrow[1] - narrow[0])
+    assert ratio == pytest.approx(math.sqrt(10), rel=0.1)
+
+
+def test_one_resample_of_every_case_once_is_the_mean():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (2, 4, 1, 6, 6)).astype(np.uint8)
+    names, once = ("a", "b"), np.ones((1, 4))
+    scores = [
+        metrics.score_case(true, pred, names, (1, 1, 1))
+        for true, pred in zip(*labels, strict=True)
+    ]
+    counts = [
+        metrics.count_case(true, pred, names)
+        for true, pred in zip(*labels, strict=True)
+    ]
+    for resampled, expected in (
+        (statistics.resample_averages(scores, once), metrics.average(scores)),
+        (statistics.resample_pools(counts, once), metrics.pool(counts)),
+    ):
+        found = statistics.class_intervals(resampled)
+        mean, intervals = (
+            metrics.mean_of_classes(expected),
+            statistics.mean_intervals(resampled),
+        )
+        for metric, value in mean.items():
+            assert intervals[metric] == pytest.approx((value, value))
+            for name in names:
+                both = (expected[name][metric],) * 2
+                assert found[name][metric] == pytest.approx(both)
+
+
+def test_a_class_that_was_not_drawn_is_left_out_of_the_mean():
+    resampled = {
+        "a": {"dsc": np.array([0.2, math.nan])},
+        "b": {"dsc": np.array([0.4, 0.8])},
+    }
+    low, high = statistics.mean_intervals(resampled)["dsc"]
+    # 0.3 and 0.8.
+    assert (low, high) == pytest.approx((0.3 + 0.025 * 0.5, 0.3 + 0.975 * 0.5))
+
+
+def test_signed_rank_by_hand():
+    patients = list("abcdef")
+    # Six differences of one sign: 2 of the 2^6 ways to choose signs are as extreme.
+    differences = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert statistics.signed_rank_p(differences, patients) == pytest.approx(2 / 64)
+    # A patient without a difference changes nothing.
+    p = statistics.signed_rank_p([*differences, 0.0], [*patients, "g"])
+    assert p == pytest.approx(2 / 64, rel=0.5)
+
+
+def test_signed_rank_without_differences_is_one():
+    assert statistics.signed_rank_p([0.0, 0.0], ["a", "b"]) == 1.0
+
+
+def test_signed_rank_takes_a_difference_a_patient():
+    patients = ["a", "a", "b", "b", "c", "c"]
+    p = statistics.signed_rank_p([0.1, 0.3, 0.3, 0.5, 0.5, 0.8], patients)
+    assert p == statistics.signed_rank_p([0.2, 0.4, 0.65], ["a", "b", "c"]) == 0.25

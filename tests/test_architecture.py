@@ -32,9 +32,9 @@ MOST_LINES = 300
 
 
 def sources():
-    """Yields every file of the package, export/ and the scripts."""
-    for glob in ("*.py", "synergynet_tf/**/*.py", "export/**/*.py"):
-        yield from sorted(ROOT.glob(glob))
+    """Yields every file of the package, export/, benchmarks/ and the scripts."""
+    for folder in ("", "synergynet_tf/**/", "export/**/", "benchmarks/"):
+        yield from sorted(ROOT.glob(f"{folder}*.py"))
 
 
 def name_of(path):
@@ -77,7 +77,7 @@ def test_every_room_is_known():
 def test_imports_go_one_way(path):
     room, *inside = path.relative_to(ROOT).with_suffix("").parts
     if room != "synergynet_tf":
-        return  # The scripts and export/ come last.
+        return  # The scripts, export/ and benchmarks/ come last.
     room = inside[0]
     if room == "__init__":
         allowed = set()
@@ -91,7 +91,9 @@ def test_imports_go_one_way(path):
 @pytest.mark.parametrize("path", all_files())
 def test_nothing_imports_what_comes_last(path):
     last = SCRIPTS | (
-        {"export"} if path.is_relative_to(ROOT / "synergynet_tf") else set()
+        {"benchmarks", "export"}
+        if path.is_relative_to(ROOT / "synergynet_tf")
+        else set()
     )
     assert not {name.split(".")[0] for name in imports(path)} & last
 

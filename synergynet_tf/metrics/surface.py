@@ -2,7 +2,13 @@
 
 A boundary is a mask without its erosion by the face-connected neighborhood (4
 neighbors in 2-D, 6 in 3-D); beyond the border of the array is outside. Distances
-run between the centers of boundary pixels.
+run between the centers of boundary pixels, and every boundary pixel counts alike: so
+do medpy and MONAI.
+
+DeepMind's surface-distance takes elements between the pixels instead, and weighs them
+by their area. On labels of ACDC with slices 10 mm apart, eroded, dilated or thinned,
+its HD95 and ours are up to 5.4 mm apart, half a slice, and its surface Dice at 2 mm and
+ours up to 0.29; on labels shifted within their slices, 0.5 mm and 0.11.
 """
 
 from __future__ import annotations
@@ -155,4 +161,6 @@ def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
     if not len(points) or not len(targets):
         return np.full(len(points), np.inf)
-    return spatial.KDTree(targets).query(points)[0]
+    # Boxes shrunk to their points cost more to visit than they save: on boundaries a
+    # query takes up to three times as long.
+    return spatial.KDTree(targets, compact_nodes=False).query(points)[0]

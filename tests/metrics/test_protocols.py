@@ -65,16 +65,6 @@ def test_pooling_the_directions_lowers_hd95():
     assert score(true, pred, "strict", unit)["hd95"] == pytest.approx(3.8)
 
 
-def test_transunet_is_what_medpy_computes():
-    binary = pytest.importorskip("medpy.metric.binary")
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        true, pred = (rng.random((2, 5, 7, 6)) < 0.3).astype(np.uint8)
-        scores = score(true, pred, "transunet")
-        assert scores["dsc"] == binary.dc(pred, true)
-        assert scores["hd95"] == binary.hd95(pred, true)
-
-
 def test_strict_leaves_out_what_neither_has_and_only_that():
     assert all(math.isnan(value) for value in score(NONE, NONE, "strict").values())
     false = score(NONE, ONE, "strict")

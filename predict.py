@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Labels every file, or refuses before it writes anything."""
     args = parse_args(argv)
     data = complete(runs.read_config(args.run).data)
+    runs.class_names(args.run)
     runs.require_weights(args.run)
     paths = find_inputs(args.input, args.output, data)
 

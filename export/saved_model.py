@@ -47,12 +47,11 @@ def version_dir(out: str | pathlib.Path, version: int | None = None) -> pathlib.
 
     Raises:
         ValueError: If `version` is below 1.
-        OSError: If that version exists, or `out` is not a folder to write to.
+        FileExistsError: If that version exists.
+        PermissionError: If `out` cannot be written to.
     """
     out = pathlib.Path(out)
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise OSError(f"--out {out}: cannot write to {existing}; name another folder")
+    runs.require_writable(out, "--out")
     if version is None:
         names = [path.name for path in out.glob("*")]
         return out / str(1 + max((int(n) for n in names if n.isdecimal()), default=0))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import pathlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from synergynet_tf import runs
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import nifti
 from synergynet_tf.data.image_files import KINDS, list_images, read_image
@@ -15,6 +17,7 @@ from synergynet_tf.data.preprocess import to_network
 
 # What follows a file's stem in the name of its picture.
 OVERLAY_ENDING = "_overlay"
+SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
 IMAGES = f"image files ({' '.join(KINDS)})"
 VOLUMES = f"NIfTI files ({' '.join(nifti.ENDINGS)})"
 EITHER = f"{VOLUMES} or {IMAGES}"
@@ -56,8 +59,9 @@ def find_inputs(
         FileNotFoundError: If `source` does not exist or is a folder without files
             for the run.
         ValueError: If a file cannot be read or is not for the run, two results would
-            be one file, or `output` is a file or the folder of the inputs, which
-            results would replace.
+            be one file, `output` is a file or the folder of the inputs, or a result
+            would replace a file there that is not of an earlier call.
+        PermissionError: If `output` cannot be written to.
     """
     source, output = pathlib.Path(source), pathlib.Path(output)
     if not source.exists():
@@ -73,7 +77,10 @@ def find_inputs(
             f"{output} holds the inputs, which results would replace; name another "
             "folder with --output"
         )
+    runs.require_writable(output, "--output")
     names = {stem(path): path for path in paths}
+    if not (output / SUMMARY).exists():
+        _refuse_to_replace(output, names)
     for path in paths:
         if names[stem(path)] != path:
             raise ValueError(
@@ -113,6 +120,17 @@ def stem(path: pathlib.Path) -> str:
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
     return path.stem
+
+
+def _refuse_to_replace(output: pathlib.Path, names: Iterable[str]) -> None:
+    """Refuses results that have the name of a file: it may be a reference."""
+    for name in names:
+        for ending in (".png", ".nii.gz", f"{OVERLAY_ENDING}.png"):
+            if (output / f"{name}{ending}").exists():
+                raise ValueError(
+                    f"{output / name}{ending} is there and would be replaced; name "
+                    "another folder with --output"
+                )
 
 
 def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:

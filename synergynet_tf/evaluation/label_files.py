@@ -15,6 +15,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.input_files import (
     OVERLAY_ENDING,
+    SUMMARY,
     Input,
     is_volume,
     read_input,
@@ -79,7 +80,7 @@ def label_files(
         write_png(output / f"{stem(path)}{OVERLAY_ENDING}.png", picture)
         describe = _describe_volume if is_volume(path) else _describe_image
         rows.append({"file": path.name, **describe(source, labels, names)})
-    runs.write_csv(output / "summary.csv", rows)
+    runs.write_csv(output / SUMMARY, rows)
     return rows
 
 

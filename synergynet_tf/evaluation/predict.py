@@ -149,7 +149,13 @@ def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
     for axes in flips:
         logits = model.predict_on_batch(np.flip(images, axes))
         total = total + np.flip(keras.ops.convert_to_numpy(logits), axes)
-    return np.asarray(total) / np.float32(len(flips))
+    mean = np.asarray(total) / np.float32(len(flips))
+    if not np.isfinite(mean).all():
+        raise ValueError(
+            "The model's logits are not finite: its weights are damaged, or its "
+            "training diverged. Train the run again with --force."
+        )
+    return mean
 
 
 def _label(logits: np.ndarray, grid: str, rows: int, columns: int) -> np.ndarray:

@@ -90,3 +90,20 @@ def test_wrong_inputs_are_refused(images, volumes, tmp_path):
         with pytest.raises((FileNotFoundError, ValueError), match=message):
             find_inputs(tmp_path / source, tmp_path / output, data)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["one.png", "two_overlay.png", "one.nii.gz"])
+def test_what_is_not_an_earlier_result_is_not_replaced(images, tmp_path, name):
+    out = tmp_path / "masks"
+    out.mkdir()
+    (out / name).write_text("a reference")
+    with pytest.raises(ValueError, match=rf"{name} is there and would be replaced"):
+        find_inputs(images, out, RGB)
+    (out / "summary.csv").write_text("of an earlier call")
+    assert len(find_inputs(images, out, RGB)) == 2
+
+
+def test_output_that_cannot_be_written(images, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match="--output: .*name another"):
+        find_inputs(images, tmp_path / "file" / "out", RGB)

@@ -139,3 +139,12 @@ def test_predictor_counts_codes_by_hand():
 
 def test_no_codebook_no_codes():
     assert Predictor(squares.build_model()).codes() is None
+
+
+def test_logits_that_are_not_finite_are_refused():
+    class Broken:
+        def predict_on_batch(self, images):
+            return np.full((len(images), 4, 4, 1), np.nan, np.float32)
+
+    with pytest.raises(ValueError, match="logits are not finite"):
+        predict_case(Broken(), np.zeros((1, 4, 4, 1), np.float32), "rgb", size=4)

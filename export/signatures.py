@@ -1,7 +1,7 @@
 """The graph that is served: decode, resize, model, resize back, label.
 
 Each step computes in TensorFlow what `synergynet_tf.data.preprocess` computes in NumPy
-and OpenCV, so that a served image is labelled as `predict.py` labels it.
+and OpenCV, so that a served image is labeled as `predict.py` labels it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def to_network(image: tf.Tensor, modality: str, size: int) -> tf.Tensor:
-    """Scales values to [0, 1] and resizes to `(size, size, 3)`, grey repeated."""
+    """Scales values to [0, 1] and resizes to `(size, size, 3)`, gray repeated."""
     if modality in PERCENTILES:
         low, high = _percentiles(image, PERCENTILES[modality])
     else:

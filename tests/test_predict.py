@@ -37,14 +37,14 @@ def refusal(*arguments):
     return line
 
 
-def test_folder_is_labelled(run, images, tmp_path, capsys):
+def test_folder_is_labeled(run, images, tmp_path, capsys):
     output = tmp_path / "out"
     predict.main(["--run", str(run), "--input", str(images), "--output", str(output)])
     assert len(list(output.iterdir())) == 2 * len(squares.CASES) + 1
     assert "labeled 4 images" in capsys.readouterr().out
 
 
-def test_file_is_labelled_at_its_own_size(run, tmp_path):
+def test_file_is_labeled_at_its_own_size(run, tmp_path):
     # Four times the network's grid: every second row and column of a block agrees.
     pixels = np.kron(squares.square(8, 16), np.ones((4, 4), np.uint8))
     cv2.imwrite(str(tmp_path / "large.bmp"), pixels)

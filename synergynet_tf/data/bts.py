@@ -191,7 +191,7 @@ def _read_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     pixels = read_image(image)[0]
     if (pixels != pixels[..., :1]).any():
-        raise ValueError(f"{image} has colors; an MRI slice must be grey")
+        raise ValueError(f"{image} has colors; an MRI slice must be gray")
     return pixels[..., 0], read_mask(mask)
 
 

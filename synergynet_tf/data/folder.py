@@ -7,7 +7,7 @@ Expected layout, flat or in parts (`val` or `test` may be missing):
            classes.json                    val/..., test/...
                                            classes.json
 
-Images are grey or RGB, 8 or 16 bit. A mask has its image's size and its name, to
+Images are gray or RGB, 8 or 16 bit. A mask has its image's size and its name, to
 which `_mask`, `_segmentation` or `_gt` may be added, and holds one value a class, 0
 for background. `classes.json`, optional, names them: `{"lesion": 255, ...}`.
 """

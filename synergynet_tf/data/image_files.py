@@ -120,7 +120,7 @@ def find_image(folder: pathlib.Path, stems: Sequence[str]) -> pathlib.Path:
 def read_image(path: str | pathlib.Path) -> np.ndarray:
     """Reads a photograph: float32 `(1, rows, columns, channels)`, 0 to 255.
 
-    Grey images have 1 channel, colored ones 3 (RGB); transparency is dropped and
+    Gray images have 1 channel, colored ones 3 (RGB); transparency is dropped and
     the EXIF orientation is not applied, because masks are drawn on the stored
     grid. 16-bit values are divided by 257.
 
@@ -150,7 +150,7 @@ def read_mask(path: str | pathlib.Path) -> np.ndarray:
         return pixels
     if not (pixels[..., :3] == pixels[..., :1]).all():
         raise ValueError(
-            f"{path} has colors; a mask must be grey, one value a class: convert it"
+            f"{path} has colors; a mask must be gray, one value a class: convert it"
         )
     return np.ascontiguousarray(pixels[..., 0])
 

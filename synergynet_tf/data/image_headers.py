@@ -1,6 +1,6 @@
 """Size and completeness of an encoded image, from its bytes, before decoding.
 
-OpenCV decodes a truncated JPEG into a picture that is grey below the cut, and
+OpenCV decodes a truncated JPEG into a picture that is gray below the cut, and
 allocates whatever size a header claims. So both are checked here first.
 """
 

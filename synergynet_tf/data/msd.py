@@ -110,7 +110,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
     else:
         case = read_labeled(case_id, images, label, values, may_have_channels=True)
     found, names = case.image.shape[-1], description.channels
-    # An RGB file may stand under one name; a grey file may stand for three.
+    # An RGB file may stand under one name; a gray file may stand for three.
     if found != len(names) and not (modality(root) == "rgb" and found in (1, 3)):
         raise ValueError(
             f"Case {case_id}: {images[0]} has {found} channels, but dataset.json names "

@@ -1,6 +1,6 @@
 """Phantom: a generated dataset for the demo and the tests; no files are read.
 
-Each case is a short stack of noisy grey slices, loosely a heart in short axis: a
+Each case is a short stack of noisy gray slices, loosely a heart in short axis: a
 bright `cavity`, the darker `wall` around it, and a bright `crescent` on one side of
 the wall. Bright and dark ellipses without a wall (distractors), a texture, noise and
 a bias field cover the same intensities, so that shape and surroundings decide, and no

@@ -50,7 +50,7 @@ class Store:
     """The images and labels of a part, one slice after the other.
 
     Attributes:
-        images: float16 `(images, S, S, channels)` in [0, 1]; 1 channel for grey
+        images: float16 `(images, S, S, channels)` in [0, 1]; 1 channel for gray
             volumes, 3 for photographs. Memory-mapped, read-only.
         labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
         case_ids: Case of each image.
@@ -111,7 +111,7 @@ def _prepare(
         images = to_network(case.image, data.modality, image_size, data.channels)
     except ValueError as error:
         raise ValueError(f"Case {case_id}: {error}") from error
-    # Grey volumes stay at one channel; photographs may be grey and colored in turn.
+    # Gray volumes stay at one channel; photographs may be gray and colored in turn.
     count = len(data.channels.split()) or case.image.shape[-1]
     if data.modality != "rgb" and count == 1:
         images = images[..., :1]

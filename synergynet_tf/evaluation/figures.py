@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from synergynet_tf import runs
 
 # Okabe and Ito's palette, told apart by color-blind readers too, in an order that
-# starts with what skin and grey tissue contrast with.
+# starts with what skin and gray tissue contrast with.
 PALETTE = (
     "#56B4E9",
     "#E69F00",
@@ -81,7 +81,7 @@ def overlay(
 
 
 def write_png(path: str | pathlib.Path, pixels: np.ndarray) -> None:
-    """Writes a uint8 picture, grey or RGB, whole or not at all."""
+    """Writes a uint8 picture, gray or RGB, whole or not at all."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".png", pixels)

@@ -52,7 +52,7 @@ def test_two_layouts_are_refused(tmp_path):
         folder.case_ids(tmp_path)
 
 
-def test_grey_16_bit_image(tmp_path):
+def test_gray_16_bit_image(tmp_path):
     write_folder(tmp_path, count=1)
     path = tmp_path / "images" / "case00.png"
     write_png(path, np.full((12, 16), 257 * 9, np.uint16))

@@ -45,7 +45,7 @@ def test_jpeg_is_read_as_rgb(tmp_path):
     np.testing.assert_allclose(image.mean((0, 1, 2)), (200, 100, 50), atol=3)
 
 
-def test_grey_keeps_one_channel(tmp_path):
+def test_gray_keeps_one_channel(tmp_path):
     write_png(tmp_path / "a.png", np.array([[0, 7, 255]], np.uint8))
     assert read_image(tmp_path / "a.png").tolist() == [[[[0.0], [7.0], [255.0]]]]
 

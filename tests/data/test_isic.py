@@ -71,7 +71,7 @@ def test_unknown_mask_value_is_refused(values, tmp_path):
     assert ", ".join(map(str, values)) in str(error.value)
 
 
-def test_grey_photograph_gets_three_channels(tmp_path):
+def test_gray_photograph_gets_three_channels(tmp_path):
     write_isic(tmp_path)
     path = folders(tmp_path)[0] / "ISIC_0000000.jpg"
     path.unlink()

@@ -21,7 +21,7 @@ def test_rgb_is_divided_by_255():
     np.testing.assert_allclose(network[0, 1, 1], [0, 0.2, 1], rtol=1e-6)
 
 
-def test_grey_is_repeated():
+def test_gray_is_repeated():
     network = to_network(volume([0, 51], [102, 255]), "rgb", 2)
     np.testing.assert_allclose(network[0, 1, 0], [0.4] * 3, rtol=1e-6)
 

@@ -57,7 +57,7 @@ def test_built_once_then_opened(cache, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_grey_and_colored_photographs_share_a_store(data, tmp_path):
+def test_gray_and_colored_photographs_share_a_store(data, tmp_path):
     write_png(tmp_path / "raw/images/case03.png", square_mask(12, 16, 100))
     shapes = {open_store(data, part, 16).images.shape[1:] for part in ("train", "test")}
     assert shapes == {(16, 16, 3)}
@@ -180,6 +180,6 @@ def test_full_disk(cache, monkeypatch):
 
 
 def test_stores_of_two_modalities_are_two(data):
-    grey = dataclasses.replace(data, modality="mri")
-    first, second = (open_store(d, "val", 16).images for d in (data, grey))
+    gray = dataclasses.replace(data, modality="mri")
+    first, second = (open_store(d, "val", 16).images for d in (data, gray))
     assert not np.array_equal(first, second)

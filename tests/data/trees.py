@@ -9,7 +9,7 @@ import numpy as np
 
 
 def write_png(path, array):
-    """Writes a grey `(rows, columns)` or RGB `(rows, columns, 3)` array."""
+    """Writes a gray `(rows, columns)` or RGB `(rows, columns, 3)` array."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = np.asarray(array)
     if array.ndim == 3:

@@ -105,5 +105,5 @@ def test_what_is_not_an_earlier_result_is_not_replaced(images, tmp_path, name):
 
 def test_output_that_cannot_be_written(images, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(PermissionError, match="--output: .*name another"):
+    with pytest.raises(PermissionError, match=r"--output: .*name another"):
         find_inputs(images, tmp_path / "file" / "out", RGB)

@@ -41,7 +41,7 @@ def test_labels_are_on_the_image_grid():
     assert np.array_equal(labels[:, 33:], expected[:, 33:])
 
 
-def test_logits_are_enlarged_before_they_are_labelled():
+def test_logits_are_enlarged_before_they_are_labeled():
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[:, :4, :4] = 255
     labels = predict_case(Recorder(), image, "rgb", size=2)[0]

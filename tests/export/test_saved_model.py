@@ -36,7 +36,7 @@ def visible_files(folder):
 @pytest.mark.parametrize("classes", [1, 4])
 @pytest.mark.parametrize("modality", ["rgb", "mri"])
 @pytest.mark.parametrize("shape", [(50, 41, 3), (20, 77, 3), (32, 32, 1)])
-def test_bytes_are_labelled_as_predict_labels_them(tmp_path, classes, modality, shape):
+def test_bytes_are_labeled_as_predict_labels_them(tmp_path, classes, modality, shape):
     model = small_model(classes)
     saved_model.save(model, modality, tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
@@ -52,7 +52,7 @@ def test_bytes_are_labelled_as_predict_labels_them(tmp_path, classes, modality, 
     np.testing.assert_array_equal(found["labels"], preprocess.to_labels(logits))
 
 
-def test_a_real_photograph_is_labelled_as_predict_labels_it(tmp_path, real_data):
+def test_a_real_photograph_is_labeled_as_predict_labels_it(tmp_path, real_data):
     model = small_model(1)
     saved_model.save(model, "rgb", tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
@@ -140,7 +140,7 @@ def test_versions_that_cannot_be_written_are_refused(tmp_path):
         saved_model.version_dir(tmp_path, 3)
     with pytest.raises(ValueError, match="at least 1"):
         saved_model.version_dir(tmp_path, 0)
-    with pytest.raises(OSError, match="--out: .*name another"):
+    with pytest.raises(OSError, match=r"--out: .*name another"):
         saved_model.version_dir(tmp_path / "file")
 
 

@@ -41,7 +41,7 @@ def read(tmp_path, data):
         (64, 150, 3),  # one stays, one shrinks
         (30, 40, 3),  # both grow
         (50, 200, 3),  # one grows, one shrinks
-        (150, 203, 1),  # grey
+        (150, 203, 1),  # gray
         (1, 1, 1),  # one pixel: no percentile lies between two values
     ],
 )

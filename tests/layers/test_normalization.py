@@ -17,6 +17,6 @@ def test_equals_keras_applications():
     np.testing.assert_allclose(CaffeNormalization()(image), expected, atol=1e-4)
 
 
-def test_refuses_grey():
+def test_refuses_gray():
     with pytest.raises(ValueError, match="3 channels"):
         CaffeNormalization()(np.zeros((1, 4, 4, 1), "float32"))

@@ -40,7 +40,10 @@ def commands():
 def module_of(command):
     """Returns the Python module that a command runs."""
     assert command[0] == "python", command
-    return command[2] if command[1] == "-m" else command[1].removesuffix(".py")
+    if command[1] != "-m":
+        return command[1].removesuffix(".py")
+    package = (ROOT / command[2].replace(".", "/")).is_dir()
+    return f"{command[2]}.__main__" if package else command[2]
 
 
 def flags_of(command):

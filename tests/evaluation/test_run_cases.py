@@ -1,6 +1,7 @@
 import pytest
 
 from synergynet_tf import runs
+from synergynet_tf.data import folder
 from synergynet_tf.evaluation.run_cases import find_cases
 
 
@@ -28,3 +29,10 @@ def test_other_classes_are_refused(squares_run):
     runs.write_json(squares_run / "classes.json", ["circle"])
     with pytest.raises(ValueError, match=r"circle, but .* square; .*--data-dir"):
         find_cases(squares_run, "test")
+
+
+def test_patients_are_the_dataset_s(squares_run, tmp_path, monkeypatch):
+    ids = folder.case_ids(tmp_path / "data")
+    owners = {i: "one" if i.startswith("test/") else i for i in ids}
+    monkeypatch.setattr(folder, "patients", lambda root: owners)
+    assert set(find_cases(squares_run, "test").patients.values()) == {"one"}

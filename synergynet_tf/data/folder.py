@@ -221,17 +221,28 @@ def _scan(masks: tuple[pathlib.Path, ...], changed: tuple[int, ...]) -> tuple[in
 
 def _read_classes(path: pathlib.Path) -> dict[str, int]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(
+            path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition
+        )
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        raise ValueError(f"{path} cannot be read: {error}") from error
     numbers = list(values.values()) if isinstance(values, dict) else []
     if (
         not 1 <= len(numbers) <= MAX_CLASSES
         or len(set(map(repr, numbers))) != len(numbers)
         or not all(type(n) is int and 1 <= n <= 65535 for n in numbers)
+        or not all(name.strip() for name in values)
     ):
         raise ValueError(
             f"{path} must give 1 to {MAX_CLASSES} class names, each its own pixel "
             f'value from 1 to 65535, such as {{"lesion": 255}}. Received: {values!r}'
         )
     return dict(sorted(values.items(), key=lambda item: item[1]))
+
+
+def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuses a name that is there twice, of which JSON would keep the last."""
+    names = [name for name, _ in pairs]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(repeated)} is there twice; keep one")
+    return dict(pairs)

@@ -93,6 +93,8 @@ def test_classes_file_orders_by_value(tmp_path):
         '{"lesion": 70000}',
         '{"lesion": -1}',
         '{"lesion": 1, "scar": 1}',
+        '{"lesion": 1, "lesion": 2}',
+        '{" ": 1}',
         json.dumps({f"class{i}": i for i in range(1, 256)}),
     ],
 )
@@ -106,7 +108,7 @@ def test_malformed_classes_file_is_refused(text, tmp_path):
 def test_classes_file_that_is_not_text_is_refused(tmp_path):
     write_folder(tmp_path, count=1)
     (tmp_path / "classes.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"classes\.json is not JSON"):
+    with pytest.raises(ValueError, match=r"classes\.json cannot be read"):
         folder.class_names(tmp_path)
 
 

@@ -169,7 +169,6 @@ def test_help_and_refusals_do_not_wait_for_tensorflow():
     subprocess.run([sys.executable, "-c", program + check, *arguments], check=True)
 
 
-@pytest.mark.slow
 def test_kill_9_in_the_middle_of_an_epoch(tmp_path):
     """The real command, killed, ends with the weights of an undisturbed run."""
     flags = (

@@ -100,6 +100,10 @@ class ModelConfig:
             searches.
             Assumption: 25. Without it the codebook collapses to one code from
             scratch at the paper's learning rate; `--vq paper` sets 0.
+        vit_layers: Blocks of the transformer, in the methods that have one; at
+            least 1 (TransUNet: 12, those of ViT-B).
+        vit_dim: Its channels, a multiple of 64 (TransUNet: 768).
+        vit_weights: `none`, or a file of the published R50+ViT-B/16, `.npz`.
     """
 
     name: str = "synergynet-8s2h"
@@ -112,6 +116,9 @@ class ModelConfig:
     bottleneck_stride: int = 16
     commitment_cost: float = 0.25
     restart_every: int = 25
+    vit_layers: int = 12
+    vit_dim: int = 768
+    vit_weights: str = "none"
 
     def __post_init__(self) -> None:
         stride = self.bottleneck_stride
@@ -120,13 +127,12 @@ class ModelConfig:
         nearest = max(stride, round(size / stride) * stride)
         rule = f"a positive multiple of {stride} (the nearest: {nearest})"
         _require(size > 0 and size % stride == 0, "image_size", rule, size)
-        _require(self.num_classes >= 1, "num_classes", "at least 1", self.num_classes)
-        _require(self.num_codes >= 2, "num_codes", "at least 2", self.num_codes)
-        _require(self.hidden_dim >= 1, "hidden_dim", "at least 1", self.hidden_dim)
-        cost = self.commitment_cost
-        _require(cost >= 0, "commitment_cost", "at least 0", cost)
-        every = self.restart_every
-        _require(every >= 0, "restart_every", "at least 0", every)
+        least = {"num_classes": 1, "num_codes": 2, "hidden_dim": 1, "vit_layers": 1}
+        for name, low in {**least, "commitment_cost": 0, "restart_every": 0}.items():
+            value = getattr(self, name)
+            _require(value >= low, name, f"at least {low}", value)
+        vit_dim_ok = self.vit_dim > 0 and self.vit_dim % 64 == 0
+        _require(vit_dim_ok, "vit_dim", "a positive multiple of 64", self.vit_dim)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,8 @@ def test_replace_refuses_what_is_no_setting():
         ("commitment_cost", -1.0),
         ("restart_every", -1),
         ("hidden_dim", 0),
+        ("vit_layers", 0),
+        ("vit_dim", 96),
         ("epochs", 0),
         ("batch_size", 0),
         ("seed", -1),

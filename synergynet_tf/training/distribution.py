@@ -70,3 +70,38 @@ def validation_batch_size(num_images, batch_size):
     while 0 < num_images % batch_size < devices:
         batch_size += devices
     return batch_size
+
+
+def fused_normalization(x, scale, offset, statistics, epsilon):
+    """Normalizes each channel, on the TensorFlow backend.
+
+    Args:
+        x: `(batch, height, width, channels)`, float32 or 16 bits.
+        scale: float32 `(channels,)`, or `None` for ones.
+        offset: float32 `(channels,)`, or `None` for zeros.
+        statistics: Mean and variance to use, float32 `(channels,)` both; `None` for
+            those of `x`.
+        epsilon: float. Added to the variance.
+
+    Returns:
+        The normalized `x`, and the mean and variance that were used, float32
+        `(channels,)`; the variance is the biased one.
+    """
+    import tensorflow as tf
+
+    channels = x.shape[-1]
+    mean, variance = statistics or ([], [])
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=tf.ones(channels) if scale is None else tf.convert_to_tensor(scale),
+        offset=tf.zeros(channels) if offset is None else tf.convert_to_tensor(offset),
+        mean=tf.convert_to_tensor(mean, "float32"),
+        variance=tf.convert_to_tensor(variance, "float32"),
+        epsilon=epsilon,
+        is_training=statistics is None,
+    )
+    if statistics is None:
+        # The kernel returns the unbiased one, which torch keeps and Keras does not.
+        values = tf.cast(tf.size(x) / channels, "float32")
+        variance *= (values - 1.0) / values
+    return y, mean, variance

@@ -24,6 +24,7 @@ from synergynet_tf.models import build_model, quantizers
 from synergynet_tf.training import checkpoint, distribution
 from synergynet_tf.training.callbacks import Progress, RunFiles, ServeEpoch
 from synergynet_tf.training.codebook import CodebookCare
+from synergynet_tf.training.normalization import fuse_normalizations
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 
@@ -118,6 +119,8 @@ def compiled_model(config, steps):
         keras.config.set_dtype_policy(before)
     for quantizer in quantizers(model):
         quantizer.count_in_inference = True
+    if keras.backend.backend() == "tensorflow":
+        fuse_normalizations(model)
     loss = config.loss
     model.compile(
         optimizer=build_optimizer(config.optimizer, steps),

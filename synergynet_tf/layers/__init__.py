@@ -1,5 +1,6 @@
 """The layers of the paper, one a file."""
 
+from synergynet_tf.layers.attention_gate import AttentionGate
 from synergynet_tf.layers.conv import ConvBlock
 from synergynet_tf.layers.disconx import DisConX
 from synergynet_tf.layers.normalization import CaffeNormalization
@@ -7,6 +8,7 @@ from synergynet_tf.layers.quantizer import VectorQuantizer
 from synergynet_tf.layers.refinement import HardAttentionRefinement
 
 __all__ = [
+    "AttentionGate",
     "CaffeNormalization",
     "ConvBlock",
     "DisConX",

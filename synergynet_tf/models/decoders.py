@@ -2,7 +2,7 @@
 
 import keras
 
-from synergynet_tf.layers import ConvBlock
+from synergynet_tf.layers import AttentionGate, ConvBlock
 
 # Assumption: filters at 1/16, 1/8, 1/4, 1/2 and 1/1 of the image. The last four are
 # TransUNet's (arXiv:2102.04306v1, its code's decoder_channels); the paper says only
@@ -23,18 +23,44 @@ def unet(x, features, config):
     Returns:
         `(batch, S, S, 16)`.
     """
+    return _unet(x, config, lambda level, coarser: features[f"P{level}"])
+
+
+def attention_unet(x, features, config):
+    """U-Net's decoder with an attention gate on each skip but the shallowest.
+
+    The gating signal is the decoder's own output one level deeper. Args and returns
+    are those of `unet`.
+
+    Assumption: the first skip is not gated, as Attention U-Net says
+    (arXiv:1804.03999v3): its features are not yet high-dimensional. That paper's
+    deep supervision is left out: the loss is one for all methods.
+    """
+
+    def gated(level, coarser):
+        if level == 1:
+            return features["P1"]
+        gate = AttentionGate(name=f"decoder_{level}_gate")
+        return gate(features[f"P{level}"], coarser)
+
+    return _unet(x, config, gated)
+
+
+DECODERS = {"unet": unet, "attention_unet": attention_unet}
+
+
+def _unet(x, config, skip):
+    """U-Net's decoder with `skip(level, coarser)`, `coarser` one level deeper."""
     deepest = {16: 3, 32: 4}[config.bottleneck_stride]
     for level in range(deepest, -1, -1):
+        coarser = x
         x = keras.layers.UpSampling2D(
             2, interpolation="bilinear", name=f"decoder_{level}_double"
         )(x)
         if level > 0:
             x = keras.layers.Concatenate(name=f"decoder_{level}_join")(
-                [x, features[f"P{level}"]]
+                [x, skip(level, coarser)]
             )
         for number in (1, 2):
             x = ConvBlock(_FILTERS[level], name=f"decoder_{level}_{number}")(x)
     return x
-
-
-DECODERS = {"unet": unet}

@@ -33,6 +33,7 @@ BACKBONES = ("resnet50", "resnet101")
 
 METHODS = {
     "r50-unet": Method(bottleneck="identity"),
+    "r50-attunet": Method(bottleneck="identity", decoder="attention_unet"),
     "vqunet": Method(bottleneck="quantized"),
     "synergynet-2s0h": _synergynet(2, 0),
     "synergynet-2s2h": _synergynet(2, 2),

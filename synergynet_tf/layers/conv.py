@@ -5,7 +5,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class ConvBlock(keras.layers.Layer):
-    """3x3 convolution, batch normalization, ReLU.
+    """Convolution, batch normalization, ReLU.
 
     Assumption: this is what the paper calls a convolution block (section 3); the
     order and the kernel are those of U-Net's descendants. The normalization has the
@@ -13,6 +13,8 @@ class ConvBlock(keras.layers.Layer):
 
     Args:
         filters: int. Output channels, at least 1.
+        kernel_size: int. Height and width of the kernel; 1 where DeepLabV3+ has it.
+        dilation_rate: int. Distance of the kernel's neighbors, in positions.
         **kwargs: Base layer arguments (`name`, `dtype`).
 
     Input shape: `(batch, height, width, channels)`.
@@ -26,17 +28,20 @@ class ConvBlock(keras.layers.Layer):
     (1, 7, 7, 4)
     """
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, kernel_size=3, dilation_rate=1, **kwargs):
         if filters < 1:
             raise ValueError(
                 f"`filters` must be at least 1. Received: filters={filters}"
             )
         super().__init__(**kwargs)
         self.filters = filters
+        self.kernel_size = kernel_size
+        self.dilation_rate = dilation_rate
         self.convolution = keras.layers.Conv2D(
             filters,
-            3,
+            kernel_size,
             padding="same",
+            dilation_rate=dilation_rate,
             use_bias=False,
             kernel_initializer="he_normal",
             dtype=self.dtype_policy,
@@ -63,4 +68,9 @@ class ConvBlock(keras.layers.Layer):
         return self.convolution.compute_output_shape(input_shape)
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+        }

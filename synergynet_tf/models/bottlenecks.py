@@ -7,6 +7,7 @@ features of the same height and width.
 import keras
 
 from synergynet_tf.layers import (
+    AtrousPyramidPooling,
     ConvBlock,
     DisConX,
     HardAttentionRefinement,
@@ -17,6 +18,11 @@ from synergynet_tf.layers import (
 def identity(features, method, config):
     """Leaves the features as they are: R50-UNet."""
     return features
+
+
+def pyramid_pooling(features, method, config):
+    """Atrous spatial pyramid pooling: DeepLabV3+, whose 256 channels it has."""
+    return AtrousPyramidPooling(name="pyramid_pooling")(features)
 
 
 def quantized(features, method, config):
@@ -44,7 +50,12 @@ def synergy(features, method, config):
     return _two_blocks(z_f, config.hidden_dim, "post_quantization")
 
 
-BOTTLENECKS = {"identity": identity, "quantized": quantized, "synergy": synergy}
+BOTTLENECKS = {
+    "identity": identity,
+    "pyramid_pooling": pyramid_pooling,
+    "quantized": quantized,
+    "synergy": synergy,
+}
 
 
 def _two_blocks(x, filters, name):

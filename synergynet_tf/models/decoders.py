@@ -46,7 +46,31 @@ def attention_unet(x, features, config):
     return _unet(x, config, gated)
 
 
-DECODERS = {"unet": unet, "attention_unet": attention_unet}
+def deeplab(x, features, config):
+    """DeepLabV3+'s decoder (arXiv:1802.02611v3, section 3.1 and 4.1).
+
+    Four times the size, joined with `P2` in 48 channels, two convolution blocks of
+    256. The logits are upsampled to the image's size after the head, as there.
+
+    Args:
+        x: Bottleneck output `(batch, S / 16, S / 16, channels)`.
+        features: dict of the encoder's `"P1"` to `"P5"`.
+        config: `ModelConfig`.
+
+    Returns:
+        `(batch, S / 4, S / 4, 256)`.
+    """
+    x = keras.layers.UpSampling2D(
+        4, interpolation="bilinear", name="decoder_2_quadruple"
+    )(x)
+    skip = ConvBlock(48, kernel_size=1, name="decoder_2_skip")(features["P2"])
+    x = keras.layers.Concatenate(name="decoder_2_join")([x, skip])
+    for number in (1, 2):
+        x = ConvBlock(256, name=f"decoder_2_{number}")(x)
+    return x
+
+
+DECODERS = {"unet": unet, "attention_unet": attention_unet, "deeplab": deeplab}
 
 
 def _unet(x, config, skip):

@@ -13,6 +13,7 @@ nobody can forget it in serving.
 import keras
 
 from synergynet_tf.layers import CaffeNormalization
+from synergynet_tf.models.dilation import dilate_last_stage
 
 # Assumption: the default of the paper's framework, PyTorch. Keras' own, 0.99, lags
 # behind by hundreds of steps, and validation with it.
@@ -51,7 +52,7 @@ def resnet101(image, weights):
 ENCODERS = {"resnet50": resnet50, "resnet101": resnet101}
 
 
-def encode(image, backbone, weights):
+def encode(image, backbone, weights, dilated=False):
     """Applies an encoder to an image.
 
     Args:
@@ -59,6 +60,7 @@ def encode(image, backbone, weights):
         backbone: string. A key of `ENCODERS`.
         weights: string. `imagenet`, `none`, or the path of a weights file in the
             layout of `keras.applications` without its top.
+        dilated: bool. Whether `P5` keeps the size of `P4`, by atrous convolution.
 
     Returns:
         dict of `"P1"` to `"P5"`.
@@ -72,7 +74,8 @@ def encode(image, backbone, weights):
         raise KeyError(
             f"Unknown backbone {backbone!r}; choose from {', '.join(sorted(ENCODERS))}"
         )
-    return ENCODERS[backbone](image, weights)
+    features = ENCODERS[backbone](image, weights)
+    return dilate_last_stage(features) if dilated else features
 
 
 def _load(network, application, weights):

@@ -10,12 +10,15 @@ class Method:
     Attributes:
         bottleneck: A key of `models.bottlenecks.BOTTLENECKS`.
         decoder: A key of `models.decoders.DECODERS`.
+        dilated: Whether the bottleneck is given the encoder's last stage, kept at
+            stride 16 by atrous convolution.
         disconx_heads: `h_s`; 0 leaves DisConX out (Table 8).
         refinement_heads: `h_h`; 0 leaves the refinement out (Table 7).
     """
 
     bottleneck: str
     decoder: str = "unet"
+    dilated: bool = False
     disconx_heads: int = 0
     refinement_heads: int = 0
 
@@ -33,6 +36,9 @@ BACKBONES = ("resnet50", "resnet101")
 
 METHODS = {
     "r50-unet": Method(bottleneck="identity"),
+    "deeplabv3plus": Method(
+        bottleneck="pyramid_pooling", decoder="deeplab", dilated=True
+    ),
     "r50-attunet": Method(bottleneck="identity", decoder="attention_unet"),
     "vqunet": Method(bottleneck="quantized"),
     "synergynet-2s0h": _synergynet(2, 0),
@@ -58,7 +64,8 @@ def check_method(config):
 
     Raises:
         KeyError: If `config.name` is not in `METHODS`.
-        ValueError: If `hidden_dim` is not a multiple of a number of heads.
+        ValueError: If `hidden_dim` is not a multiple of a number of heads, or
+            `bottleneck_stride` is 32 where the encoder stays at 16.
     """
     if config.name not in METHODS:
         raise KeyError(
@@ -71,4 +78,9 @@ def check_method(config):
                 f"`hidden_dim` must be a multiple of {heads}, the heads of "
                 f"{config.name}. Received: hidden_dim={config.hidden_dim}"
             )
+    if method.dilated and config.bottleneck_stride != 16:
+        raise ValueError(
+            f"`bottleneck_stride` must be 16 for {config.name}, whose encoder stays "
+            f"at that. Received: bottleneck_stride={config.bottleneck_stride}"
+        )
     return method

@@ -22,17 +22,26 @@ def build_model(config):
     Raises:
         KeyError: If `config.name` or `config.backbone` is unknown.
         OSError: If the encoder's weights cannot be had.
-        ValueError: If `hidden_dim` is not a multiple of a number of heads.
+        ValueError: If a setting does not fit the method.
     """
     method = check_method(config)
     image = keras.Input((config.image_size, config.image_size, 3), name="image")
-    features = encode(image, config.backbone, config.encoder_weights)
-    deepest = {16: "P4", 32: "P5"}[config.bottleneck_stride]
+    features = encode(
+        image, config.backbone, config.encoder_weights, dilated=method.dilated
+    )
+    at_16 = "P5" if method.dilated else "P4"
+    deepest = {16: at_16, 32: "P5"}[config.bottleneck_stride]
     x = BOTTLENECKS[method.bottleneck](features[deepest], method, config)
     x = DECODERS[method.decoder](x, features, config)
     logits = keras.layers.Conv2D(config.num_classes, 1, dtype="float32", name="logits")(
         x
     )
+    if (scale := config.image_size // logits.shape[1]) > 1:
+        # The same as features upsampled before the head: both are linear, and
+        # bilinear weights sum to 1, which keeps the bias.
+        logits = keras.layers.UpSampling2D(
+            scale, interpolation="bilinear", dtype="float32", name="upsampled_logits"
+        )(logits)
     return keras.Model(image, logits, name=config.name)
 
 

@@ -12,7 +12,8 @@ def features():
 
 def test_layer(features):
     # Kernel, scale and offset; moving mean and variance.
-    check_layer(ConvBlock, {"filters": 5}, [features], weights=(3, 2))
+    arguments = {"filters": 5, "kernel_size": 1, "dilation_rate": 2}
+    check_layer(ConvBlock, arguments, [features], weights=(3, 2))
 
 
 def test_is_a_rectified_3x3_convolution(features):

@@ -85,6 +85,22 @@ def test_bottleneck_stride(stride, tokens):
     assert model.output_shape == (None, 64, 64, 3)
 
 
+def test_a_dilated_encoder_has_one_stride():
+    config = dataclasses.replace(TINY, name="deeplabv3plus", bottleneck_stride=32)
+    with pytest.raises(ValueError, match=r"must be 16 for deeplabv3plus.*stride=32"):
+        build_model(config)
+
+
+def test_logits_are_upsampled_as_features_would_be(images):
+    model = build_model(dataclasses.replace(TINY, name="deeplabv3plus"))
+    features, head = model.get_layer("logits").input, model.get_layer("logits")
+    head.bias.assign([1.0, -2.0, 3.0])
+    doubled = keras.layers.UpSampling2D(4, interpolation="bilinear")(features)
+    late = keras.Model(model.inputs, head(doubled))
+    # The same sums in another order.
+    np.testing.assert_allclose(model(images), late(images), atol=1e-5)
+
+
 def test_head_and_loss_are_float32_under_a_mixed_policy(images, restore_policy):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = build_model(TINY)

@@ -1,10 +1,11 @@
-"""Trains one method on one dataset: `python train.py --dataset isic`."""
+"""Trains a method on a dataset, or a table of the paper: `train.py --dataset isic`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,14 +21,17 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, part_ids
 from synergynet_tf.data.store import open_store
+from synergynet_tf.experiments import TABLES
 from synergynet_tf.models import BACKBONES, METHODS, check_method
+from synergynet_tf.table_runs import jobs, options
+from synergynet_tf.table_runs.processes import run_jobs
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; every default lives in `config`, not here."""
     parser = command_line.ArgumentParser(__doc__)
     add = parser.add_argument
-    add("--dataset", required=True, choices=DATASETS)
+    add("--dataset", choices=DATASETS, help="required, but for Tables 1 to 4")
     add("--data-dir", help="default: $SYNERGYNET_DATA/<dataset>, else data/<dataset>")
     add("--model", dest="name", choices=METHODS, help="default: synergynet-8s2h")
     add("--backbone", choices=BACKBONES, help="default: resnet50")
@@ -51,7 +55,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--early-stopping", type=int, help="epochs without a better validation DSC")
     add("--force", action="store_true", help="delete the run that is there")
     add("--dry-run", action="store_true", help="print the settings and stop")
-    return parser.parse_args(arguments)
+    options.add_flags(parser)
+    args = parser.parse_args(arguments)
+    options.check_flags(parser, args)
+    return args
 
 
 def experiment(args: argparse.Namespace) -> ExperimentConfig:
@@ -67,11 +74,13 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
             f"No weights file {weights}; pass --encoder-weights imagenet, none, or "
             "the path of a file"
         )
-    others = ("runs", "force", "dry_run", "debug", "vq")
+    settings = {
+        name for part in vars(ExperimentConfig()).values() for name in vars(part)
+    }
     flags: dict[str, Any] = {
         name: value
         for name, value in vars(args).items()
-        if value is not None and name not in others
+        if value is not None and name in settings
     }
     if args.vq == "paper":
         flags |= PAPER_VQ
@@ -90,9 +99,30 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     return config
 
 
+def train_table(args: argparse.Namespace) -> None:
+    """Trains what is missing of a table; exits with 1 if a run fails."""
+    args.dataset = TABLES[args.table].pick_dataset(args.dataset)
+    TABLES[args.table].pick_rows(args.row)
+    planned = jobs.plan(args, experiment(args))
+    if args.list:
+        commands = jobs.list_commands(planned)
+        finished = len(planned) - len(commands)
+        print(f"{finished} of {len(planned)} runs are finished", file=sys.stderr)
+        print("".join(f"{command}\n" for command in commands), end="")
+        return
+    print(jobs.describe(args, planned))
+    if args.dry_run:
+        print(jobs.list_states(planned))
+    elif run_jobs(planned, debug=args.debug):
+        sys.exit(1)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Builds the experiment and hands it to the trainer."""
     args = parse_args(arguments)
+    if args.table:
+        train_table(args)
+        return
     config = experiment(args)
     run = runs.run_dir(args.runs, config)
     runs.check_startable(run, config, args.force)

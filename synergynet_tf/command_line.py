@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 BACKENDS = ("tensorflow", "jax")
+# What is wrong with the input, not with the program.
+REFUSALS = (OSError, ValueError, KeyError, ImportError)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -21,6 +23,17 @@ class ArgumentParser(argparse.ArgumentParser):
             "--debug", action="store_true", help="show the traceback of an error"
         )
 
+    def given(self, args: argparse.Namespace) -> dict[str, str]:
+        """Returns the flags that were given, by the names of their values.
+
+        A flag given its default cannot be told from one that was left out.
+        """
+        return {
+            action.dest: action.option_strings[-1]
+            for action in self._actions
+            if getattr(args, action.dest, action.default) != action.default
+        }
+
     def error(self, message: str) -> NoReturn:
         """Prints `error: <message>` and exits with 2."""
         _refuse(message)
@@ -29,7 +42,7 @@ class ArgumentParser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Calls `main(arguments)` and turns what it refuses into one line.
 
-    `OSError`, `ValueError`, `KeyError` and `ImportError` are refusals: they end in
+    `REFUSALS` (`OSError`, `ValueError`, `KeyError`, `ImportError`) end in
     `error: <message>` and exit code 2, or in their traceback with `--debug`.
     Ctrl-C exits with 130.
     """
@@ -42,10 +55,17 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except REFUSALS as error:
         if "--debug" in arguments:
             raise
-        _refuse(_message(error))
+        _refuse(message(error))
+
+
+def message(error: Exception) -> str:
+    """Returns the error's text; `str` of a `KeyError` would add quotes."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    return str(error) or type(error).__name__
 
 
 def _require_backend() -> None:
@@ -56,13 +76,6 @@ def _require_backend() -> None:
             f"KERAS_BACKEND={backend}: choose {' or '.join(BACKENDS)}, whichever is "
             "installed"
         )
-
-
-def _message(error: Exception) -> str:
-    """Returns the error's text; `str` of a `KeyError` would add quotes."""
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
-    return str(error) or type(error).__name__
 
 
 def _refuse(message: str) -> NoReturn:

@@ -53,6 +53,21 @@ def test_unknown_values_of_flags(refusal):
     assert "--nonsense" in refusal("--dataset", "phantom", "--nonsense")
 
 
+def test_flags_of_a_table(refusal):
+    assert "--dataset" in refusal("--table", 5)
+    assert "synapse and acdc" in refusal("--table", 5, "--dataset", "isic")
+    assert "--table" in refusal("--table", 10)
+    assert "no row 7" in refusal(
+        "--table", 5, "--dataset", "acdc", "--row", 7, "--data-dir", "nowhere"
+    )
+    for alone in (("--row", "64"), ("--seeds", 1), ("--budget", "short"), ("--list",)):
+        line = refusal("--dataset", "phantom", *alone)
+        assert alone[0] in line and "--table" in line
+    for other in (("--epochs", 3), ("--model", "vqunet"), ("--seed", 1), ("--force",)):
+        line = refusal("--table", 3, *other)
+        assert other[0] in line and "--table" in line
+
+
 def test_missing_folder(refusal):
     line = refusal("--dataset", "isic", "--data-dir", "nowhere")
     assert "nowhere" in line and "--data-dir" in line
@@ -162,11 +177,16 @@ def test_dry_run_writes_nothing(capsys, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_help_and_refusals_do_not_wait_for_tensorflow():
+def test_help_and_refusals_do_not_wait_for_tensorflow(tmp_path):
     program = "import sys, train; train.main(sys.argv[1:])"
-    arguments = ["--dataset", "phantom", "--dry-run"]
     check = "; assert not {'keras', 'tensorflow'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", program + check, *arguments], check=True)
+    root = str(trees.write_isic(tmp_path / "isic"))
+    for flags in (
+        ["--dataset", "phantom", "--dry-run"],
+        ["--table", "3", "--data-dir", root, "--dry-run"],
+        ["--table", "3", "--data-dir", root, "--list"],
+    ):
+        subprocess.run([sys.executable, "-c", program + check, *flags], check=True)
 
 
 def test_kill_9_in_the_middle_of_an_epoch(tmp_path):

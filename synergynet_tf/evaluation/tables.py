@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synergynet_tf.experiments import PAPER, TABLES
+from synergynet_tf.experiments import METHOD_TABLES, PAPER
 from synergynet_tf.metrics import METRICS
 
 Report = dict[str, Any]
@@ -162,11 +162,10 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
 def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
     """Says what the paper's rows are, and what was missed or falsely found."""
     dataset = reports[0]["dataset"]
-    notes = [
-        f"Paper: Table {table.number}. {table.note}"
-        for table in TABLES
-        if table.dataset == dataset and protocol == reports[0]["paper_protocol"]
-    ]
+    notes = []
+    if dataset in METHOD_TABLES and protocol == reports[0]["paper_protocol"]:
+        table = METHOD_TABLES[dataset]
+        notes.append(f"Paper: Table {table.number}. {table.note}")
     for report in reports:
         name = f"{report['model']} seed {report['seed']}"
         if report["trained_epochs"] < report["epochs"]:

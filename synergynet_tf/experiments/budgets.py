@@ -1,0 +1,71 @@
+"""How much is spent on a run: changes of the recipe that all rows share."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.experiments.table import Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What is spent on a run.
+
+    Attributes:
+        name: A key of `BUDGETS`.
+        cost: What a run costs, in words.
+        settings: The fields of `ExperimentConfig` that it sets in every row; never
+            one that a table varies.
+    """
+
+    name: str
+    cost: str
+    settings: Mapping[str, Any]
+
+
+BUDGETS = {
+    budget.name: budget
+    for budget in (
+        Budget(
+            "smoke",
+            "About a minute a run on two CPU cores: shows that every row runs; its "
+            "scores mean nothing.",
+            {
+                "image_size": 32,
+                "epochs": 1,
+                "batch_size": 2,
+                "limit": 24,
+                "encoder_weights": "none",
+            },
+        ),
+        Budget(
+            "short",
+            "10 to 30 minutes a run on two CPU cores, more for the largest rows: "
+            "compares the methods far from convergence.",
+            {"image_size": 128, "epochs": 3, "encoder_weights": "none"},
+        ),
+        Budget(
+            "paper",
+            "150 epochs at 224 pixels: two days or more a run on two CPU cores, some "
+            "hours on a GPU (estimated, not measured).",
+            {},
+        ),
+    )
+}
+
+
+def runs_folder(runs: str | pathlib.Path, budget: Budget, row: Row) -> pathlib.Path:
+    """Returns the `--runs` folder of a row: `RUNS/<budget>[/<variant>]`."""
+    return pathlib.Path(runs, budget.name, row.variant)
+
+
+def comparable(config: ExperimentConfig) -> ExperimentConfig:
+    """Returns a config without its seed, and without where and how it was computed.
+
+    Two runs are of one row if these are equal.
+    """
+    return config.replace(data_dir="", seed=0, precision="float32", strategy="none")

@@ -42,7 +42,7 @@ def read_labeled(
         _check_axes(label, reference, may_have_channels=False)
         for path, volume in zip(images, volumes, strict=True):
             _check_axes(path, volume, may_have_channels and len(images) == 1)
-            _check_grid(label, reference, path, volume)
+            check_grid(label, reference, path, volume)
         mapped = map_labels(reference.array, values, label)
         channels = [v.array.reshape(*v.array.shape[:3], -1) for v in volumes]
         image = np.concatenate(channels, axis=-1)
@@ -83,13 +83,17 @@ def _check_axes(
         )
 
 
-def _check_grid(
+def check_grid(
     label: pathlib.Path,
     reference: nifti.Volume,
     path: pathlib.Path,
     volume: nifti.Volume,
 ) -> None:
-    """Refuses a label whose voxels are not where the image's are."""
+    """Refuses a label, or a channel, whose voxels are not where the image's are.
+
+    Raises:
+        ValueError: If shape, spacing or affine differ; names both files.
+    """
     shape = reference.array.shape
     if shape != volume.array.shape[:3]:
         raise ValueError(
@@ -111,5 +115,5 @@ def _check_grid(
     if shift > MAX_SHIFT * voxel:
         raise ValueError(
             f"{label} and {path} have different affines: voxels lie up to "
-            f"{shift:.3g} mm apart; save the labels on the image's grid"
+            f"{shift:.3g} mm apart; save both on one grid"
         )

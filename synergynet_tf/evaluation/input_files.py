@@ -1,7 +1,12 @@
-"""The files that a user wants labeled: photographs, or volumes in NIfTI."""
+"""The files that a user wants labeled: photographs, or volumes in NIfTI.
+
+A scan with one file a channel, `scan_0000.nii.gz`, `scan_0001.nii.gz` and on, goes by
+its first file; `scan` is its stem.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import pathlib
 from collections.abc import Iterable
@@ -13,6 +18,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import nifti
 from synergynet_tf.data.image_files import KINDS, list_images, read_image
+from synergynet_tf.data.labeled_volume import check_grid
 from synergynet_tf.data.preprocess import to_network
 
 # What follows a file's stem in the name of its picture.
@@ -20,6 +26,7 @@ OVERLAY_ENDING = "_overlay"
 SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
 IMAGES = f"image files ({' '.join(KINDS)})"
 VOLUMES = f"NIfTI files ({' '.join(nifti.ENDINGS)})"
+FIRST_CHANNEL = "_0000"
 EITHER = f"{VOLUMES} or {IMAGES}"
 # What a run of each modality labels; of any other, either.
 WANTED = {"rgb": IMAGES, "ct": VOLUMES}
@@ -96,17 +103,35 @@ def find_inputs(
 
 
 def read_input(path: pathlib.Path) -> Input:
-    """Reads an image or a NIfTI file.
+    """Reads an image, or a scan from its file or its channels' files.
 
     Raises:
-        OSError: If the file cannot be read.
-        ValueError: If it is damaged.
+        OSError: If a file cannot be read.
+        ValueError: If one is damaged, or the channels do not lie on one grid.
     """
     if not is_volume(path):
         return Input(read_image(path), math.nan, None)
-    array, spacing_mm, geometry = nifti.read(path)
-    image = array.reshape(*array.shape[:3], -1)
-    return Input(image, math.prod(spacing_mm) / 1000, geometry)
+    files = channel_files(path)
+    volumes = [nifti.read(file) for file in files]
+    first = volumes[0]
+    for file, volume in zip(files[1:], volumes[1:], strict=True):
+        check_grid(file, volume, path, first)
+    channels = [v.array.reshape(*v.array.shape[:3], -1) for v in volumes]
+    voxel_ml = math.prod(first.spacing_mm) / 1000
+    return Input(np.concatenate(channels, axis=-1), voxel_ml, first.geometry)
+
+
+def channel_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the files of a scan by its first: that one, if it is not `_0000`."""
+    name = _bare(path)
+    if not name.endswith(FIRST_CHANNEL):
+        return [path]
+    ending = path.name[len(name) :]
+    numbered = (
+        path.with_name(f"{stem(path)}_{number:04d}{ending}")
+        for number in itertools.count()
+    )
+    return list(itertools.takewhile(pathlib.Path.is_file, numbered))
 
 
 def is_volume(path: pathlib.Path) -> bool:
@@ -115,7 +140,13 @@ def is_volume(path: pathlib.Path) -> bool:
 
 
 def stem(path: pathlib.Path) -> str:
-    """Returns the file's name without `.nii.gz`, `.png` and the like."""
+    """Returns a file's name without its ending, and a scan's without `_0000`."""
+    name = _bare(path)
+    return name.removesuffix(FIRST_CHANNEL) if is_volume(path) else name
+
+
+def _bare(path: pathlib.Path) -> str:
+    """Returns a file's name without `.nii.gz`, `.png` and the like."""
     for ending in nifti.ENDINGS:
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
@@ -142,6 +173,8 @@ def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
             for path in sorted(folder.iterdir())
             if is_volume(path) and path.is_file() and not path.name.startswith(".")
         ]
+        channels = {f for path in found for f in channel_files(path) if f != path}
+        found = [path for path in found if path not in channels]
     if not found and modality != "ct":
         found = list(list_images(folder).values())
     if not found:

@@ -62,6 +62,21 @@ def test_channels_of_a_fourth_axis_are_picked(tmp_path):
         find_inputs(path, out, MRI)
 
 
+def test_files_of_channels_are_one_scan(tmp_path):
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    for name, value in (("a_0000", 1), ("a_0001", 2), ("b_0000", 3), ("c_2024", 4)):
+        write_nifti(folder / f"{name}.nii.gz", np.full((4, 5, 6), value, np.int16))
+    found = find_inputs(folder, out, MRI)
+    assert [p.name[:6] for p in found] == ["a_0000", "b_0000", "c_2024"]
+    assert [stem(p) for p in found] == ["a", "b", "c_2024"]
+    images = [read_input(p).image for p in found]
+    assert [image[0, 0, 0].tolist() for image in images] == [[1, 2], [3], [4]]
+
+    write_nifti(folder / "a_0001.nii.gz", np.ones((4, 5, 7), np.int16))
+    with pytest.raises(ValueError, match=r"a_0001\.nii\.gz has the shape .*a_0000"):
+        find_inputs(folder / "a_0000.nii.gz", out, MRI)
+
+
 def test_wrong_inputs_are_refused(images, volumes, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.png").write_text("")

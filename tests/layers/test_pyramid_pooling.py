@@ -36,7 +36,7 @@ def convolution_block(x, weights, rate=1):
 
 
 def test_layer(features):
-    # Six blocks: 1x1, two rates, pooled... and the projection: kernel, scale, offset.
+    # Five blocks (1x1, two rates, pooled, projection) of kernel, scale and offset.
     arguments = {"filters": 3, "rates": (1, 2), "dropout": 0.25}
     check_layer(AtrousPyramidPooling, arguments, [features], weights=(15, 10))
 

@@ -63,6 +63,8 @@ def tiny(monkeypatch):
         num_classes=4,
         num_codes=16,
         hidden_dim=16,
+        vit_layers=1,
+        vit_dim=64,
         restart_every=3,
         epochs=3,
         batch_size=4,

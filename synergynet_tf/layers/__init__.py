@@ -4,9 +4,11 @@ from synergynet_tf.layers.attention_gate import AttentionGate
 from synergynet_tf.layers.conv import ConvBlock
 from synergynet_tf.layers.disconx import DisConX
 from synergynet_tf.layers.normalization import CaffeNormalization
+from synergynet_tf.layers.positions import LearnedPositions
 from synergynet_tf.layers.pyramid_pooling import AtrousPyramidPooling
 from synergynet_tf.layers.quantizer import VectorQuantizer
 from synergynet_tf.layers.refinement import HardAttentionRefinement
+from synergynet_tf.layers.transformer import TransformerBlock
 
 __all__ = [
     "AtrousPyramidPooling",
@@ -15,5 +17,7 @@ __all__ = [
     "ConvBlock",
     "DisConX",
     "HardAttentionRefinement",
+    "LearnedPositions",
+    "TransformerBlock",
     "VectorQuantizer",
 ]

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from synergynet_tf.layers.tokens import to_tokens
+
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class DisConX(keras.layers.Layer):
@@ -70,8 +72,8 @@ class DisConX(keras.layers.Layer):
         self.built = True
 
     def call(self, discrete, continuous):
-        keys = _tokens(continuous)
-        attended = self.attention(query=_tokens(discrete), value=keys, key=keys)
+        keys = to_tokens(continuous)
+        attended = self.attention(query=to_tokens(discrete), value=keys, key=keys)
         return ops.reshape(attended, ops.shape(discrete))
 
     def compute_output_shape(self, discrete_shape, continuous_shape):
@@ -79,9 +81,3 @@ class DisConX(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}
-
-
-def _tokens(features):
-    """Flattens `(batch, height, width, channels)` to `(batch, tokens, channels)`."""
-    batch, height, width, channels = ops.shape(features)
-    return ops.reshape(features, (batch, height * width, channels))

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from synergynet_tf.layers.tokens import to_tokens
+
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class HardAttentionRefinement(keras.layers.Layer):
@@ -84,12 +86,12 @@ class HardAttentionRefinement(keras.layers.Layer):
 
     def attention(self, fused):
         """Returns the one-hot weights: `(batch, num_heads, tokens, tokens)`."""
-        scores = self._scores(self._tokens(fused))
+        scores = self._scores(to_tokens(fused))
         winners = ops.squeeze(_first_max(scores), axis=-1)
         return ops.one_hot(winners, scores.shape[-1], dtype=self.compute_dtype)
 
     def call(self, fused, training=None):
-        tokens = self._tokens(fused)
+        tokens = to_tokens(fused)
         scores = self._scores(tokens)
         values = self.value(tokens)
         winners = _first_max(scores)
@@ -116,11 +118,6 @@ class HardAttentionRefinement(keras.layers.Layer):
         queries = ops.cast(self.query(tokens), "float32") * self.scale
         keys = ops.cast(self.key(tokens), "float32")
         return ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-
-    @staticmethod
-    def _tokens(fused):
-        batch, height, width, channels = ops.shape(fused)
-        return ops.reshape(fused, (batch, height * width, channels))
 
 
 def _first_max(scores):

@@ -11,6 +11,8 @@ from synergynet_tf.layers import (
     ConvBlock,
     DisConX,
     HardAttentionRefinement,
+    LearnedPositions,
+    TransformerBlock,
     VectorQuantizer,
 )
 
@@ -45,16 +47,38 @@ def synergy(features, method, config):
         parts.append(DisConX(method.disconx_heads, name="disconx")(z_dis, z_con))
     z_f = keras.layers.Add(name="fusion")(parts)
     if method.refinement_heads:
-        refinement = HardAttentionRefinement(method.refinement_heads, name="refinement")
-        z_f = keras.layers.Add(name="refined")([z_f, refinement(z_f)])
+        z_f = _refined(z_f, method)
     return _two_blocks(z_f, config.hidden_dim, "post_quantization")
+
+
+def vit(features, method, config):
+    """The transformer of R50-ViT and TransUNet (arXiv:2102.04306v1, section 3.2).
+
+    Each position is a token: ViT's patches of one pixel, taken from features.
+    """
+    x = keras.layers.Conv2D(config.vit_dim, 1, name="vit_embedding")(features)
+    x = LearnedPositions(name="vit_positions")(x)
+    heads = method.transformer_heads or config.vit_dim // 64
+    for number in range(config.vit_layers):
+        x = TransformerBlock(heads, name=f"vit_block_{number}")(x)
+    x = keras.layers.LayerNormalization(epsilon=1e-6, name="vit_normalization")(x)
+    return ConvBlock(config.hidden_dim, name="vit_output")(x)
+
+
+def quantized_vit(features, method, config):
+    """Pre-quantization block, Quantizer, transformer, refinement: TransVQUNet."""
+    z_con = _two_blocks(features, config.hidden_dim, "pre_quantization")
+    z_dis = _quantizer(config)(z_con)
+    return _refined(vit(z_dis, method, config), method)
 
 
 BOTTLENECKS = {
     "identity": identity,
     "pyramid_pooling": pyramid_pooling,
     "quantized": quantized,
+    "quantized_vit": quantized_vit,
     "synergy": synergy,
+    "vit": vit,
 }
 
 
@@ -63,6 +87,12 @@ def _two_blocks(x, filters, name):
     for number in (1, 2):
         x = ConvBlock(filters, name=f"{name}_{number}")(x)
     return x
+
+
+def _refined(x, method):
+    """Adds what the refinement makes of `x` (section 2.2.2)."""
+    refinement = HardAttentionRefinement(method.refinement_heads, name="refinement")
+    return keras.layers.Add(name="refined")([x, refinement(x)])
 
 
 def _quantizer(config):

@@ -70,18 +70,31 @@ def deeplab(x, features, config):
     return x
 
 
-DECODERS = {"unet": unet, "attention_unet": attention_unet, "deeplab": deeplab}
+def upsample(x, features, config):
+    """R50-ViT's decoder: U-Net's without the skips (arXiv:2102.04306v1, 3.2)."""
+    return _unet(x, config, None)
+
+
+DECODERS = {
+    "unet": unet,
+    "attention_unet": attention_unet,
+    "deeplab": deeplab,
+    "upsample": upsample,
+}
 
 
 def _unet(x, config, skip):
-    """U-Net's decoder with `skip(level, coarser)`, `coarser` one level deeper."""
+    """U-Net's decoder with `skip(level, coarser)`, `coarser` one level deeper.
+
+    Without skips where `skip` is `None`.
+    """
     deepest = {16: 3, 32: 4}[config.bottleneck_stride]
     for level in range(deepest, -1, -1):
         coarser = x
         x = keras.layers.UpSampling2D(
             2, interpolation="bilinear", name=f"decoder_{level}_double"
         )(x)
-        if level > 0:
+        if skip and level > 0:
             x = keras.layers.Concatenate(name=f"decoder_{level}_join")(
                 [x, skip(level, coarser)]
             )

@@ -14,6 +14,8 @@ class Method:
             stride 16 by atrous convolution.
         disconx_heads: `h_s`; 0 leaves DisConX out (Table 8).
         refinement_heads: `h_h`; 0 leaves the refinement out (Table 7).
+        transformer_heads: Of each block of the transformer, if there is one; 0 is
+            ViT's choice, a head for every 64 channels.
     """
 
     bottleneck: str
@@ -21,12 +23,33 @@ class Method:
     dilated: bool = False
     disconx_heads: int = 0
     refinement_heads: int = 0
+    transformer_heads: int = 0
+
+    @property
+    def has_transformer(self):
+        """Whether the settings of the transformer, `vit_*`, mean anything."""
+        return self.bottleneck in ("vit", "quantized_vit")
 
 
 def _synergynet(disconx_heads, refinement_heads):
     return Method(
         bottleneck="synergy",
         disconx_heads=disconx_heads,
+        refinement_heads=refinement_heads,
+    )
+
+
+def _transvqunet(transformer_heads, refinement_heads):
+    """A row of TransVQUNet, "a combination of VQUNet and TransUNet" (section 3).
+
+    Assumption: the paper does not explain the two numbers of these rows. They are
+    read as SynergyNet's: `s` heads of soft attention, which here is the
+    transformer's, and `h` heads of a refinement of the transformer's output. The
+    alternative is that the second number means nothing here: no refinement.
+    """
+    return Method(
+        bottleneck="quantized_vit",
+        transformer_heads=transformer_heads,
         refinement_heads=refinement_heads,
     )
 
@@ -40,7 +63,11 @@ METHODS = {
         bottleneck="pyramid_pooling", decoder="deeplab", dilated=True
     ),
     "r50-attunet": Method(bottleneck="identity", decoder="attention_unet"),
+    "r50-vit": Method(bottleneck="vit", decoder="upsample"),
+    "transunet": Method(bottleneck="vit"),
     "vqunet": Method(bottleneck="quantized"),
+    "transvqunet-2s2h": _transvqunet(2, 2),
+    "transvqunet-8s2h": _transvqunet(8, 2),
     "synergynet-2s0h": _synergynet(2, 0),
     "synergynet-2s2h": _synergynet(2, 2),
     "synergynet-2s8h": _synergynet(2, 8),
@@ -54,7 +81,7 @@ METHODS = {
 
 
 def check_method(config):
-    """Looks up a model's row and checks that its heads divide its channels.
+    """Looks up a model's row and checks that the settings fit it.
 
     Args:
         config: `ModelConfig`.
@@ -64,23 +91,34 @@ def check_method(config):
 
     Raises:
         KeyError: If `config.name` is not in `METHODS`.
-        ValueError: If `hidden_dim` is not a multiple of a number of heads, or
-            `bottleneck_stride` is 32 where the encoder stays at 16.
+        ValueError: If `hidden_dim` or `vit_dim` is not a multiple of the heads that
+            share it, `bottleneck_stride` is 32 where the encoder stays at 16, or
+            weights are given for a transformer that the method lacks.
     """
     if config.name not in METHODS:
         raise KeyError(
             f"Unknown model {config.name!r}; choose from {', '.join(sorted(METHODS))}"
         )
     method = METHODS[config.name]
-    for heads in (method.disconx_heads, method.refinement_heads):
-        if heads and config.hidden_dim % heads:
+    for dim, heads in (
+        ("hidden_dim", method.disconx_heads),
+        ("hidden_dim", method.refinement_heads),
+        ("vit_dim", method.transformer_heads),
+    ):
+        if heads and getattr(config, dim) % heads:
             raise ValueError(
-                f"`hidden_dim` must be a multiple of {heads}, the heads of "
-                f"{config.name}. Received: hidden_dim={config.hidden_dim}"
+                f"`{dim}` must be a multiple of {heads}, the heads of {config.name}. "
+                f"Received: {dim}={getattr(config, dim)}"
             )
     if method.dilated and config.bottleneck_stride != 16:
         raise ValueError(
             f"`bottleneck_stride` must be 16 for {config.name}, whose encoder stays "
             f"at that. Received: bottleneck_stride={config.bottleneck_stride}"
+        )
+    if config.vit_weights != "none" and not method.has_transformer:
+        raise ValueError(
+            f"--vit-weights is for methods with a transformer, and {config.name} has "
+            f"none: leave it out, or pass --model transunet. Received: "
+            f"{config.vit_weights}"
         )
     return method

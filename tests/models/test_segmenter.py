@@ -12,7 +12,13 @@ from synergynet_tf.models.weights import load_weights, save_weights
 from tests.conftest import tiny_encoder
 
 TINY = ModelConfig(
-    image_size=32, hidden_dim=16, num_codes=16, encoder_weights="none", num_classes=3
+    image_size=32,
+    hidden_dim=16,
+    num_codes=16,
+    vit_layers=2,
+    vit_dim=64,
+    encoder_weights="none",
+    num_classes=3,
 )
 
 

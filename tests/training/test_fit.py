@@ -88,7 +88,7 @@ def test_a_run_has_its_files(tiny, tmp_path):
     assert not list(run.glob(".*")), "a temporary file was left"
 
 
-@pytest.mark.parametrize("name", ["synergynet-8s2h", "r50-unet"])
+@pytest.mark.parametrize("name", ["synergynet-8s2h", "r50-unet", "transunet"])
 def test_an_interrupted_run_ends_like_an_undisturbed_one(
     name, tiny, tmp_path, monkeypatch
 ):

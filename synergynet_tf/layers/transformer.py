@@ -1,0 +1,118 @@
+"""The transformer block of ViT, and so of R50-ViT, TransUNet and TransVQUNet."""
+
+import keras
+from keras import ops
+
+from synergynet_tf.layers.tokens import to_tokens
+
+
+@keras.saving.register_keras_serializable(package="synergynet_tf")
+class TransformerBlock(keras.layers.Layer):
+    """Self-attention over all positions of a grid, then a perceptron at each.
+
+    With `LN` a layer normalization (epsilon 1e-6) and `MSA` multi-head softmax
+    attention:
+
+        x      = input + MSA(LN(input))
+        output = x + W_2 GELU(W_1 LN(x) + b_1) + b_2        # 4 * channels between
+
+    In training the perceptron's hidden and last values are dropped out, the
+    attention's weights never, as in TransUNet. `GELU` is the exact one.
+
+    Args:
+        num_heads: int, at least 1.
+        dropout: float in [0, 1). Share of values dropped out; 0.1 is TransUNet's.
+        **kwargs: Base layer arguments (`name`, `dtype`).
+
+    Input shape: `(batch, height, width, channels)`; `channels` must be a multiple of
+        `num_heads`.
+    Output shape: the input's.
+
+    Raises:
+        ValueError: If `num_heads < 1`, `dropout` is not in [0, 1), or `channels` is
+            not a multiple of `num_heads`.
+
+    Example:
+    >>> tuple(TransformerBlock(num_heads=2)(keras.ops.ones((1, 7, 7, 16))).shape)
+    (1, 7, 7, 16)
+
+    Reference:
+        Dosovitskiy et al., 2021, An Image is Worth 16x16 Words, section 3.1, eq. 2
+        and 3, https://arxiv.org/abs/2010.11929v2.
+    """
+
+    def __init__(self, num_heads, dropout=0.1, **kwargs):
+        if num_heads < 1:
+            raise ValueError(
+                f"`num_heads` must be at least 1. Received: num_heads={num_heads}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"`dropout` must be in [0, 1). Received: dropout={dropout}"
+            )
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        if channels is None or channels % self.num_heads:
+            raise ValueError(
+                "The channels must be a multiple of `num_heads`. Received: "
+                f"channels={channels}, num_heads={self.num_heads}"
+            )
+        policy = self.dtype_policy
+        self.attention_normalization = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name="attention_normalization"
+        )
+        # Glorot's limit of a channels x channels matrix. Keras would take the heads'
+        # split of it for a convolution, and start 6 times smaller at 12 heads.
+        limit = (3 / channels) ** 0.5
+        self.attention = keras.layers.MultiHeadAttention(
+            num_heads=self.num_heads,
+            key_dim=channels // self.num_heads,
+            kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+            dtype=policy,
+            name="attention",
+        )
+        self.perceptron_normalization = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name="perceptron_normalization"
+        )
+        self.hidden = keras.layers.Dense(4 * channels, dtype=policy, name="hidden")
+        self.output_projection = keras.layers.Dense(
+            channels, dtype=policy, name="output"
+        )
+        # Named, or its variable's name would depend on what was built before it.
+        self.seed_generator = keras.random.SeedGenerator(name="dropout")
+
+        shape = (None, None, channels)
+        self.attention_normalization.build(shape)
+        self.attention.build(shape, shape, shape)
+        self.perceptron_normalization.build(shape)
+        self.hidden.build(shape)
+        self.output_projection.build((None, None, 4 * channels))
+        self.built = True
+
+    def call(self, inputs, training=None):
+        x = to_tokens(inputs)
+        normalized = self.attention_normalization(x)
+        x = x + self.attention(query=normalized, value=normalized)
+        hidden = self.hidden(self.perceptron_normalization(x))
+        hidden = self._drop(ops.gelu(hidden, approximate=False), training)
+        x = x + self._drop(self.output_projection(hidden), training)
+        return ops.reshape(x, ops.shape(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+        }
+
+    def _drop(self, x, training):
+        if training and self.dropout:
+            return keras.random.dropout(x, self.dropout, seed=self.seed_generator)
+        return x

@@ -26,6 +26,9 @@ from synergynet_tf.models import BACKBONES, METHODS, check_method
 from synergynet_tf.table_runs import jobs, options
 from synergynet_tf.table_runs.processes import run_jobs
 
+# The flags that take a file, and the words that each takes instead.
+_WEIGHTS = {"encoder_weights": ("imagenet", "none"), "vit_weights": ("none",)}
+
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; every default lives in `config`, not here."""
@@ -36,6 +39,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--model", dest="name", choices=METHODS, help="default: synergynet-8s2h")
     add("--backbone", choices=BACKBONES, help="default: resnet50")
     add("--encoder-weights", help="imagenet (default), none, or a file")
+    add("--vit-weights", help="none (default), or R50+ViT-B/16's .npz file")
     add("--runs", default="runs", help="folder of all runs (default: %(default)s)")
     add("--seed", type=int, help="default: 0")
     add("--split", choices=SPLITS, help="default: the paper's, if its data is there")
@@ -65,15 +69,9 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     """Turns the flags into settings; looks at the data to complete them.
 
     Raises:
-        FileNotFoundError: If the data or the encoder's weights are not there.
+        FileNotFoundError: If the data or a weights file is not there.
         ValueError: If a setting is out of its range.
     """
-    weights = args.encoder_weights or "none"
-    if weights not in ("imagenet", "none") and not pathlib.Path(weights).is_file():
-        raise FileNotFoundError(
-            f"No weights file {weights}; pass --encoder-weights imagenet, none, or "
-            "the path of a file"
-        )
     settings = {
         name for part in vars(ExperimentConfig()).values() for name in vars(part)
     }
@@ -82,6 +80,9 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
         for name, value in vars(args).items()
         if value is not None and name in settings
     }
+    for name, words in _WEIGHTS.items():
+        if name in flags:
+            flags[name] = _weights(name, flags[name], words)
     if args.vq == "paper":
         flags |= PAPER_VQ
     dataset = DATASETS[args.dataset]
@@ -95,8 +96,23 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     flags["num_classes"] = classes + 1 if classes > 1 else 1
     config = ExperimentConfig().replace(**flags)
     config = dataclasses.replace(config, data=complete(config.data))
-    check_method(config.model)
+    if args.table is None:  # Which plans its rows, and checks each.
+        check_method(config.model)
     return config
+
+
+def _weights(name: str, value: str, words: Sequence[str]) -> str:
+    """Returns one of `words`, or the full path of a file that is there."""
+    if value in words:
+        return value
+    path = pathlib.Path(value)
+    if not path.is_file():
+        flag = f"--{name.replace('_', '-')}"
+        raise FileNotFoundError(
+            f"No weights file {value}; pass {flag} {', '.join(words)}, or the path of "
+            "a file"
+        )
+    return str(path.resolve())
 
 
 def train_table(args: argparse.Namespace) -> None:

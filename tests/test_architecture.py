@@ -19,7 +19,7 @@ ROOMS = {
     "command_line": set(),
     "data": {"command_line"},  # The table of a dataset is a command.
     "models": {"layers"},
-    "table_runs": {"command_line", "experiments", "runs", "training"},
+    "table_runs": {"command_line", "experiments", "models", "runs", "training"},
     "training": {"data", "losses", "metrics", "models", "runs"},
     "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
 }

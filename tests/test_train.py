@@ -77,6 +77,23 @@ def test_missing_folder(refusal):
 def test_missing_weights_file(refusal):
     line = refusal("--dataset", "phantom", "--encoder-weights", "a.h5")
     assert "No weights file a.h5" in line
+    line = refusal("--dataset", "phantom", "--vit-weights", "a.npz")
+    assert "No weights file a.npz; pass --vit-weights none, or" in line
+
+
+def test_transformer_weights_for_a_method_without_a_transformer(refusal, tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"")
+    line = refusal("--dataset", "phantom", "--vit-weights", "a.npz")
+    assert "--vit-weights" in line and "leave it out for synergynet-8s2h" in line
+
+
+def test_weights_files_are_written_with_their_full_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.npz").write_bytes(b"")
+    flags = "--dataset phantom --model transunet --vit-weights a.npz".split()
+    config = train.experiment(train.parse_args([*flags, "--encoder-weights", "a.npz"]))
+    assert config.model.vit_weights == str(tmp_path / "a.npz")
+    assert config.model.encoder_weights == str(tmp_path / "a.npz")
 
 
 def test_image_without_mask(refusal, photos):
@@ -132,6 +149,7 @@ def test_every_flag_reaches_the_settings(photos):
         "--model": "vqunet",
         "--backbone": "resnet101",
         "--encoder-weights": "none",
+        "--vit-weights": "none",
         "--seed": 7,
         "--split": "random",
         "--split-seed": 6,

@@ -26,9 +26,9 @@ class Method:
     transformer_heads: int = 0
 
     @property
-    def has_transformer(self):
-        """Whether the settings of the transformer, `vit_*`, mean anything."""
-        return self.bottleneck in ("vit", "quantized_vit")
+    def takes_vit_weights(self):
+        """Whether it has a transformer with ViT's own heads, so that they fit."""
+        return self.bottleneck == "vit" and not self.transformer_heads
 
 
 def _synergynet(disconx_heads, refinement_heads):
@@ -93,7 +93,7 @@ def check_method(config):
         KeyError: If `config.name` is not in `METHODS`.
         ValueError: If `hidden_dim` or `vit_dim` is not a multiple of the heads that
             share it, `bottleneck_stride` is 32 where the encoder stays at 16, or
-            weights are given for a transformer that the method lacks.
+            the weights of a ViT are given to a method that has none.
     """
     if config.name not in METHODS:
         raise KeyError(
@@ -115,10 +115,11 @@ def check_method(config):
             f"`bottleneck_stride` must be 16 for {config.name}, whose encoder stays "
             f"at that. Received: bottleneck_stride={config.bottleneck_stride}"
         )
-    if config.vit_weights != "none" and not method.has_transformer:
+    if config.vit_weights != "none" and not method.takes_vit_weights:
+        takers = [name for name, row in METHODS.items() if row.takes_vit_weights]
         raise ValueError(
-            f"--vit-weights is for methods with a transformer, and {config.name} has "
-            f"none: leave it out, or pass --model transunet. Received: "
-            f"{config.vit_weights}"
+            f"--vit-weights is for {' and '.join(takers)}, which have ViT's own "
+            f"transformer; leave it out for {config.name}. "
+            f"Received: {config.vit_weights}"
         )
     return method

@@ -7,6 +7,7 @@ from synergynet_tf.models.bottlenecks import BOTTLENECKS
 from synergynet_tf.models.decoders import DECODERS
 from synergynet_tf.models.encoders import encode
 from synergynet_tf.models.methods import check_method
+from synergynet_tf.models.vit_weights import load_vit_weights
 
 
 def build_model(config):
@@ -22,7 +23,7 @@ def build_model(config):
     Raises:
         KeyError: If `config.name` or `config.backbone` is unknown.
         OSError: If the encoder's weights cannot be had.
-        ValueError: If a setting does not fit the method.
+        ValueError: If a setting does not fit the method, or a weights file the model.
     """
     method = check_method(config)
     image = keras.Input((config.image_size, config.image_size, 3), name="image")
@@ -42,7 +43,10 @@ def build_model(config):
         logits = keras.layers.UpSampling2D(
             scale, interpolation="bilinear", dtype="float32", name="upsampled_logits"
         )(logits)
-    return keras.Model(image, logits, name=config.name)
+    model = keras.Model(image, logits, name=config.name)
+    if config.vit_weights != "none":
+        load_vit_weights(model, config.vit_weights)
+    return model
 
 
 def quantizers(model):

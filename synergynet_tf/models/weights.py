@@ -32,10 +32,11 @@ def load_weights(config, path):
     Raises:
         ValueError: If the file is damaged or holds the weights of another model.
     """
+    config = dataclasses.replace(config, encoder_weights="none", vit_weights="none")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        model = build_model(dataclasses.replace(config, encoder_weights="none"))
+        model = build_model(config)
     finally:
         keras.config.set_dtype_policy(before)
     try:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from synergynet_tf import command_line, runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments import BUDGETS, TABLES, comparable, runs_folder
+from synergynet_tf.models import METHODS, check_method
 from synergynet_tf.table_runs.options import SHARED
 
 
@@ -93,16 +94,20 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
         base: Settings of a run on the table's dataset, complete.
 
     Raises:
-        ValueError: If the table has no such row, or a setting is out of its range.
+        ValueError: If the table has no such row, or a setting is out of its range or
+            does not fit the row's method.
     """
     budget = BUDGETS[args.budget or "paper"]
-    given = {name: getattr(args, name, None) for name in SHARED}
-    shared = {name: value for name, value in given.items() if value is not None}
+    values = _values(base)
+    shared = {name: values[name] for name in SHARED if getattr(args, name) is not None}
     jobs = []
     for seed in dict.fromkeys(args.seeds or (0,)):
         for row in TABLES[args.table].pick_rows(args.row):
             settings = {**budget.settings, **row.settings, **shared}
             config = base.replace(**settings, seed=seed)
+            if not METHODS[config.model.name].takes_vit_weights:
+                config = config.replace(vit_weights="none")
+            check_method(config.model)
             folder = runs_folder(args.runs, budget, row)
             jobs.append(Job(row.key, config, folder, tuple(settings)))
     return jobs

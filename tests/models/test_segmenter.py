@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import ModelConfig
-from synergynet_tf.layers import DisConX, HardAttentionRefinement, VectorQuantizer
+from synergynet_tf.layers import (
+    DisConX,
+    HardAttentionRefinement,
+    TransformerBlock,
+    VectorQuantizer,
+)
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import ENCODERS, METHODS, build_model
 from synergynet_tf.models.weights import load_weights, save_weights
@@ -63,7 +68,7 @@ def test_every_method_builds_trains_and_is_saved(name, images, tmp_path):
         ("synergynet-fusion", [], [2]),
     ],
 )
-def test_heads_are_those_of_the_name(name, disconx, refinement):
+def test_heads_of_synergynet_are_those_of_its_name(name, disconx, refinement):
     model = build_model(dataclasses.replace(TINY, name=name))
 
     def heads(cls):
@@ -73,6 +78,25 @@ def test_heads_are_those_of_the_name(name, disconx, refinement):
     assert heads(HardAttentionRefinement) == refinement
     quantizers = [x for x in model.layers if isinstance(x, VectorQuantizer)]
     assert [tuple(q.codebook.shape) for q in quantizers] == [(16, 16)]
+
+
+@pytest.mark.parametrize(
+    ("name", "transformer", "refinement"),
+    [
+        ("r50-vit", [2, 2], []),  # 128 channels, 64 a head.
+        ("transunet", [2, 2], []),
+        ("transvqunet-2s2h", [2, 2], [2]),
+        ("transvqunet-8s2h", [8, 8], [2]),
+    ],
+)
+def test_heads_of_transformers(name, transformer, refinement):
+    model = build_model(dataclasses.replace(TINY, name=name, vit_dim=128))
+    layers = [x for x in model.layers if isinstance(x, TransformerBlock)]
+    assert [layer.num_heads for layer in layers] == transformer
+    layers = [x for x in model.layers if isinstance(x, HardAttentionRefinement)]
+    assert [layer.num_heads for layer in layers] == refinement
+    joins = [x for x in model.layers if isinstance(x, keras.layers.Concatenate)]
+    assert len(joins) == (0 if name == "r50-vit" else 3)
 
 
 def test_the_paper_s_model_has_the_paper_s_sizes():

@@ -79,6 +79,17 @@ def test_what_is_given_for_all_rows_is_in_every_one(plan):
         assert job.config.model.encoder_weights == "none"
 
 
+def test_weights_of_a_vit_are_for_the_rows_that_take_them(plan, tmp_path):
+    (tmp_path / "vit.npz").write_bytes(b"")
+    planned = plan("--table 3 --vit-weights vit.npz")
+    given = {job.row: job.config.model.vit_weights for job in planned}
+    taken = {row for row, weights in given.items() if weights != "none"}
+    assert taken == {"r50-vit", "transunet"}
+    assert given["transunet"] == str(tmp_path / "vit.npz")
+    commands = {job.row: job.command for job in planned}
+    assert "vit.npz" in commands["transunet"] and "vit" not in commands["r50-unet"]
+
+
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.number)
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_every_printed_command_is_the_run_of_its_row(plan, table, budget, monkeypatch):

@@ -8,6 +8,7 @@ from synergynet_tf.layers.positions import LearnedPositions
 from synergynet_tf.layers.pyramid_pooling import AtrousPyramidPooling
 from synergynet_tf.layers.quantizer import VectorQuantizer
 from synergynet_tf.layers.refinement import HardAttentionRefinement
+from synergynet_tf.layers.stochastic_depth import StochasticDepth
 from synergynet_tf.layers.transformer import TransformerBlock
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DisConX",
     "HardAttentionRefinement",
     "LearnedPositions",
+    "StochasticDepth",
     "TransformerBlock",
     "VectorQuantizer",
 ]

@@ -54,8 +54,17 @@ def _transvqunet(transformer_heads, refinement_heads):
     )
 
 
-# What `models.encoders.ENCODERS` holds, for whoever must not import Keras yet.
-BACKBONES = ("resnet50", "resnet101")
+# The channels of `P1` to `P5` of what `models.encoders.ENCODERS` holds, for whoever
+# must not import Keras yet.
+BACKBONES = {
+    "resnet18": (64, 64, 128, 256, 512),
+    "resnet34": (64, 64, 128, 256, 512),
+    "resnet50": (64, 256, 512, 1024, 2048),
+    "resnet101": (64, 256, 512, 1024, 2048),
+    "efficientnetb0": (16, 24, 40, 112, 320),
+    "efficientnetb7": (32, 48, 80, 224, 640),
+    "efficientnetlite0": (16, 24, 40, 112, 320),
+}
 
 METHODS = {
     "r50-unet": Method(bottleneck="identity"),

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from synergynet_tf.models.encoders import first_words
+from synergynet_tf.models.pretrained import first_words
 from synergynet_tf.models.segmenter import build_model
 
 

@@ -1,0 +1,67 @@
+"""Pretrained encoders: weights by name or from a file, into a network."""
+
+import pathlib
+
+
+def give_weights(network, weights, name, source):
+    """Gives a network the weights that `encode` was asked for.
+
+    They are found by the names of the layers: `network` may leave out some of the
+    published network's, such as its last convolution.
+
+    Args:
+        network: `keras.Model` of the encoder.
+        weights: string. `imagenet`, `none`, or the path of a weights file.
+        name: string. What to call the network in an error.
+        source: function of `"imagenet"` or `None` that builds the published network,
+            with those weights or with random ones. A file has its layout.
+
+    Raises:
+        OSError: If ImageNet's weights cannot be fetched, or there is no such file.
+        ValueError: If the file holds other weights.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        published = _imagenet(name, source)
+    else:
+        published = _file(weights, name, source)
+    for layer in network.layers:
+        if layer.weights:
+            layer.set_weights(published.get_layer(layer.name).get_weights())
+
+
+def first_words(error, most=200):
+    """Returns the start of an error's text: Keras adds whole tensors to some."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def _imagenet(name, source):
+    try:
+        return source("imagenet")
+    except Exception as error:
+        # Keras reports a failed download as a plain `Exception`.
+        raise OSError(
+            f"The ImageNet weights of {name} could not be fetched ({error}). Pass "
+            "--encoder-weights PATH with a downloaded file, or --encoder-weights none "
+            "to train from scratch."
+        ) from error
+
+
+def _file(path, name, source):
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(
+            f"There is no weights file {path}. Pass --encoder-weights imagenet, none, "
+            "or the path of a file."
+        )
+    published = source(None)
+    try:
+        published.load_weights(path)
+    except Exception as error:
+        # h5py reports a damaged file as half a dozen kinds of error.
+        raise ValueError(
+            f"{path} does not hold weights of {name} ({first_words(error)}). Pass "
+            "--encoder-weights imagenet, none, or another file."
+        ) from error
+    return published

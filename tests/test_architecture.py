@@ -18,7 +18,8 @@ ROOMS = {
     "runs": set(),
     "command_line": set(),
     "data": {"command_line"},  # The table of a dataset is a command.
-    "models": {"layers"},
+    # Its table of costs, and a conversion, are commands.
+    "models": {"command_line", "layers"},
     "table_runs": {"command_line", "experiments", "models", "runs", "training"},
     "training": {"data", "losses", "metrics", "models", "runs"},
     "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},

@@ -1,0 +1,166 @@
+"""What a model costs: parameters, arithmetic, and the memory of a prediction."""
+
+import dataclasses
+import math
+import resource
+import sys
+
+import keras
+import numpy as np
+
+from synergynet_tf.layers import HardAttentionRefinement, VectorQuantizer
+from synergynet_tf.models.segmenter import build_model
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one image costs.
+
+    Attributes:
+        parameters: Trainable and other weights, without a quantizer's counters.
+        operations: Multiplications and additions, one each.
+        tokens: Positions of the bottleneck.
+        memory: Bytes that the process grows by, at its peak, from Keras alone to a
+            built model that has segmented one image.
+    """
+
+    parameters: int
+    operations: int
+    tokens: int
+    memory: int
+
+
+def measure(config):
+    """Builds a model in this process, which should do nothing else, and measures it.
+
+    Args:
+        config: `ModelConfig`; `encoder_weights` change nothing.
+
+    Returns:
+        `Cost`.
+    """
+    config = dataclasses.replace(config, encoder_weights="none", vit_weights="none")
+    keras.ops.convert_to_numpy(keras.ops.zeros(1))  # The backend's own memory.
+    before = _peak_bytes()
+    model = build_model(config)
+    model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), "float32"))
+    return Cost(
+        parameters=count_parameters(model),
+        memory=_peak_bytes() - before,
+        operations=count_operations(model),
+        tokens=(config.image_size // config.bottleneck_stride) ** 2,
+    )
+
+
+def count_parameters(model):
+    """Counts the weights that a prediction depends on."""
+    counters = {
+        id(weight)
+        for layer in model.layers
+        if isinstance(layer, VectorQuantizer)
+        for weight in (layer.counts, layer.candidates)
+    }
+    return sum(
+        math.prod(weight.shape)
+        for weight in model.weights
+        if id(weight) not in counters
+    )
+
+
+def count_operations(model):
+    """Counts what a model multiplies and adds to segment one image.
+
+    These are the convolutions, dense layers, products of attention, and distances to a
+    codebook. Biases, normalizations, activations, softmax, pooling and resizing, some
+    percent more, are left out.
+
+    Args:
+        model: `keras.Model` of images of a known size.
+
+    Returns:
+        int. A multiplication and its addition count as two.
+    """
+    total = 0
+
+    def counted(layer, count):
+        call = layer.call
+
+        def wrapper(*args, **kwargs):
+            nonlocal total
+            outputs = call(*args, **kwargs)
+            total += count(layer, (*args, *kwargs.values())[0].shape, outputs.shape)
+            return outputs
+
+        return wrapper
+
+    # Shapes inside of layers are known while they run only.
+    layers = [x for x in model._flatten_layers() if _count_of(x)]
+    try:
+        for layer in layers:
+            layer.call = counted(layer, _count_of(layer))
+        model(np.zeros((1, *model.input_shape[1:]), "float32"), training=False)
+    finally:
+        for layer in layers:
+            del layer.call
+    return total
+
+
+def _convolution(layer, inputs, outputs):
+    return 2 * math.prod(layer.kernel.shape) * math.prod(outputs[1:-1])
+
+
+def _dense(layer, inputs, outputs):
+    return 2 * math.prod(layer.kernel.shape) * math.prod(outputs[:-1])
+
+
+def _einsum(layer, inputs, outputs):
+    """Every pair of indices of input and kernel is one multiplication."""
+    terms, result = layer.equation.split("->")
+    terms = terms.split(",")
+    shapes = (inputs, layer.kernel.shape, outputs)
+    sizes = {
+        index: size
+        for term, shape in zip((*terms, result), shapes, strict=True)
+        for index, size in zip(term, shape, strict=True)
+    }
+    return 2 * math.prod(sizes.values())
+
+
+def _attention(layer, queries, outputs):
+    """Queries with keys, and weights with values; the projections are layers.
+
+    All attention here is among as many keys as queries.
+    """
+    tokens = queries[1]
+    channels = layer.num_heads * layer.key_dim
+    return 2 * 2 * tokens**2 * channels
+
+
+def _refinement(layer, inputs, outputs):
+    """Queries with keys; a value is picked, not multiplied."""
+    _, height, width, channels = inputs
+    return 2 * (height * width) ** 2 * channels
+
+
+def _quantizer(layer, inputs, outputs):
+    return 2 * math.prod(inputs[:-1]) * math.prod(layer.codebook.shape)
+
+
+_COUNTS = {
+    keras.layers.Conv2D: _convolution,
+    keras.layers.DepthwiseConv2D: _convolution,
+    keras.layers.Dense: _dense,
+    keras.layers.EinsumDense: _einsum,
+    keras.layers.MultiHeadAttention: _attention,
+    HardAttentionRefinement: _refinement,
+    VectorQuantizer: _quantizer,
+}
+
+
+def _count_of(layer):
+    return _COUNTS.get(type(layer))
+
+
+def _peak_bytes():
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # KiB elsewhere

@@ -21,7 +21,7 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, part_ids
 from synergynet_tf.data.store import open_store
-from synergynet_tf.experiments import TABLES
+from synergynet_tf.experiments import TABLES, settings_of
 from synergynet_tf.models import BACKBONES, METHODS, check_method
 from synergynet_tf.table_runs import jobs, options
 from synergynet_tf.table_runs.processes import run_jobs
@@ -72,9 +72,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
         FileNotFoundError: If the data or a weights file is not there.
         ValueError: If a setting is out of its range.
     """
-    settings = {
-        name for part in vars(ExperimentConfig()).values() for name in vars(part)
-    }
+    settings = settings_of(ExperimentConfig())
     flags: dict[str, Any] = {
         name: value
         for name, value in vars(args).items()

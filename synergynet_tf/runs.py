@@ -78,7 +78,7 @@ def check_startable(
     begun = read_config(run)
     if begun != config:
         raise FileExistsError(
-            f"{run} was begun with other settings ({_differences(begun, config)}). "
+            f"{run} was begun with other settings ({differences(begun, config)}). "
             "Name another folder with --runs, or start it again with --force."
         )
     if is_finished(run):
@@ -86,6 +86,15 @@ def check_startable(
             f"{run} is finished. Score it with evaluate.py, or train it again with "
             "--force."
         )
+
+
+def differences(begun: ExperimentConfig, config: ExperimentConfig) -> str:
+    """Names the settings of `begun` that differ: `epochs 2, not 3`."""
+    found = []
+    for part in dataclasses.fields(config):
+        old, new = vars(getattr(begun, part.name)), vars(getattr(config, part.name))
+        found += [f"{k} {old[k]!r}, not {new[k]!r}" for k in old if old[k] != new[k]]
+    return "; ".join(found)
 
 
 def require_writable(folder: str | pathlib.Path, flag: str) -> None:
@@ -222,15 +231,6 @@ def atomic_file(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _differences(begun: ExperimentConfig, config: ExperimentConfig) -> str:
-    """Names the settings that differ: `epochs 2, not 3`."""
-    found = []
-    for part in dataclasses.fields(config):
-        old, new = vars(getattr(begun, part.name)), vars(getattr(config, part.name))
-        found += [f"{k} {old[k]!r}, not {new[k]!r}" for k in old if old[k] != new[k]]
-    return "; ".join(found)
 
 
 def _require(run: str | pathlib.Path, name: str, advice: str) -> pathlib.Path:

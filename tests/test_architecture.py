@@ -22,7 +22,15 @@ ROOMS = {
     "models": {"command_line", "layers"},
     "table_runs": {"command_line", "experiments", "models", "runs", "training"},
     "training": {"data", "losses", "metrics", "models", "runs"},
-    "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
+    "evaluation": {
+        "command_line",
+        "data",
+        "experiments",
+        "losses",
+        "metrics",
+        "models",
+        "runs",
+    },
 }
 KNOW_NOTHING = {"layers", "losses", "metrics"}
 TENSORFLOW_ROOMS = (

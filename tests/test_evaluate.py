@@ -156,3 +156,18 @@ def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
     assert report["codes"]["total"] == 8
     assert 1 <= report["codes"]["perplexity"] <= report["codes"]["used"] + 1e-9
     assert f"{report['codes']['used']} of 8" in capsys.readouterr().out
+
+
+def test_flags_of_a_table(tmp_path):
+    runs_folder = ("--runs", tmp_path)
+    assert "--table" in refusal("--table", 10)
+    assert "synapse and acdc" in refusal("--table", 5, *runs_folder)
+    assert "--dataset" in refusal("--table", 3, "--dataset", "acdc", *runs_folder)
+    assert "no row unet" in refusal("--table", 3, "--rival", "unet", *runs_folder)
+    assert "--format" in refusal("--table", 3, "--format", "html")
+    for alone in (("--budget", "short"), ("--seeds", 1), ("--format", "csv")):
+        line = refusal(*alone)
+        assert alone[0] in line and "--table" in line
+    for other in (("--run", "r"), ("--split", "val"), ("--flips",)):
+        line = refusal("--table", 3, *other)
+        assert other[0] in line and "--table" in line

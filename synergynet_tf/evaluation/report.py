@@ -17,6 +17,9 @@ from synergynet_tf.evaluation.options import Options
 from synergynet_tf.evaluation.run_cases import RunCases
 from synergynet_tf.metrics import statistics
 
+# What makes another row of the paper's tables, besides the model.
+MODEL_SETTINGS = ("backbone", "num_codes", "hidden_dim")
+
 
 def make_report(
     cases: RunCases,
@@ -33,6 +36,7 @@ def make_report(
     report = {
         "dataset": config.data.dataset,
         "model": config.model.name,
+        **{name: getattr(config.model, name) for name in MODEL_SETTINGS},
         "seed": config.training.seed,
         "split": cases.part,
         "data_split": config.data.split,
@@ -61,6 +65,8 @@ def make_report(
                 "case_id": result.case_id,
                 "patient": result.patient,
                 "per_class": result.scores[protocol],
+                **result.scores,
+                "counts": result.counts["strict"],
             }
             for result in results
         ],

@@ -58,8 +58,9 @@ def evaluate_run(
         What `metrics.json` holds: the run's settings and the `options`; under
         `protocol` the `mean` over classes and that of each class, `per_class`, with
         bootstrap intervals by patient, `mean_interval` and `per_class_interval`, and
-        the scores of the `cases`; all but the last again under the name of each
-        protocol that was computed (`strict` and the paper's always are);
+        the scores of the `cases`; all of it again under the name of each protocol
+        that was computed (`strict` and the paper's always are); of each case the
+        `counts`: hits, false alarms, misses and rejections, as shares of its pixels;
         `structures`, how often each class was `empty`, `missed` or `false`; and
         the `codes` used, `None` for a method without a codebook. Undefined numbers
         are `None`.

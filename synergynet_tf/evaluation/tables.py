@@ -11,6 +11,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synergynet_tf.config import ModelConfig
+from synergynet_tf.evaluation.report import MODEL_SETTINGS
 from synergynet_tf.experiments import METHOD_TABLES, PAPER
 from synergynet_tf.metrics import METRICS
 
@@ -149,7 +151,7 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
             )
         )
     printed = PAPER.get((report["dataset"], report["model"]), {})
-    if protocol != report["paper_protocol"]:
+    if protocol != report["paper_protocol"] or _variant(report):
         printed = {}
     lines.append(_line("  paper", [_number(m, printed.get(m)) for m in columns], []))
     if printed:
@@ -157,6 +159,16 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
         cells = [_number(m, d, "+") for m, d in zip(columns, differences, strict=True)]
         lines.append(_line("  difference", cells, []))
     return lines
+
+
+def _variant(report: Report) -> str:
+    """Names what is not the default, so that the paper's number is not of this run."""
+    defaults = vars(ModelConfig())
+    return ", ".join(
+        f"{name} {report[name]}, not {defaults[name]}"
+        for name in MODEL_SETTINGS
+        if report[name] != defaults[name]
+    )
 
 
 def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
@@ -168,6 +180,8 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
         notes.append(f"Paper: Table {table.number}. {table.note}")
     for report in reports:
         name = f"{report['model']} seed {report['seed']}"
+        if variant := _variant(report):
+            notes.append(f"{name}: {variant}")
         if report["trained_epochs"] < report["epochs"]:
             notes.append(
                 f"{name}: trained for {report['trained_epochs']} of "

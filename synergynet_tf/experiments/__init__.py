@@ -5,8 +5,9 @@ paper prints for it. A budget is what is changed in every row alike, to spend le
 than that recipe. Both are data; `table_runs` trains them, `evaluation` prints them.
 """
 
-from synergynet_tf.experiments.budgets import BUDGETS, Budget, comparable, runs_folder
+from synergynet_tf.experiments.budgets import BUDGETS, Budget, runs_folder
 from synergynet_tf.experiments.paper import METHOD_TABLES, PAPER, TABLES
+from synergynet_tf.experiments.settings import comparable, settings_of
 from synergynet_tf.experiments.table import Row, Table
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Table",
     "comparable",
     "runs_folder",
+    "settings_of",
 ]

@@ -113,15 +113,19 @@ def class_intervals(resampled: Resampled) -> ClassIntervals:
 
 def mean_intervals(resampled: Resampled) -> dict[str, Interval]:
     """Returns the interval of each mean over the classes that are defined."""
-    intervals = {}
+    return {m: interval(means) for m, means in resampled_means(resampled).items()}
+
+
+def resampled_means(resampled: Resampled) -> dict[str, np.ndarray]:
+    """Averages each metric of each resample over the classes that are defined."""
+    averaged = {}
     for metric in next(iter(resampled.values())):
         means = np.stack([by_metric[metric] for by_metric in resampled.values()])
         defined = ~np.isnan(means)
         total, count = np.where(defined, means, 0.0).sum(axis=0), defined.sum(axis=0)
         undefined = np.full(total.shape, np.nan)
-        mean = np.divide(total, count, out=undefined, where=count > 0)
-        intervals[metric] = interval(mean)
-    return intervals
+        averaged[metric] = np.divide(total, count, out=undefined, where=count > 0)
+    return averaged
 
 
 def signed_rank_p(differences: Sequence[float], patients: Sequence[str]) -> float:
@@ -142,3 +146,21 @@ def signed_rank_p(differences: Sequence[float], patients: Sequence[str]) -> floa
     if not means.any():
         return 1.0
     return float(stats.wilcoxon(means).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p-values for their number (Holm, 1979, Scand. J. Statist. 6:65-70).
+
+    The smallest of `n` is multiplied by `n`, the next by `n - 1`, and so on; none
+    becomes smaller than the one before it, or larger than 1.
+
+    Example:
+    >>> holm([0.25, 0.0625])
+    [0.25, 0.125]
+    """
+    corrected, largest = [0.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected

@@ -7,11 +7,17 @@ import dataclasses
 import pathlib
 import shlex
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from synergynet_tf import command_line, runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.experiments import BUDGETS, TABLES, comparable, runs_folder
+from synergynet_tf.experiments import (
+    BUDGETS,
+    TABLES,
+    comparable,
+    runs_folder,
+    settings_of,
+)
 from synergynet_tf.models import METHODS, check_method
 from synergynet_tf.table_runs.options import SHARED
 
@@ -56,7 +62,7 @@ class Job:
     @property
     def command(self) -> str:
         """What trains this run alone, on any machine with the data: a shell's line."""
-        values, defaults = _values(self.config), _values(ExperimentConfig())
+        values, defaults = settings_of(self.config), settings_of(ExperimentConfig())
         changed = [name for name in self.changed if values[name] != defaults[name]]
         words = ["python", "train.py"]
         for name in dict.fromkeys(
@@ -98,7 +104,7 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
             does not fit the row's method.
     """
     budget = BUDGETS[args.budget or "paper"]
-    values = _values(base)
+    values = settings_of(base)
     shared = {name: values[name] for name in SHARED if getattr(args, name) is not None}
     jobs = []
     for seed in dict.fromkeys(args.seeds or (0,)):
@@ -116,7 +122,7 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
 def describe(args: argparse.Namespace, jobs: Sequence[Job]) -> str:
     """Says what is to be trained, how far it is, and what it will cost."""
     table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
-    values, defaults = _values(jobs[0].config), _values(ExperimentConfig())
+    values, defaults = settings_of(jobs[0].config), settings_of(ExperimentConfig())
     changed = [
         f"{name} {values[name]}"
         for name in dict.fromkeys([*budget.settings, *SHARED])
@@ -139,8 +145,3 @@ def list_states(jobs: Sequence[Job]) -> str:
 def list_commands(jobs: Sequence[Job]) -> list[str]:
     """Returns the command of each run that is not finished."""
     return [job.command for job in jobs if job.state().kind != "finished"]
-
-
-def _values(config: ExperimentConfig) -> dict[str, Any]:
-    """Returns every setting by its name; no two parts share one that a job sets."""
-    return {k: v for part in vars(config).values() for k, v in vars(part).items()}

@@ -19,6 +19,9 @@ def report(**changes):
     return {
         "dataset": "isic",
         "model": "synergynet-8s2h",
+        "backbone": "resnet50",
+        "num_codes": 1024,
+        "hidden_dim": 512,
         "seed": 0,
         "split": "test",
         "data_split": "paper",
@@ -150,3 +153,13 @@ def test_a_run_that_ended_early_is_marked():
     note = "synergynet-8s2h seed 0: trained for 7 of 150 epochs"
     assert note in format_tables([report(trained_epochs=7)])
     assert "trained for" not in format_tables([report()])
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_codes": 64}, {"hidden_dim": 128}, {"backbone": "resnet18"}]
+)
+def test_the_papers_number_is_not_of_another_row(change):
+    text = format_tables([report(**change)])
+    assert words(text, "  paper") == ["-"] * 5
+    ((name, value),) = change.items()
+    assert f"synergynet-8s2h seed 0: {name} {value}, not " in text

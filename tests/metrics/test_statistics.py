@@ -115,3 +115,11 @@ def test_signed_rank_takes_a_difference_a_patient():
     patients = ["a", "a", "b", "b", "c", "c"]
     p = statistics.signed_rank_p([0.1, 0.3, 0.3, 0.5, 0.5, 0.8], patients)
     assert p == statistics.signed_rank_p([0.2, 0.4, 0.65], ["a", "b", "c"]) == 0.25
+
+
+def test_holm_by_hand():
+    # Sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1, each at least the one before.
+    p_values = [0.04, 0.01, 0.03, 0.02]
+    assert statistics.holm(p_values) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([]) == []

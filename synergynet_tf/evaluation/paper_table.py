@@ -1,0 +1,227 @@
+"""A table of the paper with our numbers beside it, before it is set in a format."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.data import DATASETS
+from synergynet_tf.evaluation.row_runs import RowRun
+from synergynet_tf.evaluation.row_scores import (
+    STRICT_DSC,
+    Cell,
+    Column,
+    Comparison,
+    columns_of,
+    compare,
+    make_cells,
+)
+from synergynet_tf.evaluation.tables import NAMES, PROTOCOL_TITLES
+from synergynet_tf.experiments import Budget, Table, settings_of
+from synergynet_tf.metrics.statistics import RESAMPLES
+
+Report = dict[str, Any]
+# What differs from the paper's recipe is named, so that no table is mistaken for it.
+RECIPE = ("image_size", "epochs", "batch_size", "limit", "encoder_weights", "split")
+STRICT = "strict_dsc"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A row of the table.
+
+    Attributes:
+        row: Its key.
+        seeds: Of its runs; none if it was not run.
+        cells: By column.
+        comparison: With the rival; `None` for the rival and for what was not run.
+    """
+
+    row: str
+    seeds: tuple[int, ...]
+    cells: Mapping[str, Cell]
+    comparison: Comparison | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperTable:
+    """Ours and the paper's.
+
+    Attributes:
+        name: For a label, such as `table2-acdc-short`.
+        columns: By name, the paper's first.
+        titles: Of the columns.
+        lines: A line for each row of the paper's table.
+        rival: The row that the others are tested against.
+        settings: What was run, for a program: the budget and what belongs to it.
+        caption: Sentences: what was run, and what the numbers are.
+        notes: Sentences: what is missing or was left out.
+    """
+
+    name: str
+    columns: Mapping[str, Column]
+    titles: Mapping[str, str]
+    lines: Sequence[Line]
+    rival: str
+    settings: Mapping[str, Any]
+    caption: Sequence[str]
+    notes: Sequence[str]
+
+
+def make_table(
+    table: Table,
+    dataset: str,
+    budget: Budget,
+    found: Sequence[RowRun],
+    scores: Mapping[str, Sequence[Report]],
+    rival: str,
+    notes: Sequence[str] = (),
+) -> PaperTable:
+    """Sets the scores of a table's runs beside the paper's numbers.
+
+    Args:
+        table: The paper's.
+        dataset: One of the table's.
+        budget: Of the runs.
+        found: The runs.
+        scores: Of each row that was run, a report for each seed.
+        rival: The row that the others are tested against.
+        notes: What else a reader should know.
+    """
+    protocol = DATASETS[dataset].PAPER_PROTOCOL
+    # One matrix for all cases says nothing of a case.
+    test_protocol = "strict" if protocol == "pooled" else protocol
+    columns = {**columns_of(table.columns, protocol), STRICT: STRICT_DSC}
+    comparisons = compare(scores, rival, test_protocol)
+    lines = []
+    for key, row in table.rows.items():
+        reports = scores.get(key, ())
+        cells = make_cells(reports, columns, row.paper[dataset])
+        seeds = tuple(report["seed"] for report in reports)
+        lines.append(Line(key, seeds, cells, comparisons.get(key)))
+    notes = list(notes)
+    if missing := [line.row for line in lines if not line.seeds]:
+        notes.append(f"Not run: {', '.join(missing)}.")
+    if rival not in scores:
+        notes.append(f"{rival} was not run, so nothing is tested against it.")
+    unlike = _unlike_paper(found)
+    caption = [
+        f"The paper's Table {table.number} and ours: {_cases(dataset, scores)}.",
+        f"Budget {budget.name}: {_recipe(found) or 'no run yet'}.",
+        *unlike,
+        f"Protocol: {PROTOCOL_TITLES[protocol]}; beside it strict DSC, the mean of "
+        f"cases. Percent{', HD95 in voxels' if 'hd95' in columns else ''}.",
+        "Ours: mean over seeds, SD over seeds (n - 1), and the 95 % bootstrap interval "
+        f"of the mean over seeds, by patient ({RESAMPLES:,} resamples).",
+        *_tested(rival, test_protocol, len(comparisons)),
+        f"Paper: {table.note}",
+    ]
+    return PaperTable(
+        name=f"table{table.number}-{dataset}-{budget.name}",
+        columns=columns,
+        titles={name: _title(name) for name in columns},
+        lines=lines,
+        rival=rival,
+        settings=_settings(table, dataset, budget, found, unlike),
+        caption=caption,
+        notes=notes,
+    )
+
+
+def _tested(rival: str, protocol: str, count: int) -> list[str]:
+    """Returns a sentence on the tests, if there are any."""
+    if not count:
+        return []
+    return [
+        f"Against {rival}: mean difference of DSC by case (protocol {protocol}), seeds "
+        "averaged, and p of Wilcoxon's signed-rank test, a difference a patient, with "
+        f"Holm's correction for {count} test{'s' if count > 1 else ''}."
+    ]
+
+
+def _title(column: str) -> str:
+    if column == STRICT:
+        return "strict DSC"
+    return NAMES.get(column, column.replace("_", " "))
+
+
+def _cases(dataset: str, scores: Mapping[str, Sequence[Report]]) -> str:
+    if not scores:
+        return dataset
+    report = next(iter(scores.values()))[0]
+    limit = f" (--limit {report['limit']})" if report["limit"] else ""
+    return (
+        f"{dataset}, {report['data_split']} split, {report['split']} part: "
+        f"{report['num_cases']} cases of {report['num_patients']} patients{limit}"
+    )
+
+
+def _recipe(found: Sequence[RowRun]) -> str:
+    """Says how the runs were trained; they are alike but for precision and seed."""
+    if not found:
+        return ""
+    config = found[0].config
+    model, training = config.model, config.training
+    precisions = sorted({run.config.training.precision for run in found})
+    seeds = sorted({run.config.training.seed for run in found})
+    return (
+        f"{model.image_size} px, {training.epochs} "
+        f"epoch{'s' if training.epochs > 1 else ''} of batches of "
+        f"{training.batch_size}, encoder weights {_file(model.encoder_weights)}, "
+        f"{_transformer(found)}{' and '.join(precisions)}; "
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    )
+
+
+def _transformer(found: Sequence[RowRun]) -> str:
+    """Names the weights of the methods with a transformer that takes some."""
+    weights = [run.config.model.vit_weights for run in found if run.takes_vit]
+    return f"transformer weights {_file(weights[0])}, " if weights else ""
+
+
+def _file(weights: str) -> str:
+    return pathlib.Path(weights).name
+
+
+def _unlike_paper(found: Sequence[RowRun]) -> list[str]:
+    """Returns a sentence on what is not the paper's recipe, if anything."""
+    if not found:
+        return []
+    ours, recipe = settings_of(found[0].config), settings_of(ExperimentConfig())
+    recipe["split"] = "paper"
+    changes = [
+        f"{name} {ours[name]}, not {recipe[name]}"
+        for name in RECIPE
+        # A file may well hold ImageNet's weights.
+        if ours[name] != recipe[name]
+        and (name != "encoder_weights" or ours[name] == "none")
+    ]
+    if _transformer(found) == "transformer weights none, ":
+        changes.append("transformer weights none, not ImageNet-21k's")
+    if not changes:
+        return []
+    return [
+        f"This is not the paper's recipe ({'; '.join(changes)}): the difference to the "
+        "paper's numbers says nothing about the methods."
+    ]
+
+
+def _settings(
+    table: Table,
+    dataset: str,
+    budget: Budget,
+    found: Sequence[RowRun],
+    unlike: Sequence[str],
+) -> dict[str, Any]:
+    named = ("image_size", "epochs", "batch_size", "encoder_weights", "split", "limit")
+    values = settings_of(found[0].config) if found else {}
+    return {
+        "table": table.number,
+        "dataset": dataset,
+        "budget": budget.name,
+        **{name: values.get(name, "") for name in named},
+        "is_paper_recipe": "no" if unlike else "yes" if found else "",
+    }

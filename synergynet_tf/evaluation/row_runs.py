@@ -1,0 +1,199 @@
+"""The finished runs of a table's rows, and their scores: there already, or made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from synergynet_tf import runs
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.data import DATASETS
+from synergynet_tf.evaluation.options import PLAIN
+from synergynet_tf.experiments import (
+    Budget,
+    Row,
+    Table,
+    comparable,
+    runs_folder,
+    settings_of,
+)
+from synergynet_tf.models import METHODS
+
+Report = dict[str, Any]
+Evaluate = Callable[[pathlib.Path], Report]
+PART = "test"
+# What depends on the data, or may be chosen for all rows alike.
+OPEN = (
+    "split",
+    "split_seed",
+    "modality",
+    "num_classes",
+    "encoder_weights",
+    "vit_weights",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RowRun:
+    """A finished run of a row.
+
+    Attributes:
+        row: The row's key.
+        folder: The run's.
+        config: Its settings.
+    """
+
+    row: str
+    folder: pathlib.Path
+    config: ExperimentConfig
+
+    def __str__(self) -> str:
+        """Names the row and the seed."""
+        return f"{self.row} seed {self.config.training.seed}"
+
+    @property
+    def takes_vit(self) -> bool:
+        """Whether its method can start from a pretrained transformer."""
+        return METHODS[self.config.model.name].takes_vit_weights
+
+
+def find_row_runs(
+    table: Table,
+    dataset: str,
+    budget: Budget,
+    folder: str | pathlib.Path,
+    seeds: Sequence[int] | None = None,
+) -> tuple[list[RowRun], list[str]]:
+    """Finds the finished runs of each row that belong in one table.
+
+    They have the settings of their row under the budget, and among themselves the
+    same split and pretrained weights: those of most runs.
+
+    Args:
+        table: Whose rows.
+        dataset: One of the table's.
+        budget: Of the runs.
+        folder: The `--runs` folder that all budgets are in.
+        seeds: Those to look for; all that are there if left out.
+
+    Returns:
+        The runs, row by row and by seed; and a sentence on each other run that was
+        found in their places.
+
+    Raises:
+        ValueError: If a run's `config.json` is damaged.
+    """
+    found: list[RowRun] = []
+    notes: list[str] = []
+    for row in table.rows.values():
+        expected = _expected(row, dataset, budget)
+        runs_of_row = runs_folder(folder, budget, row)
+        model = runs.run_dir(runs_of_row, expected).parent
+        for seed in _seeds(model) if seeds is None else seeds:
+            run = model / f"seed{seed}"
+            if not (run / "config.json").is_file():
+                continue
+            candidate = RowRun(row.key, run, runs.read_config(run))
+            if not runs.is_finished(run):
+                notes.append(f"{candidate} is not finished, and left out.")
+            elif reason := _difference(candidate.config, expected):
+                notes.append(f"{run} is not a run of this table ({reason}).")
+            else:
+                found.append(candidate)
+    return _alike(found, notes)
+
+
+def _expected(row: Row, dataset: str, budget: Budget) -> ExperimentConfig:
+    settings = {**budget.settings, **row.settings}
+    return ExperimentConfig().replace(**settings, dataset=dataset)
+
+
+def _seeds(model: pathlib.Path) -> list[int]:
+    """Lists the seeds of a model's runs, sorted as numbers."""
+    names = [re.fullmatch(r"seed(\d+)", path.name) for path in model.glob("seed*")]
+    return sorted(int(name[1]) for name in names if name)
+
+
+def _open_settings(config: ExperimentConfig) -> dict[str, Any]:
+    values = settings_of(config)
+    return {name: values[name] for name in OPEN}
+
+
+def _difference(config: ExperimentConfig, expected: ExperimentConfig) -> str:
+    """Names the settings that are not the row's, or nothing."""
+    expected = expected.replace(**_open_settings(config))
+    return runs.differences(comparable(config), comparable(expected))
+
+
+def _alike(
+    found: Sequence[RowRun], notes: Sequence[str]
+) -> tuple[list[RowRun], list[str]]:
+    """Keeps the runs whose open settings are those of most."""
+    kept, left_out = list(found), list(notes)
+    for name in OPEN:
+        concerned = [run for run in kept if name != "vit_weights" or run.takes_vit]
+        values = Counter(settings_of(run.config)[name] for run in concerned)
+        for run in concerned:
+            usual = run.config.replace(**{name: values.most_common(1)[0][0]})
+            if reason := runs.differences(run.config, usual):
+                left_out.append(f"{run} is left out, unlike the others ({reason}).")
+                kept.remove(run)
+    return kept, left_out
+
+
+def read_scores(run: RowRun) -> Report | None:
+    """Returns the scores of a run's `metrics.json` if a table can be made of them.
+
+    They must be of the test cases, without options, and newer than the weights.
+    """
+    path = run.folder / "metrics.json"
+    weights = runs.require_weights(run.folder)
+    if not path.is_file() or path.stat().st_mtime < weights.stat().st_mtime:
+        return None
+    try:
+        report: Report = json.loads(path.read_text(encoding="utf-8"))
+        case, protocol = report["cases"][0], DATASETS[report["dataset"]].PAPER_PROTOCOL
+        current = {"strict", protocol, "counts", "patient"} <= set(case)
+        plain = report["options"] == dataclasses.asdict(PLAIN)
+        return report if current and plain and report["split"] == PART else None
+    except (ValueError, KeyError, TypeError, IndexError):
+        # Damaged, or of another version: it is made anew.
+        return None
+
+
+def score_runs(
+    found: Sequence[RowRun], evaluate: Evaluate
+) -> tuple[dict[str, list[Report]], str]:
+    """Reads the scores of runs, or makes those that are missing or old.
+
+    Args:
+        found: The runs.
+        evaluate: Scores the run in a folder.
+
+    Returns:
+        The scores of each row, by seed; and a sentence on which of them were made.
+
+    Raises:
+        ValueError: If two runs were not scored on the same cases.
+    """
+    scores: dict[str, list[Report]] = {}
+    cases: list[tuple[str, str]] = []
+    made = 0
+    for run in found:
+        report = read_scores(run)
+        if report is None:
+            report, made = evaluate(run.folder), made + 1
+        listed = [(case["case_id"], case["patient"]) for case in report["cases"]]
+        cases = cases or listed
+        if listed != cases:
+            raise ValueError(
+                f"{run.folder} was scored on other cases than {found[0].folder}; "
+                "delete both metrics.json, and score both on the same --data-dir"
+            )
+        scores.setdefault(run.row, []).append(report)
+    return scores, f"scored {made} runs, took {len(found) - made} scores as they were"

@@ -1,0 +1,150 @@
+import json
+import os
+
+import pytest
+
+from synergynet_tf import runs
+from synergynet_tf.evaluation.row_runs import find_row_runs, score_runs
+from synergynet_tf.experiments import BUDGETS, TABLES
+from tests.evaluation.scored_runs import make_report, write_run
+
+DSC = [0.5, 0.6, 0.7]
+
+
+def find(folder, table=2, budget="short", dataset="acdc", seeds=None):
+    found, notes = find_row_runs(TABLES[table], dataset, BUDGETS[budget], folder, seeds)
+    return [str(run) for run in found], notes
+
+
+def test_runs_are_found_in_the_order_of_rows_and_seeds(tmp_path):
+    for row, seed in (("vqunet", 2), ("r50-unet", 10), ("r50-unet", 9)):
+        write_run(tmp_path, 2, row, seed=seed)
+    write_run(tmp_path, 3, "r50-unet")
+    write_run(tmp_path, 2, "r50-unet", budget="smoke")
+    names = ["r50-unet seed 9", "r50-unet seed 10", "vqunet seed 2"]
+    assert find(tmp_path) == (names, [])
+    assert find(tmp_path, seeds=(2, 9))[0] == [names[0], names[2]]
+    assert find(tmp_path, budget="paper") == ([], [])
+    assert find(tmp_path, table=1, dataset="synapse") == ([], [])
+
+
+def test_one_run_is_in_several_tables(tmp_path):
+    write_run(tmp_path, 5, "1024")
+    write_run(tmp_path, 5, "512")
+    for table, key in (
+        (2, "synergynet-8s2h"),
+        (6, "512"),
+        (7, "8s2h"),
+        (9, "resnet50"),
+    ):
+        assert find(tmp_path, table)[0] == [f"{key} seed 0"]
+    assert find(tmp_path, 5)[0] == ["1024 seed 0", "512 seed 0"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 9}, {"learning_rate": 0.1}, {"num_codes": 8}, {"limit": 5}]
+)
+def test_a_run_of_other_settings_is_named_and_not_used(tmp_path, change):
+    run = write_run(tmp_path, 2, "vqunet", **change)
+    found, (note,) = find(tmp_path)
+    assert found == []
+    ((name, value),) = change.items()
+    assert str(run) in note and f"{name} {value}" in note
+
+
+def test_where_and_how_precisely_a_run_was_computed_does_not_matter(tmp_path):
+    change = {"data_dir": "there", "precision": "bfloat16", "strategy": "mirrored"}
+    write_run(tmp_path, 2, "vqunet", **change)
+    assert find(tmp_path) == (["vqunet seed 0"], [])
+
+
+def test_an_unfinished_run_is_named_and_not_used(tmp_path):
+    (write_run(tmp_path, 2, "vqunet") / runs.FINISHED).unlink()
+    assert find(tmp_path) == ([], ["vqunet seed 0 is not finished, and left out."])
+
+
+def test_runs_of_another_split_or_other_weights_do_not_share_the_table(tmp_path):
+    write_run(tmp_path, 2, "r50-unet", split="random")
+    write_run(tmp_path, 2, "vqunet")
+    write_run(tmp_path, 2, "transunet", encoder_weights="a.h5")
+    write_run(tmp_path, 2, "synergynet-8s2h")
+    found, notes = find(tmp_path)
+    assert found == ["vqunet seed 0", "synergynet-8s2h seed 0"]
+    assert "r50-unet seed 0" in notes[0] and "split 'random', not 'paper'" in notes[0]
+    assert "transunet seed 0" in notes[1] and "a.h5" in notes[1]
+
+
+def test_weights_of_a_transformer_are_compared_where_there_is_one(tmp_path):
+    for row in ("r50-unet", "vqunet", "synergynet-8s2h"):
+        write_run(tmp_path, 2, row)
+    for row, seed, weights in (("r50-vit", 0, "a"), ("transunet", 0, "a")):
+        write_run(tmp_path, 2, row, seed=seed, vit_weights=weights)
+    assert len(find(tmp_path)[0]) == 5 and find(tmp_path)[1] == []
+    write_run(tmp_path, 2, "transunet", seed=1, vit_weights="b")
+    found, (note,) = find(tmp_path)
+    assert len(found) == 5 and "transunet seed 1" in note and "'b', not 'a'" in note
+
+
+@pytest.fixture
+def score(tmp_path):
+    """Scores the runs of Table 2; returns the scores, what was said and was made."""
+
+    def run():
+        made = []
+
+        def evaluate(folder):
+            made.append(folder)
+            return make_report(DSC)
+
+        found, _ = find_row_runs(TABLES[2], "acdc", BUDGETS["short"], tmp_path)
+        return *score_runs(found, evaluate), made
+
+    return run
+
+
+def test_scores_that_are_there_are_taken_and_others_made(tmp_path, score):
+    write_run(tmp_path, 2, "r50-unet", [0.1, 0.2, 0.3])
+    new = write_run(tmp_path, 2, "vqunet")
+    scores, said, made = score()
+    assert made == [new]
+    assert said == "scored 1 runs, took 1 scores as they were"
+    assert scores["r50-unet"][0]["strict"]["mean"]["dsc"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "val"},
+        {"options": {"flips": True, "largest": False}},
+        {"cases": [{"case_id": "case0", "patient": "patient0", "per_class": {}}]},
+        {"cases": []},
+    ],
+)
+def test_scores_of_another_kind_are_made_anew(tmp_path, score, change):
+    run = write_run(tmp_path, 2, "r50-unet")
+    runs.write_json(run / "metrics.json", make_report(DSC) | change)
+    assert score()[2] == [run]
+
+
+def test_damaged_scores_are_made_anew(tmp_path, score):
+    run = write_run(tmp_path, 2, "r50-unet", DSC)
+    (run / "metrics.json").write_text('{"cases": ')
+    assert score()[2] == [run]
+
+
+def test_scores_of_older_weights_are_made_anew(tmp_path, score):
+    run = write_run(tmp_path, 2, "r50-unet", DSC)
+    assert score()[2] == []
+    later = (run / "metrics.json").stat().st_mtime + 1
+    os.utime(run / runs.BEST_WEIGHTS, (later, later))
+    assert score()[2] == [run]
+
+
+def test_runs_scored_on_other_cases_are_refused(tmp_path, score):
+    write_run(tmp_path, 2, "r50-unet", DSC)
+    other = write_run(tmp_path, 2, "vqunet", DSC)
+    report = json.loads((other / "metrics.json").read_text())
+    report["cases"].pop()
+    (other / "metrics.json").write_text(json.dumps(report))
+    with pytest.raises(ValueError, match=r"vqunet.*other cases.*r50-unet"):
+        score()

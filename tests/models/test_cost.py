@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import keras
 import pytest
@@ -76,16 +78,6 @@ def test_parameters_are_those_of_a_prediction():
     assert count_parameters(model) == 4 * 4 + 4 + 16 * 4
 
 
-def test_cost_of_a_method():
-    config = ModelConfig(name="r50-unet", image_size=32, bottleneck_stride=16)
-    measured = cost.measure(config)
-    model = build_model(dataclasses.replace(config, encoder_weights="none"))
-    assert measured.parameters == model.count_params()
-    assert measured.operations == count_operations(model)
-    assert measured.tokens == 4
-    assert measured.memory > 0
-
-
 def test_the_table_has_a_row_a_method(monkeypatch, capsys):
     asked = []
 
@@ -93,7 +85,7 @@ def test_the_table_has_a_row_a_method(monkeypatch, capsys):
         asked.append((config.name, config.backbone, config.image_size))
         return Cost(26_868_497, 26_122_829_824, 196, 300 * 2**20)
 
-    monkeypatch.setattr(__main__, "_measure_alone", measure)
+    monkeypatch.setattr(__main__, "measure_alone", measure)
     __main__.main(["--backbone", "resnet18", "--image-size", "64"])
     assert asked == [(name, "resnet18", 64) for name in METHODS]
     first, empty, header, row, *_ = capsys.readouterr().out.splitlines()
@@ -103,3 +95,20 @@ def test_the_table_has_a_row_a_method(monkeypatch, capsys):
     assert len(header) == len(row)
     __main__.main(["--model", "vqunet"])
     assert asked[len(METHODS) :] == [("vqunet", "resnet50", 224)]
+
+
+def test_the_command_measures_a_model():
+    config = ModelConfig(name="r50-unet", backbone="efficientnetlite0", image_size=32)
+    command = "-m synergynet_tf.models --model r50-unet --image-size 32".split()
+    done = subprocess.run(
+        [sys.executable, *command, "--backbone", config.backbone],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    model = build_model(dataclasses.replace(config, encoder_weights="none"))
+    name, parameters, operations, tokens, memory = done.stdout.split("\n")[3].split()
+    assert (name, tokens) == ("r50-unet", "4")
+    assert float(parameters) == round(model.count_params() / 1e6, 1)
+    assert float(operations) == round(count_operations(model) / 1e9, 1) > 0
+    assert int(memory) > 4 * model.count_params() / 2**20

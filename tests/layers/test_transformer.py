@@ -68,7 +68,8 @@ def test_heads_start_in_vit_s_range():
         for weight in layer.attention.trainable_weights
         if weight.path.endswith("kernel")
     ]
-    # Glorot, uniform: sqrt(6 / (64 + 64)), not of a kernel of 64 x 4 x 16.
+    # Glorot, uniform: sqrt(6 / (64 + 64)), of a matrix that the heads share, not of a
+    # convolution's kernel of 64 x 4 x 16.
     for kernel in kernels:
         assert np.abs(kernel).max() == pytest.approx(0.2165, rel=0.01)
     assert np.any(kernels[0] != kernels[1])

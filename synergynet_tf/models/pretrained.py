@@ -43,9 +43,9 @@ def _imagenet(name, source):
     except Exception as error:
         # Keras reports a failed download as a plain `Exception`.
         raise OSError(
-            f"The ImageNet weights of {name} could not be fetched ({error}). Pass "
-            "--encoder-weights PATH with a downloaded file, or --encoder-weights none "
-            "to train from scratch."
+            f"The ImageNet weights of {name} could not be fetched "
+            f"({first_words(error)}). Pass --encoder-weights PATH with a downloaded "
+            "file, or --encoder-weights none to train from scratch."
         ) from error
 
 

@@ -1,5 +1,6 @@
 """The layers of the paper, one a file."""
 
+from synergynet_tf.layers.atrous import AtrousConv2D
 from synergynet_tf.layers.attention_gate import AttentionGate
 from synergynet_tf.layers.conv import ConvBlock
 from synergynet_tf.layers.disconx import DisConX
@@ -12,6 +13,7 @@ from synergynet_tf.layers.stochastic_depth import StochasticDepth
 from synergynet_tf.layers.transformer import TransformerBlock
 
 __all__ = [
+    "AtrousConv2D",
     "AtrousPyramidPooling",
     "AttentionGate",
     "CaffeNormalization",

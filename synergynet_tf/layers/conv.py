@@ -2,6 +2,8 @@
 
 import keras
 
+from synergynet_tf.layers.atrous import AtrousConv2D
+
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class ConvBlock(keras.layers.Layer):
@@ -37,7 +39,8 @@ class ConvBlock(keras.layers.Layer):
         self.filters = filters
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
-        self.convolution = keras.layers.Conv2D(
+        convolution = keras.layers.Conv2D if dilation_rate == 1 else AtrousConv2D
+        self.convolution = convolution(
             filters,
             kernel_size,
             padding="same",

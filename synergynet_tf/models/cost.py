@@ -8,7 +8,11 @@ import sys
 import keras
 import numpy as np
 
-from synergynet_tf.layers import HardAttentionRefinement, VectorQuantizer
+from synergynet_tf.layers import (
+    AtrousConv2D,
+    HardAttentionRefinement,
+    VectorQuantizer,
+)
 from synergynet_tf.models.segmenter import build_model
 
 
@@ -109,6 +113,17 @@ def _convolution(layer, inputs, outputs):
     return 2 * math.prod(layer.kernel.shape) * math.prod(outputs[1:-1])
 
 
+def _atrous(layer, inputs, outputs):
+    """A position of the kernel meets only what it sees of the map."""
+    met = math.prod(
+        sum(
+            end - start for _, (start, end) in layer.seen_ranges(axis, inputs[1 + axis])
+        )
+        for axis in (0, 1)
+    )
+    return 2 * met * math.prod(layer.kernel.shape[2:])
+
+
 def _dense(layer, inputs, outputs):
     return 2 * math.prod(layer.kernel.shape) * math.prod(outputs[:-1])
 
@@ -147,6 +162,7 @@ def _quantizer(layer, inputs, outputs):
 
 
 _COUNTS = {
+    AtrousConv2D: _atrous,
     keras.layers.Conv2D: _convolution,
     keras.layers.DepthwiseConv2D: _convolution,
     keras.layers.Dense: _dense,

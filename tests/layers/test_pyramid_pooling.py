@@ -42,7 +42,7 @@ def test_layer(features):
 
 
 def test_equals_the_formula(features):
-    layer = AtrousPyramidPooling(filters=3, rates=(2, 3))
+    layer = AtrousPyramidPooling(filters=3, rates=(2, 7))
     layer.build(features.shape)
     *branches, pooled, projection = (
         randomize(block) for block in (*layer.branches, layer.pooled, layer.projection)
@@ -50,7 +50,7 @@ def test_equals_the_formula(features):
     x = features.astype("float64")
     seen = [
         convolution_block(x, weights, rate)
-        for weights, rate in zip(branches, (1, 2, 3), strict=True)
+        for weights, rate in zip(branches, (1, 2, 7), strict=True)
     ]
     mean = x.mean(axis=(1, 2), keepdims=True)
     seen.append(np.tile(convolution_block(mean, pooled), (1, 5, 6, 1)))

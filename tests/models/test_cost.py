@@ -7,6 +7,7 @@ import pytest
 
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.layers import (
+    AtrousConv2D,
     DisConX,
     HardAttentionRefinement,
     LearnedPositions,
@@ -29,6 +30,8 @@ def operations(layer, shape, inputs=1):
         (keras.layers.Conv2D(5, 3, strides=2, padding="same"), 2 * 36 * 9 * 5),
         # Each of the two groups sees 2 of the 4 channels.
         (keras.layers.Conv2D(6, 1, groups=2), 2 * 2 * 36 * 6),
+        # Of 6 rows the kernel's outer ones see 2 each, of 6 columns likewise.
+        (AtrousConv2D(5, 3, dilation_rate=4), 2 * 10 * 10 * 4 * 5),
         (keras.layers.DepthwiseConv2D(3, padding="same"), 2 * 9 * 36 * 4),
         (keras.layers.Dense(7), 2 * 4 * 36 * 7),
         (keras.layers.EinsumDense("abcd,de->abce", (6, 6, 8)), 2 * 36 * 4 * 8),

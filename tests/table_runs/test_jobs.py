@@ -79,6 +79,12 @@ def test_what_is_given_for_all_rows_is_in_every_one(plan):
         assert job.config.model.encoder_weights == "none"
 
 
+def test_what_is_given_comes_before_the_budget(plan):
+    for job in plan("--table 3 --budget short --encoder-weights imagenet"):
+        assert job.config.model.encoder_weights == "imagenet"
+        assert "--encoder-weights" not in job.command
+
+
 def test_weights_of_a_vit_are_for_the_rows_that_take_them(plan, tmp_path):
     (tmp_path / "vit.npz").write_bytes(b"")
     planned = plan("--table 3 --vit-weights vit.npz")

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pathlib
 import signal
@@ -115,7 +116,9 @@ def endless(tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     yield process, int(path.read_text())
-    process.kill()
+    # Whatever a failing test has left.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

@@ -10,28 +10,20 @@ Images come in [0, 1]; each encoder's own normalization is its first layer, so t
 nobody can forget it in serving.
 """
 
+import importlib
+
 import keras
 
 from synergynet_tf.models.dilation import dilate_last_stage
-from synergynet_tf.models.efficientnet import (
-    efficientnetb0,
-    efficientnetb7,
-    efficientnetlite0,
-)
-from synergynet_tf.models.resnet import resnet18, resnet34, resnet50, resnet101
+from synergynet_tf.models.methods import BACKBONES
 
 # Assumption: the default of the paper's framework, PyTorch. Keras' own, 0.99, lags
 # behind by hundreds of steps, and validation with it.
 _BATCH_NORMALIZATION_MOMENTUM = 0.9
 
 ENCODERS = {
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "efficientnetb0": efficientnetb0,
-    "efficientnetb7": efficientnetb7,
-    "efficientnetlite0": efficientnetlite0,
+    name: getattr(importlib.import_module(f"{__package__}.{row.family}"), name)
+    for name, row in BACKBONES.items()
 }
 
 

@@ -1,6 +1,22 @@
-"""The table of methods: a row of the paper is a bottleneck and a decoder."""
+"""The tables of backbones and methods: a row of the paper is a line here.
+
+Without Keras, so that a command line is checked before that is imported.
+"""
 
 import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """An encoder.
+
+    Attributes:
+        family: The module of `models` that has the function of its name.
+        channels: Of its `P1` to `P5`.
+    """
+
+    family: str
+    channels: tuple[int, int, int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,16 +70,14 @@ def _transvqunet(transformer_heads, refinement_heads):
     )
 
 
-# The channels of `P1` to `P5` of what `models.encoders.ENCODERS` holds, for whoever
-# must not import Keras yet.
 BACKBONES = {
-    "resnet18": (64, 64, 128, 256, 512),
-    "resnet34": (64, 64, 128, 256, 512),
-    "resnet50": (64, 256, 512, 1024, 2048),
-    "resnet101": (64, 256, 512, 1024, 2048),
-    "efficientnetb0": (16, 24, 40, 112, 320),
-    "efficientnetb7": (32, 48, 80, 224, 640),
-    "efficientnetlite0": (16, 24, 40, 112, 320),
+    "resnet18": Backbone("resnet", (64, 64, 128, 256, 512)),
+    "resnet34": Backbone("resnet", (64, 64, 128, 256, 512)),
+    "resnet50": Backbone("resnet", (64, 256, 512, 1024, 2048)),
+    "resnet101": Backbone("resnet", (64, 256, 512, 1024, 2048)),
+    "efficientnetb0": Backbone("efficientnet", (16, 24, 40, 112, 320)),
+    "efficientnetb7": Backbone("efficientnet", (32, 48, 80, 224, 640)),
+    "efficientnetlite0": Backbone("efficientnet", (16, 24, 40, 112, 320)),
 }
 
 METHODS = {

@@ -37,7 +37,7 @@ def test_every_encoder_halves_the_image_five_times(name):
     sizes = [feature.shape[1:3] for feature in features.values()]
     assert sizes == [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]
     channels = tuple(feature.shape[-1] for feature in features.values())
-    assert channels == BACKBONES[name]
+    assert channels == BACKBONES[name].channels
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -53,10 +53,6 @@ def test_only_the_normalization_stays_float32_in_sixteen_bits(
     (brighter,) = arrays([model.get_layer("normalization")(images + 1 / 255)])
     assert normalized.dtype == "float32"
     assert np.min(brighter - normalized) > 0.99 / 128
-
-
-def test_the_names_that_need_no_keras_are_those_of_the_table():
-    assert list(BACKBONES) == list(ENCODERS)
 
 
 @pytest.mark.parametrize("name", EVERY)

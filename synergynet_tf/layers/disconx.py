@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from synergynet_tf.layers.glorot import glorot_uniform
 from synergynet_tf.layers.tokens import to_tokens
 
 
@@ -64,6 +65,7 @@ class DisConX(keras.layers.Layer):
         self.attention = keras.layers.MultiHeadAttention(
             num_heads=self.num_heads,
             key_dim=channels // self.num_heads,
+            kernel_initializer=glorot_uniform(channels),
             dtype=self.dtype_policy,
             name="attention",
         )

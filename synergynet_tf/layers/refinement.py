@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from synergynet_tf.layers.glorot import glorot_uniform
 from synergynet_tf.layers.tokens import to_tokens
 
 
@@ -67,6 +68,7 @@ class HardAttentionRefinement(keras.layers.Layer):
                 "bnc,chd->bhnd",
                 output_shape=(self.num_heads, None, head_dim),
                 bias_axes="hd",
+                kernel_initializer=glorot_uniform(channels),
                 dtype=self.dtype_policy,
                 name=name,
             )
@@ -76,6 +78,7 @@ class HardAttentionRefinement(keras.layers.Layer):
             "bhnd,hdc->bnc",
             output_shape=(None, channels),
             bias_axes="c",
+            kernel_initializer=glorot_uniform(channels),
             dtype=self.dtype_policy,
             name="output",
         )

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from synergynet_tf.layers.glorot import glorot_uniform
 from synergynet_tf.layers.tokens import to_tokens
 
 
@@ -65,14 +66,10 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_normalization = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="attention_normalization"
         )
-        # Glorot's limit of a channels x channels matrix. Keras 3.12, the last for
-        # Python 3.10, takes the heads' split of it for a convolution's kernel, and
-        # would start 6 times smaller at 12 heads.
-        limit = (3 / channels) ** 0.5
         self.attention = keras.layers.MultiHeadAttention(
             num_heads=self.num_heads,
             key_dim=channels // self.num_heads,
-            kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+            kernel_initializer=glorot_uniform(channels),
             dtype=policy,
             name="attention",
         )

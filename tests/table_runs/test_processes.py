@@ -86,9 +86,12 @@ def test_finished_runs_are_skipped_and_others_refused(tmp_path, capfd):
 
 
 PROGRAM = """
-import pathlib, sys
+import pathlib, signal, sys
 from synergynet_tf import command_line
 from tests.table_runs.test_processes import make_jobs, run_jobs, train
+
+# What runs the tests may itself have been started in the background, without Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def main(arguments):
     run_jobs(make_jobs(pathlib.Path(arguments[0]), "first", "endless", "last"), train)

@@ -100,6 +100,7 @@ def test_the_table_has_a_row_a_method(monkeypatch, capsys):
     assert asked[len(METHODS) :] == [("vqunet", "resnet50", 224)]
 
 
+@pytest.mark.slow
 def test_the_command_measures_a_model():
     config = ModelConfig(name="r50-unet", backbone="efficientnetlite0", image_size=32)
     command = "-m synergynet_tf.models --model r50-unet --image-size 32".split()

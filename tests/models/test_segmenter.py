@@ -32,9 +32,19 @@ def images():
     return np.random.default_rng(0).random((2, 32, 32, 3), "float32")
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_builds_trains_and_is_saved(name, images, tmp_path):
-    config = dataclasses.replace(TINY, name=name)
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [
+        *((name, "tiny") for name in METHODS),
+        ("synergynet-8s2h", "resnet50"),
+        ("deeplabv3plus", "resnet50"),
+    ],
+)
+def test_every_method_builds_trains_and_is_saved(
+    name, backbone, images, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    config = dataclasses.replace(TINY, name=name, backbone=backbone)
     keras.utils.set_random_seed(0)
     model = build_model(config)
     labels = np.random.default_rng(1).integers(0, 3, (2, 32, 32)).astype("uint8")

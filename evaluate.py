@@ -77,6 +77,11 @@ def print_table(args: argparse.Namespace) -> None:
     table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
     dataset = table.pick_dataset(args.dataset)
     rival = table.pick_rows([args.rival or table.rival])[0].key
+    if not pathlib.Path(args.runs).is_dir():
+        raise FileNotFoundError(
+            f"No folder {args.runs}; name the one that train.py --table wrote to with "
+            "--runs"
+        )
     found, notes = find_row_runs(table, dataset, budget, args.runs, args.seeds)
 
     def evaluate(folder: pathlib.Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import pathlib
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
 IMAGES = f"image files ({' '.join(KINDS)})"
 VOLUMES = f"NIfTI files ({' '.join(nifti.ENDINGS)})"
 FIRST_CHANNEL = "_0000"
+LATER_CHANNEL = re.compile(r"(.+)_(000[1-9])")
 EITHER = f"{VOLUMES} or {IMAGES}"
 # What a run of each modality labels; of any other, either.
 WANTED = {"rgb": IMAGES, "ct": VOLUMES}
@@ -175,6 +177,8 @@ def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
         ]
         channels = {f for path in found for f in channel_files(path) if f != path}
         found = [path for path in found if path not in channels]
+        for path in found:
+            _refuse_gap(path)
     if not found and modality != "ct":
         found = list(list_images(folder).values())
     if not found:
@@ -183,6 +187,16 @@ def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
             "of files, with --input"
         )
     return found
+
+
+def _refuse_gap(path: pathlib.Path) -> None:
+    """Refuses a channel whose scan lacks the one before it."""
+    if match := LATER_CHANNEL.fullmatch(_bare(path)):
+        lacking = f"{match[1]}_{int(match[2]) - 1:04d}"
+        raise ValueError(
+            f"{path} is a scan's channel, and there is no {lacking}; restore that, or "
+            "name the file differently"
+        )
 
 
 def _check(path: pathlib.Path, data: DataConfig) -> None:

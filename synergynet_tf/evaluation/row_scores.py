@@ -205,7 +205,11 @@ def _resample(
 
 
 def _dsc_by_case(reports: Sequence[Report], protocol: str) -> np.ndarray:
-    """Returns float64 `(cases, classes)`: means over seeds, `nan` where undefined."""
+    """Returns float64 `(cases, classes)`: means over seeds.
+
+    `nan` where a seed has no score: an absent structure has one only if it is falsely
+    found, and one such seed must not stand for all.
+    """
     by_seed = np.array(
         [
             [
@@ -215,9 +219,7 @@ def _dsc_by_case(reports: Sequence[Report], protocol: str) -> np.ndarray:
             for report in reports
         ]
     )
-    defined = ~np.isnan(by_seed)
-    total, count = np.nansum(by_seed, axis=0), defined.sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return by_seed.mean(axis=0)
 
 
 def _nan(value: float | None) -> float:

@@ -45,7 +45,7 @@ BUDGETS = {
         ),
         Budget(
             "short",
-            "10 to 30 minutes a run on two CPU cores, more for the largest rows: "
+            "6 to 20 minutes a run on two CPU cores with AMX, in bfloat16: "
             "compares the methods far from convergence.",
             {"image_size": 128, "epochs": 3, "encoder_weights": "none"},
         ),

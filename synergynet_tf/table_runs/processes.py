@@ -111,7 +111,7 @@ def _train_apart(job: Job, train: Train, debug: bool) -> str:
         name = signal.Signals(-process.exitcode).name
         return f"its process was ended by {name}, for example for want of memory"
     try:
-        return textwrap.shorten(receiver.recv(), REASON_WIDTH, placeholder=" ...")
+        return receiver.recv()
     except EOFError:
         return f"its process ended with code {process.exitcode}"
 
@@ -137,7 +137,8 @@ def _in_process(
             reason = f"{type(error).__name__}: {reason}"
         if debug or not isinstance(error, command_line.REFUSALS):
             traceback.print_exc()
-        sender.send(reason)
+        # Short, because nobody reads the pipe before this process has ended.
+        sender.send(textwrap.shorten(reason, REASON_WIDTH, placeholder=" ..."))
         sys.exit(1)
 
 

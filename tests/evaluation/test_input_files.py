@@ -77,6 +77,14 @@ def test_files_of_channels_are_one_scan(tmp_path):
         find_inputs(folder / "a_0000.nii.gz", out, MRI)
 
 
+@pytest.mark.parametrize("name", ["a_0002", "b_0001"])
+def test_a_scan_that_lacks_a_channel_is_refused(tmp_path, name):
+    for stored in ("a_0000", name):
+        write_nifti(tmp_path / "in" / f"{stored}.nii", np.ones((4, 5, 6), np.int16))
+    with pytest.raises(ValueError, match=rf"{name}\.nii is a scan's channel"):
+        find_inputs(tmp_path / "in", tmp_path / "out", MRI)
+
+
 def test_wrong_inputs_are_refused(images, volumes, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.png").write_text("")

@@ -71,6 +71,7 @@ def test_nothing_was_run(show):
 def test_caption_says_what_was_run_and_that_it_is_not_the_paper(show, acdc, tmp_path):
     write_run(tmp_path, 2, "vqunet", [0.5] * 6, precision="bfloat16")
     caption = " ".join(show().split("\n\n")[0].split())
+    assert "bfloat16: vqunet seed 0" in " ".join(show().split())
     for part in (
         "Table 2",
         "acdc, paper split, test part: 6 cases of 6 patients",
@@ -81,7 +82,7 @@ def test_caption_says_what_was_run_and_that_it_is_not_the_paper(show, acdc, tmp_
         "not the paper's recipe (image_size 128, not 224; epochs 3, not 150; "
         "encoder_weights none, not imagenet; transformer weights none, not "
         "ImageNet-21k's)",
-        "Against transunet",
+        "Against transunet: mean difference of DSC by case (protocol strict)",
         "Holm's correction for 2 tests",
     ):
         assert part in caption, part

@@ -105,5 +105,12 @@ def test_cases_with_a_score_in_one_row_alone_are_left_out():
     assert math.isnan(found["us"].difference) and found["us"].p == 1.0
 
 
+def test_a_structure_that_one_seed_alone_invents_is_left_out():
+    theirs = [make_report([0.5, 0.5]), make_report([0.5, 0.5])]
+    ours = [make_report([0.0, 0.7]), make_report([math.nan, 0.7])]
+    found = compare({"them": theirs, "us": ours}, "them", "strict")
+    assert found["us"].difference == pytest.approx(0.2)
+
+
 def test_without_the_rival_there_is_no_test():
     assert compare({"us": [make_report([0.5])]}, "them", "transunet") == {}

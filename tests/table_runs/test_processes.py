@@ -28,7 +28,8 @@ def train(config, run):
     """Stands for training, in the process that would train; fails as it is told."""
     name = config.model.name
     if name == "refused":
-        raise ValueError("the data\nis not there")
+        # More than a pipe holds.
+        raise ValueError("the data\nis not there" + 100_000 * " and on")
     if name == "broken":
         raise RuntimeError("ran out")
     if name == "killed":
@@ -50,7 +51,8 @@ def test_a_failing_row_does_not_end_the_others(tmp_path, capfd):
     ends = dict(line.split(" seed 0") for line in printed.out.splitlines()[-6:])
     assert [name.strip() for name in ends] == list(names)
     assert "trained in" in ends["first"] and "trained in" in ends["last"]
-    assert ends["refused"].endswith(": the data is not there")
+    assert ": the data is not there and on" in ends["refused"]
+    assert ends["refused"].endswith("and on ...")
     assert ends["broken"].endswith(": RuntimeError: ran out")
     assert "SIGKILL" in ends["killed"] and "memory" in ends["killed"]
     assert ends["ended"].endswith("ended with code 3")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from synergynet_tf.layers.glorot import glorot_uniform
+from synergynet_tf.layers.heads import check_num_heads, glorot_uniform, head_dim
 from synergynet_tf.layers.tokens import to_tokens
 
 
@@ -43,10 +43,7 @@ class DisConX(keras.layers.Layer):
     """
 
     def __init__(self, num_heads, **kwargs):
-        if num_heads < 1:
-            raise ValueError(
-                f"`num_heads` must be at least 1. Received: num_heads={num_heads}"
-            )
+        check_num_heads(num_heads)
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
@@ -57,14 +54,10 @@ class DisConX(keras.layers.Layer):
                 "The two inputs must have the same shape. Received: "
                 f"discrete {discrete_shape}, continuous {continuous_shape}"
             )
-        if channels is None or channels % self.num_heads:
-            raise ValueError(
-                "The channels must be a multiple of `num_heads`. Received: "
-                f"channels={channels}, num_heads={self.num_heads}"
-            )
+        key_dim = head_dim(channels, self.num_heads)
         self.attention = keras.layers.MultiHeadAttention(
             num_heads=self.num_heads,
-            key_dim=channels // self.num_heads,
+            key_dim=key_dim,
             kernel_initializer=glorot_uniform(channels),
             dtype=self.dtype_policy,
             name="attention",

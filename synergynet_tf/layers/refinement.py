@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from synergynet_tf.layers.glorot import glorot_uniform
+from synergynet_tf.layers.heads import check_num_heads, glorot_uniform, head_dim
 from synergynet_tf.layers.tokens import to_tokens
 
 
@@ -47,26 +47,18 @@ class HardAttentionRefinement(keras.layers.Layer):
     """
 
     def __init__(self, num_heads, **kwargs):
-        if num_heads < 1:
-            raise ValueError(
-                f"`num_heads` must be at least 1. Received: num_heads={num_heads}"
-            )
+        check_num_heads(num_heads)
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
     def build(self, fused_shape):
         channels = fused_shape[-1]
-        if channels is None or channels % self.num_heads:
-            raise ValueError(
-                "The channels must be a multiple of `num_heads`. Received: "
-                f"channels={channels}, num_heads={self.num_heads}"
-            )
-        head_dim = channels // self.num_heads
-        self.scale = head_dim**-0.5
+        per_head = head_dim(channels, self.num_heads)
+        self.scale = per_head**-0.5
         self.query, self.key, self.value = (
             keras.layers.EinsumDense(
                 "bnc,chd->bhnd",
-                output_shape=(self.num_heads, None, head_dim),
+                output_shape=(self.num_heads, None, per_head),
                 bias_axes="hd",
                 kernel_initializer=glorot_uniform(channels),
                 dtype=self.dtype_policy,
@@ -84,7 +76,7 @@ class HardAttentionRefinement(keras.layers.Layer):
         )
         for projection in (self.query, self.key, self.value):
             projection.build((None, None, channels))
-        self.output_projection.build((None, self.num_heads, None, head_dim))
+        self.output_projection.build((None, self.num_heads, None, per_head))
         self.built = True
 
     def attention(self, fused):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from synergynet_tf.layers.glorot import glorot_uniform
+from synergynet_tf.layers.heads import check_num_heads, glorot_uniform, head_dim
 from synergynet_tf.layers.tokens import to_tokens
 
 
@@ -43,10 +43,7 @@ class TransformerBlock(keras.layers.Layer):
     """
 
     def __init__(self, num_heads, dropout=0.1, **kwargs):
-        if num_heads < 1:
-            raise ValueError(
-                f"`num_heads` must be at least 1. Received: num_heads={num_heads}"
-            )
+        check_num_heads(num_heads)
         if not 0 <= dropout < 1:
             raise ValueError(
                 f"`dropout` must be in [0, 1). Received: dropout={dropout}"
@@ -57,18 +54,14 @@ class TransformerBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        if channels is None or channels % self.num_heads:
-            raise ValueError(
-                "The channels must be a multiple of `num_heads`. Received: "
-                f"channels={channels}, num_heads={self.num_heads}"
-            )
+        key_dim = head_dim(channels, self.num_heads)
         policy = self.dtype_policy
         self.attention_normalization = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="attention_normalization"
         )
         self.attention = keras.layers.MultiHeadAttention(
             num_heads=self.num_heads,
-            key_dim=channels // self.num_heads,
+            key_dim=key_dim,
             kernel_initializer=glorot_uniform(channels),
             dtype=policy,
             name="attention",

@@ -44,12 +44,17 @@ def read_labeled(
             _check_axes(path, volume, may_have_channels and len(images) == 1)
             check_grid(label, reference, path, volume)
         mapped = map_labels(reference.array, values, label)
-        channels = [v.array.reshape(*v.array.shape[:3], -1) for v in volumes]
-        image = np.concatenate(channels, axis=-1)
+        image = join_channels(volumes)
         return Case(case_id, image, mapped, volumes[0].spacing_mm)
     except ValueError as error:
         known = str(error).startswith(f"Case {case_id}: ")
         raise error if known else ValueError(f"Case {case_id}: {error}") from error
+
+
+def join_channels(volumes: Sequence[nifti.Volume]) -> np.ndarray:
+    """Returns volumes on one grid as `(slices, rows, columns, channels)`."""
+    channels = [v.array.reshape(*v.array.shape[:3], -1) for v in volumes]
+    return np.concatenate(channels, axis=-1)
 
 
 def map_labels(

@@ -19,7 +19,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import nifti
 from synergynet_tf.data.image_files import KINDS, list_images, read_image
-from synergynet_tf.data.labeled_volume import check_grid
+from synergynet_tf.data.labeled_volume import check_grid, join_channels
 from synergynet_tf.data.preprocess import to_network
 
 # What follows a file's stem in the name of its picture.
@@ -118,9 +118,8 @@ def read_input(path: pathlib.Path) -> Input:
     first = volumes[0]
     for file, volume in zip(files[1:], volumes[1:], strict=True):
         check_grid(file, volume, path, first)
-    channels = [v.array.reshape(*v.array.shape[:3], -1) for v in volumes]
     voxel_ml = math.prod(first.spacing_mm) / 1000
-    return Input(np.concatenate(channels, axis=-1), voxel_ml, first.geometry)
+    return Input(join_channels(volumes), voxel_ml, first.geometry)
 
 
 def channel_files(path: pathlib.Path) -> list[pathlib.Path]:

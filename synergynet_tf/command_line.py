@@ -34,6 +34,30 @@ class ArgumentParser(argparse.ArgumentParser):
             if getattr(args, action.dest, action.default) != action.default
         }
 
+    def check_table_flags(
+        self,
+        args: argparse.Namespace,
+        need_table: Sequence[str],
+        beside_table: Sequence[str],
+        reason: str,
+    ) -> None:
+        """Refuses flags that do not go together with or without `--table`.
+
+        Args:
+            args: What was parsed.
+            need_table: The values whose flags are for a table alone.
+            beside_table: Those whose flags go with a table, too.
+            reason: Why the others do not.
+        """
+        given = self.given(args)
+        if args.table is None:
+            if alone := [given[name] for name in need_table if name in given]:
+                self.error(f"only with --table: {', '.join(alone)}")
+            return
+        known = {"table", *beside_table, *need_table}
+        if others := [flag for name, flag in given.items() if name not in known]:
+            self.error(f"not with --table: {', '.join(others)}; {reason}")
+
     def error(self, message: str) -> NoReturn:
         """Prints `error: <message>` and exits with 2."""
         _refuse(message)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from synergynet_tf import command_line
+from synergynet_tf.evaluation.table_formats import FORMATTERS
 from synergynet_tf.experiments import BUDGETS, TABLES
 
-FORMATS = ("text", "markdown", "latex", "csv")
 BESIDE_TABLE = ("runs", "data_dir", "workers", "debug")
 NEED_TABLE = ("dataset", "budget", "seeds", "rival", "format")
 
@@ -21,19 +21,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--budget", choices=BUDGETS, help="of the runs (default: paper)")
     add("--seeds", nargs="+", type=int, help="only these (default: all there are)")
     add("--rival", metavar="ROW", help="the row that the others are tested against")
-    add("--format", choices=FORMATS, help="default: text")
+    add("--format", choices=FORMATTERS, help="default: text")
 
 
 def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuses flags that do not go together, in one line."""
-    given = parser.given(args)
-    if args.table is None:
-        if alone := [given[name] for name in NEED_TABLE if name in given]:
-            parser.error(f"only with --table: {', '.join(alone)}")
-        return
-    known = {"table", *BESIDE_TABLE, *NEED_TABLE}
-    if others := [flag for name, flag in given.items() if name not in known]:
-        parser.error(
-            f"not with --table: {', '.join(others)}; a table is of finished runs' test "
-            "cases, under the paper's protocol"
-        )
+    reason = "a table is of finished runs' test cases, under the paper's protocol"
+    parser.check_table_flags(args, NEED_TABLE, BESIDE_TABLE, reason)

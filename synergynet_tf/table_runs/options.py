@@ -37,16 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuses flags that do not go together, in one line."""
-    given = parser.given(args)
-    if args.table is None:
-        if alone := [given[name] for name in NEED_TABLE if name in given]:
-            parser.error(f"only with --table: {', '.join(alone)}")
-        if args.dataset is None:
-            parser.error("the following arguments are required: --dataset")
-        return
-    known = {"table", *BESIDE_TABLE, *NEED_TABLE}
-    if others := [flag for name, flag in given.items() if name not in known]:
-        parser.error(
-            f"not with --table: {', '.join(others)}; the settings are those of the "
-            "paper's row and of --budget"
-        )
+    reason = "the settings are those of the paper's row and of --budget"
+    parser.check_table_flags(args, NEED_TABLE, BESIDE_TABLE, reason)
+    if args.table is None and args.dataset is None:
+        parser.error("the following arguments are required: --dataset")

@@ -1,0 +1,131 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from export.model_card import make_card, read_card
+from synergynet_tf import runs
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.evaluation.score import evaluate_run
+from tests.evaluation import squares
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return squares.make_run(tmp_path, monkeypatch)
+
+
+def test_the_card_of_a_run_that_was_not_scored(run):
+    runs.write_json(run / "split.json", {"train": ["a", "b"], "val": [], "test": ["c"]})
+    environment = {"commit": "abc", "command": ["train.py", "--data-dir", "/home/me"]}
+    runs.write_json(run / "environment.json", environment)
+    card = make_card(run)
+    assert (card["format"], card["name"]) == (1, "r50-unet")
+    assert card["classes"] == ["square"]
+    assert card["output"]["labels"] == {"0": "background", "1": "square"}
+    assert card["output"]["activation"] == "sigmoid"
+    assert (card["input"]["size"], card["input"]["modality"]) == (squares.SIZE, "rgb")
+    assert "255 becomes 1" in card["input"]["scaling"]
+    cases = {"train": 2, "val": 0, "test": 1}
+    assert card["training_data"]["cases"] == cases
+    assert card["training_data"]["epochs"] == 3
+    assert card["scores"] is None and "not scored" in card["scores_note"]
+    assert "not measured" in card["limits"][-1]
+    assert card["provenance"]["commit"] == "abc"
+    assert "not a medical device" in card["intended_use"]
+
+
+def test_the_card_names_no_folder(run, tmp_path):
+    config = runs.read_config(run).replace(encoder_weights="/home/me/lite0.weights.h5")
+    runs.write_text(run / "config.json", config.to_json())
+    text = json.dumps(make_card(run))
+    assert "/home/me" not in text and str(tmp_path) not in text
+    assert "lite0.weights.h5" in text
+
+
+def test_scores_come_with_protocol_part_and_intervals(run):
+    report = evaluate_run(run)
+    card = make_card(run)
+    scores = card["scores"]
+    assert (scores["split"], scores["num_cases"]) == ("test", 4)
+    assert (scores["protocol"], scores["interval_level"]) == ("strict", 0.95)
+    for name in ("mean", "mean_interval", "per_class", "per_class_interval"):
+        assert scores["protocols"]["strict"][name] == report["strict"][name]
+    assert card["scores_note"] == (
+        "Of the 4 cases of the test part, with 95% intervals by patient."
+    )
+    assert "not measured" not in " ".join(card["limits"])
+
+
+def test_scores_say_which_options_they_were_made_with(run):
+    report = evaluate_run(run)
+    report["options"] = {"flips": True, "largest": True}
+    runs.write_json(run / "metrics.json", report)
+    assert "with flips and largest, " in make_card(run)["scores_note"]
+
+
+def test_scores_older_than_the_weights_are_left_out(run):
+    evaluate_run(run)
+    os.utime(run / "metrics.json", (1, 1))
+    card = make_card(run)
+    assert card["scores"] is None and "older" in card["scores_note"]
+
+
+def test_damaged_files_of_the_run_are_named(run):
+    (run / "metrics.json").write_text('{"split": "test"}')
+    with pytest.raises(ValueError, match=r"metrics\.json.*version.*evaluate\.py"):
+        make_card(run)
+    (run / "metrics.json").write_text("{")
+    with pytest.raises(ValueError, match=r"metrics\.json is damaged"):
+        make_card(run)
+
+
+def test_a_card_is_read_as_it_was_written(run, tmp_path):
+    card = make_card(run)
+    runs.write_json(tmp_path / "model.json", card)
+    read = read_card(tmp_path / "model.json")
+    assert read.values == card and read.class_names == ("square",)
+    config = runs.read_config(run)
+    data = dataclasses.replace(config.data, data_dir="", modality="rgb")
+    assert read.config == dataclasses.replace(config, data=data)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": 2}, "format 1"),
+        ({"config": {"data": {}}}, "lacks"),
+        ({"classes": ["a", "b"]}, "1 names"),
+        ({"classes": None}, "1 names"),
+    ],
+)
+def test_cards_of_other_versions_are_refused_in_one_line(tmp_path, change, reason):
+    path = tmp_path / "model_card.json"
+    config = dataclasses.asdict(ExperimentConfig())
+    values = {"format": 1, "config": config, "classes": ["lesion"]}
+    path.write_text(json.dumps(values))
+    assert read_card(path).class_names == ("lesion",)
+    path.write_text(json.dumps(values | change))
+    with pytest.raises(
+        ValueError, match=rf"model_card\.json cannot .*{reason}"
+    ) as info:
+        read_card(path)
+    assert "export the run again" in str(info.value)
+
+
+def test_a_missing_or_damaged_card_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="model_card"):
+        read_card(tmp_path / "model_card.json")
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "model_card.json").write_text(text)
+        with pytest.raises(ValueError, match="model_card"):
+            read_card(tmp_path / "model_card.json")
+
+
+def test_cards_need_neither_tensorflow_nor_keras():
+    code = "import export.model_card, sys; sys.exit(bool({'tensorflow', 'keras'} & "
+    code += "set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,89 @@
+"""What is written of a labeled file: its label map, its picture, a line of a table."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from synergynet_tf import runs
+from synergynet_tf.data import nifti
+from synergynet_tf.evaluation.figures import overlay, write_png
+from synergynet_tf.evaluation.input_files import (
+    OVERLAY_ENDING,
+    Input,
+    is_volume,
+    stem,
+)
+
+
+def write_result(
+    output: pathlib.Path,
+    path: pathlib.Path,
+    source: Input,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    modality: str,
+) -> dict[str, Any]:
+    """Writes the label map of a file and `<stem>_overlay.png`, each whole or not.
+
+    The label map of an image is `<stem>.png` (0 background, `i + 1` class `i`; with
+    one foreground class 0 and 255). That of a volume is `<stem>.nii.gz` with the
+    volume's affine, orientation and spacing.
+
+    Args:
+        output: Folder for both, made if it is not there.
+        path: The file that was labeled.
+        source: Its content.
+        labels: uint8 `(slices, rows, columns)`.
+        class_names: Foreground classes; class `i` has label `i + 1`.
+        modality: The model's. Three channels of a scan are no colors.
+
+    Returns:
+        A line of `summary.csv`: the file's size; each class's pixels and share of
+        the image, or its voxels and milliliters.
+    """
+    shown = source.image if modality == "rgb" else source.image[..., :1]
+    picture = overlay(shown, labels, class_names, caption=path.name)
+    _write_labels(output, path, source, labels, len(class_names))
+    write_png(output / f"{stem(path)}{OVERLAY_ENDING}.png", picture)
+    describe = _describe_volume if is_volume(path) else _describe_image
+    return {"file": path.name, **describe(source, labels, class_names)}
+
+
+def _write_labels(
+    output: pathlib.Path,
+    path: pathlib.Path,
+    source: Input,
+    labels: np.ndarray,
+    num_classes: int,
+) -> None:
+    if source.geometry is None:
+        scale = 255 if num_classes == 1 else 1
+        write_png(output / f"{stem(path)}.png", labels[0] * np.uint8(scale))
+        return
+    with runs.atomic_file(output / f"{stem(path)}.nii.gz") as temporary:
+        nifti.write_labels(temporary, labels, source.geometry)
+
+
+def _describe_image(
+    source: Input, labels: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"rows": labels.shape[1], "columns": labels.shape[2]}
+    for value, name in enumerate(names, start=1):
+        pixels = int(np.count_nonzero(labels == value))
+        row |= {f"{name}_pixels": pixels, f"{name}_share": pixels / labels.size}
+    return row
+
+
+def _describe_volume(
+    source: Input, labels: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    sides = zip(("slices", "rows", "columns"), labels.shape, strict=True)
+    row: dict[str, Any] = dict(sides)
+    for value, name in enumerate(names, start=1):
+        voxels = int(np.count_nonzero(labels == value))
+        row |= {f"{name}_voxels": voxels, f"{name}_ml": voxels * source.voxel_ml}
+    return row

@@ -49,8 +49,7 @@ class LearnedPositions(keras.layers.Layer):
             shape=input_shape[1:],
             initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
-        # Named, or its variable's name would depend on what was built before it.
-        self.seed_generator = keras.random.SeedGenerator(name="dropout")
+        self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
     def call(self, inputs, training=None):

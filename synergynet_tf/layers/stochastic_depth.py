@@ -37,8 +37,7 @@ class StochasticDepth(keras.layers.Layer):
             raise ValueError(f"`rate` must be in [0, 1). Received: rate={rate}")
         super().__init__(**kwargs)
         self.rate = rate
-        # Named, or its variable's name would depend on what was built before it.
-        self.seed_generator = keras.random.SeedGenerator(name="depth")
+        self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, inputs, training=None):
         if not training or not self.rate:

@@ -73,8 +73,7 @@ class TransformerBlock(keras.layers.Layer):
         self.output_projection = keras.layers.Dense(
             channels, dtype=policy, name="output"
         )
-        # Named, or its variable's name would depend on what was built before it.
-        self.seed_generator = keras.random.SeedGenerator(name="dropout")
+        self.seed_generator = keras.random.SeedGenerator()
 
         shape = (None, None, channels)
         self.attention_normalization.build(shape)

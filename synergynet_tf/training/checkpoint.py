@@ -7,6 +7,7 @@ The last two are kept: should the newest be damaged, the one before it continues
 
 import json
 import pathlib
+import re
 import sys
 import zipfile
 import zlib
@@ -86,17 +87,22 @@ def _read(path, variables):
 def _variables(model):
     """Names every variable that the next step depends on, in a fixed order.
 
-    `/` separates folders in a zip file, hence the `:`.
+    Numbers that Keras appends to a name are left out: they depend on what else the
+    process has built. `/` separates folders in a zip file, hence the `:`.
     """
     groups = {
         "model": model.trainable_variables + model.non_trainable_variables,
         "optimizer": model.optimizer.variables,
     }
     return {
-        f"{group}:{number:04d}:{variable.path.replace('/', ':')}": variable
+        f"{group}:{number:04d}:{_plain(variable.path)}": variable
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
+
+
+def _plain(path):
+    return re.sub(r"_\d+(?=/|$)", "", path).replace("/", ":")
 
 
 def _files(folder):

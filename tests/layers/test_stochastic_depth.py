@@ -36,11 +36,6 @@ def test_inference_and_rate_zero_change_nothing(features):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(output), features)
 
 
-def test_the_seed_s_name_is_the_same_in_every_model():
-    names = [StochasticDepth(0.1, name="a").variables[0].path for _ in range(2)]
-    assert names[0] == names[1]
-
-
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_refuses(rate):
     with pytest.raises(ValueError, match=f"rate={rate}"):

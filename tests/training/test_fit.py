@@ -88,7 +88,9 @@ def test_a_run_has_its_files(tiny, tmp_path):
     assert not list(run.glob(".*")), "a temporary file was left"
 
 
-@pytest.mark.parametrize("name", ["synergynet-8s2h", "r50-unet", "transunet"])
+@pytest.mark.parametrize(
+    "name", ["synergynet-8s2h", "r50-unet", "transunet", "deeplabv3plus"]
+)
 def test_an_interrupted_run_ends_like_an_undisturbed_one(
     name, tiny, tmp_path, monkeypatch
 ):
@@ -105,6 +107,15 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(
         return [{**row, "seconds": ""} for row in history(tmp_path / run)]
 
     assert rows("undisturbed") == rows("interrupted")
+
+
+@pytest.mark.parametrize("name", ["deeplabv3plus", "transunet"])
+def test_a_checkpoint_is_found_whatever_was_built_before(name, tiny, tmp_path):
+    config = tiny.replace(name=name)
+    checkpoint.save(compiled_model(config, 4), tmp_path, 1, "log")
+    keras.layers.Dropout(0.1)
+    keras.random.SeedGenerator()
+    assert checkpoint.restore(compiled_model(config, 4), tmp_path) == "log"
 
 
 def test_seeds_differ(tiny, tmp_path):

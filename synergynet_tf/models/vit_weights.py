@@ -3,6 +3,9 @@
 The file is the `.npz` of ViT's authors: arrays named by their place in the network.
 Its ResNet is another one than `keras.applications`' and is not used, nor are its head
 and its class token.
+
+Assumption: the embedding, which reads that ResNet's features, is not loaded: here it
+reads another encoder's, and starts at random.
 """
 
 import collections
@@ -42,8 +45,7 @@ _BLOCK = (
 def load_vit_weights(model, path):
     """Gives a model's transformer the weights of a file, and prints what matched.
 
-    Positions of another grid are resized. The embedding is left as it is if the
-    model's takes features of another number of channels.
+    Positions of another grid are resized. The embedding is left as it is.
 
     Args:
         model: `keras.Model` of a method with a transformer.
@@ -70,11 +72,6 @@ def load_vit_weights(model, path):
     if _POSITIONS in arrays:
         grid = variables[_POSITIONS].shape[:2]
         arrays[_POSITIONS] = _resized(arrays[_POSITIONS], grid, path)
-    kernel = arrays.get("embedding/kernel")
-    if kernel is not None and kernel.shape != variables["embedding/kernel"].shape:
-        # It says how the file's own encoder is read, and this is another one.
-        del arrays["embedding/kernel"]
-        arrays.pop("embedding/bias", None)
     for name, array in arrays.items():
         if array.shape != (expected := tuple(variables[name].shape)):
             shapes = f"the shape {array.shape}, and {model.name} takes {expected}"
@@ -88,13 +85,8 @@ def load_vit_weights(model, path):
 
 def _variables(model):
     """Returns the transformer's variables by the names that the file has for them."""
-    embedding = model.get_layer("vit_embedding")
     normalization = model.get_layer("vit_normalization")
-    variables = {
-        "embedding/kernel": embedding.kernel,
-        "embedding/bias": embedding.bias,
-        _POSITIONS: model.get_layer("vit_positions").embedding,
-    }
+    variables = {_POSITIONS: model.get_layer("vit_positions").embedding}
     blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
     for number, block in enumerate(blocks):
         for name, variable in zip(_BLOCK, block.weights, strict=True):

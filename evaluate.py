@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import pathlib
-import sys
 from collections.abc import Sequence
-from typing import Any
 
 from synergynet_tf import command_line, metrics, runs
-from synergynet_tf.evaluation import table_options
+from synergynet_tf.evaluation import table_command
 from synergynet_tf.evaluation.compare import compare_runs
 from synergynet_tf.evaluation.comparison_table import format_comparison
 from synergynet_tf.evaluation.options import PLAIN, Options, add_flags
-from synergynet_tf.evaluation.paper_table import make_table
-from synergynet_tf.evaluation.row_runs import find_row_runs, score_runs
 from synergynet_tf.evaluation.run_cases import find_cases
-from synergynet_tf.evaluation.table_formats import FORMATTERS
 from synergynet_tf.evaluation.tables import format_tables
-from synergynet_tf.experiments import BUDGETS, TABLES
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -61,9 +54,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="compare two scored runs case by case instead, into compare.json in the "
         "second one's folder",
     )
-    table_options.add_flags(parser)
+    table_command.add_flags(parser)
     args = parser.parse_args(argv)
-    table_options.check_flags(parser, args)
+    table_command.check_flags(parser, args)
     if args.workers < 0:
         parser.error(f"--workers must be at least 0. Received: {args.workers}")
     alone = ["--compare", *args.compare] if args.compare else None
@@ -72,35 +65,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def print_table(args: argparse.Namespace) -> None:
-    """Prints a table of the paper; scores the runs whose scores are not there."""
-    table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
-    dataset = table.pick_dataset(args.dataset)
-    rival = table.pick_rows([args.rival or table.rival])[0].key
-    if not pathlib.Path(args.runs).is_dir():
-        raise FileNotFoundError(
-            f"No folder {args.runs}; name the one that train.py --table wrote to with "
-            "--runs"
-        )
-    found, notes = find_row_runs(table, dataset, budget, args.runs, args.seeds)
-
-    def evaluate(folder: pathlib.Path) -> dict[str, Any]:
-        from synergynet_tf.evaluation.score import evaluate_run
-
-        how = "test", "paper", args.data_dir
-        return evaluate_run(folder, *how, workers=args.workers)
-
-    scores, said = score_runs(found, evaluate)
-    print(said, file=sys.stderr)
-    made = make_table(table, dataset, budget, found, scores, rival, notes)
-    print(FORMATTERS[args.format or "text"](made), end="")
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Scores each run, then prints all of them; or compares two."""
     args = parse_args(argv)
     if args.table:
-        print_table(args)
+        table_command.print_table(args)
         return
     if args.compare:
         print(format_comparison(compare_runs(*args.compare)), end="")

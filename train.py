@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +20,9 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, part_ids
 from synergynet_tf.data.store import open_store
-from synergynet_tf.experiments import TABLES, settings_of
+from synergynet_tf.experiments import settings_of
 from synergynet_tf.models import BACKBONES, METHODS, check_method
-from synergynet_tf.table_runs import jobs, options
-from synergynet_tf.table_runs.processes import run_jobs
+from synergynet_tf.table_runs import command
 
 # The flags that take a file, and the words that each takes instead.
 _WEIGHTS = {"encoder_weights": ("imagenet", "none"), "vit_weights": ("none",)}
@@ -59,9 +57,17 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--early-stopping", type=int, help="epochs without a better validation DSC")
     add("--force", action="store_true", help="delete the run that is there")
     add("--dry-run", action="store_true", help="print the settings and stop")
-    options.add_flags(parser)
+    command.add_flags(parser)
     args = parser.parse_args(arguments)
-    options.check_flags(parser, args)
+    command.check_flags(parser, args)
+    method = METHODS[args.name or ExperimentConfig().model.name]
+    for flag, value, fits in (
+        ("--num-codes", args.num_codes, method.has_codebook),
+        ("--vq", args.vq, method.has_codebook),
+        ("--hidden-dim", args.hidden_dim, method.has_hidden_dim),
+    ):
+        if value is not None and not fits:
+            parser.error(f"{flag} changes nothing in {args.name}; leave it out")
     return args
 
 
@@ -113,29 +119,11 @@ def _weights(name: str, value: str, words: Sequence[str]) -> str:
     return str(path.resolve())
 
 
-def train_table(args: argparse.Namespace) -> None:
-    """Trains what is missing of a table; exits with 1 if a run fails."""
-    args.dataset = TABLES[args.table].pick_dataset(args.dataset)
-    TABLES[args.table].pick_rows(args.row)
-    planned = jobs.plan(args, experiment(args))
-    if args.list:
-        commands = jobs.list_commands(planned)
-        finished = len(planned) - len(commands)
-        print(f"{finished} of {len(planned)} runs are finished", file=sys.stderr)
-        print("".join(f"{command}\n" for command in commands), end="")
-        return
-    print(jobs.describe(args, planned))
-    if args.dry_run:
-        print(jobs.list_states(planned))
-    elif run_jobs(planned, debug=args.debug):
-        sys.exit(1)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Builds the experiment and hands it to the trainer."""
     args = parse_args(arguments)
     if args.table:
-        train_table(args)
+        command.train_table(args, experiment)
         return
     config = experiment(args)
     run = runs.run_dir(args.runs, config)

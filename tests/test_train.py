@@ -53,6 +53,20 @@ def test_unknown_values_of_flags(refusal):
     assert "--nonsense" in refusal("--dataset", "phantom", "--nonsense")
 
 
+@pytest.mark.parametrize(
+    ("model", "flag", "value"),
+    [
+        ("r50-unet", "--num-codes", 64),
+        ("transunet", "--vq", "paper"),
+        ("deeplabv3plus", "--hidden-dim", 64),
+        ("r50-attunet", "--hidden-dim", 64),
+    ],
+)
+def test_flags_that_change_nothing_in_a_method(refusal, model, flag, value):
+    line = refusal("--dataset", "phantom", "--model", model, flag, value)
+    assert f"{flag} changes nothing in {model}" in line
+
+
 def test_flags_of_a_table(refusal):
     assert "--dataset" in refusal("--table", 5)
     assert "synapse and acdc" in refusal("--table", 5, "--dataset", "isic")

@@ -125,7 +125,8 @@ def make_table(
         f"Protocol: {PROTOCOL_TITLES[protocol]}; beside it strict DSC, the mean of "
         f"cases. Percent{', HD95 in voxels' if 'hd95' in columns else ''}.",
         "Ours: mean over seeds, SD over seeds (n - 1), and the 95 % bootstrap interval "
-        f"of the mean over seeds, by patient ({RESAMPLES:,} resamples).",
+        f"of that mean ({RESAMPLES:,} resamples of the patients; the seeds are not "
+        "resampled).",
         *_tested(rival, len(comparisons)),
         f"Paper: {table.note}",
     ]
@@ -146,9 +147,10 @@ def _tested(rival: str, count: int) -> list[str]:
     if not count:
         return []
     return [
-        f"Against {rival}: mean difference of DSC by case (protocol {TESTED}), seeds "
-        "averaged, and p of Wilcoxon's signed-rank test, a difference a patient, with "
-        f"Holm's correction for {count} test{'s' if count > 1 else ''}."
+        f"Against {rival}: mean over cases of the difference in DSC (protocol "
+        f"{TESTED}; a case's DSC is its mean over seeds), and p of Wilcoxon's "
+        "signed-rank test, a difference a patient, with Holm's "
+        f"correction for {count} test{'s' if count > 1 else ''}."
     ]
 
 

@@ -72,7 +72,8 @@ def find_row_runs(
     """Finds the finished runs of each row that belong in one table.
 
     They have the settings of their row under the budget, and among themselves the
-    same split and pretrained weights: those of most runs.
+    same split and pretrained weights: those of most runs. Files of weights are the
+    same if their names are; in a table of backbones each has a file of its own.
 
     Args:
         table: Whose rows.
@@ -105,7 +106,7 @@ def find_row_runs(
                 notes.append(f"{run} is not a run of this table ({reason}).")
             else:
                 found.append(candidate)
-    return _alike(found, notes)
+    return _alike(table, found, notes)
 
 
 def _expected(row: Row, dataset: str, budget: Budget) -> ExperimentConfig:
@@ -131,39 +132,61 @@ def _difference(config: ExperimentConfig, expected: ExperimentConfig) -> str:
 
 
 def _alike(
-    found: Sequence[RowRun], notes: Sequence[str]
+    table: Table, found: Sequence[RowRun], notes: Sequence[str]
 ) -> tuple[list[RowRun], list[str]]:
     """Keeps the runs whose open settings are those of most."""
     kept, left_out = list(found), list(notes)
     for name in OPEN:
         concerned = [run for run in kept if name != "vit_weights" or run.takes_vit]
-        values = Counter(settings_of(run.config)[name] for run in concerned)
-        for run in concerned:
-            usual = run.config.replace(**{name: values.most_common(1)[0][0]})
-            if reason := runs.differences(run.config, usual):
+        values = [_choice(table, run.config, name) for run in concerned]
+        usual = Counter(values).most_common(1)[0][0] if values else None
+        for run, value in zip(concerned, values, strict=True):
+            if value != usual:
+                reason = f"{name} {value}, not {usual}"
                 left_out.append(f"{run} is left out, unlike the others ({reason}).")
                 kept.remove(run)
     return kept, left_out
 
 
-def read_scores(run: RowRun) -> Report | None:
+def _choice(table: Table, config: ExperimentConfig, name: str) -> Any:
+    """Returns an open setting, as far as a table's runs must share it."""
+    value = settings_of(config)[name]
+    if name not in ("encoder_weights", "vit_weights") or value in ("imagenet", "none"):
+        return value
+    if name == "encoder_weights" and table.setting == "backbone":
+        return "a file"
+    return pathlib.Path(value).name
+
+
+def read_scores(run: RowRun) -> tuple[Report | None, str]:
     """Returns the scores of a run's `metrics.json` if a table can be made of them.
 
     They must be of the test cases, without options, and newer than the weights.
+
+    Returns:
+        The scores, or `None` and why those that are there do not serve: `""` if
+        there are none.
     """
     path = run.folder / "metrics.json"
     weights = runs.require_weights(run.folder)
-    if not path.is_file() or path.stat().st_mtime < weights.stat().st_mtime:
-        return None
+    if not path.is_file():
+        return None, ""
+    if path.stat().st_mtime < weights.stat().st_mtime:
+        return None, "older than the weights"
     try:
         report: Report = json.loads(path.read_text(encoding="utf-8"))
         case, protocol = report["cases"][0], DATASETS[report["dataset"]].PAPER_PROTOCOL
         current = {"strict", protocol, "counts", "patient"} <= set(case)
-        plain = report["options"] == dataclasses.asdict(PLAIN)
-        return report if current and plain and report["split"] == PART else None
+        part, options = report["split"], report["options"]
     except (ValueError, KeyError, TypeError, IndexError):
-        # Damaged, or of another version: it is made anew.
-        return None
+        return None, "damaged, or of another version"
+    if not current:
+        return None, "of another version"
+    if part != PART:
+        return None, f"of the {part} part"
+    if options != dataclasses.asdict(PLAIN):
+        return None, "with options"
+    return report, ""
 
 
 def score_runs(
@@ -176,18 +199,21 @@ def score_runs(
         evaluate: Scores the run in a folder.
 
     Returns:
-        The scores of each row, by seed; and a sentence on which of them were made.
+        The scores of each row, by seed; and lines on which of them were made, and
+        which of those replaced others.
 
     Raises:
         ValueError: If two runs were not scored on the same cases.
     """
     scores: dict[str, list[Report]] = {}
     cases: list[tuple[str, str]] = []
-    made = 0
+    made, replaced = 0, []
     for run in found:
-        report = read_scores(run)
+        report, reason = read_scores(run)
         if report is None:
             report, made = evaluate(run.folder), made + 1
+            if reason:
+                replaced.append(f"replaced {run.folder}/metrics.json: it was {reason}")
         listed = [(case["case_id"], case["patient"]) for case in report["cases"]]
         cases = cases or listed
         if listed != cases:
@@ -196,4 +222,6 @@ def score_runs(
                 "delete both metrics.json, and score both on the same --data-dir"
             )
         scores.setdefault(run.row, []).append(report)
-    return scores, f"scored {made} runs, took {len(found) - made} scores as they were"
+    count = f"scored {made} run{'' if made == 1 else 's'}"
+    said = f"{count}, took the scores of {len(found) - made} as they were"
+    return scores, "\n".join([*replaced, said])

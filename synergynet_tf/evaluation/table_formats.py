@@ -184,7 +184,9 @@ def _latex(text: str) -> str:
     text = text.replace("\\", r"\textbackslash ")
     for mark in "&%$#_{}":
         text = text.replace(mark, f"\\{mark}")
-    return text.replace("±", r"$\pm$").replace("~", r"\textasciitilde ")
+    for mark, name in (("~", "tilde"), ("^", "circum")):
+        text = text.replace(mark, rf"\textascii{name} ")
+    return text.replace("±", r"$\pm$")
 
 
 def _latex_number(cell: str) -> str:

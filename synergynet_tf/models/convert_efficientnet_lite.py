@@ -13,11 +13,9 @@ are read; nothing in the file is run. The classifier is left out.
 import pathlib
 import tempfile
 
-import keras
 import numpy as np
 
 from synergynet_tf import command_line
-from synergynet_tf.models.efficientnet import block_names, efficientnetlite0
 from synergynet_tf.models.torch_file import read_tensors
 
 # Our layers and theirs, in each block.
@@ -49,9 +47,14 @@ def convert(tensors):
     Raises:
         ValueError: If a tensor is missing, of another shape, or of another network.
     """
+    # Here, because importing Keras takes seconds, and refusing a file does not.
+    import keras
+
+    from synergynet_tf.models.efficientnet import block_names, efficientnetlite0
+
     image = keras.Input((32, 32, 3))
     network = keras.Model(image, efficientnetlite0(image, "none"))
-    sources = _sources()
+    sources = _sources(block_names())
     used = set()
     for layer in network.layers:
         if not layer.weights:
@@ -62,7 +65,8 @@ def convert(tensors):
             name = f"{prefix}.{part}"
             if name not in tensors:
                 raise ValueError(f"there is no tensor {name}")
-            arrays.append(_to_keras(tensors[name], layer))
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            arrays.append(_to_keras(tensors[name], depthwise))
             if arrays[-1].shape != tuple(weight.shape):
                 raise ValueError(f"{name} has the shape {tensors[name].shape}")
             used.add(name)
@@ -101,21 +105,20 @@ def main(arguments):
     print(f"{flags.output}: {network.count_params():,} weights of EfficientNet-Lite0")
 
 
-def _sources():
-    """Returns the name of each of our layers in the state dict."""
-    blocks = {
+def _sources(blocks):
+    """Returns the name of each layer, of these blocks and before, in a state dict."""
+    names = {
         f"{block}_{ours}": f"_blocks.{number}.{theirs}"
-        for number, block in enumerate(block_names())
+        for number, block in enumerate(blocks)
         for ours, theirs in _LAYERS.items()
     }
-    return {"stem_conv": "_conv_stem", "stem_bn": "_bn0", **blocks}
+    return {"stem_conv": "_conv_stem", "stem_bn": "_bn0", **names}
 
 
-def _to_keras(array, layer):
+def _to_keras(array, depthwise):
     """Turns torch's (output, input, height, width) into Keras' order."""
-    if isinstance(layer, keras.layers.BatchNormalization) or array.ndim != 4:
+    if array.ndim != 4:
         return array
-    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     return np.transpose(array, (2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
 
 

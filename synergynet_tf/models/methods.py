@@ -42,6 +42,16 @@ class Method:
     transformer_heads: int = 0
 
     @property
+    def has_codebook(self):
+        """Whether `num_codes` and how codes are learned change anything."""
+        return self.bottleneck in ("quantized", "quantized_vit", "synergy")
+
+    @property
+    def has_hidden_dim(self):
+        """Whether `hidden_dim` changes anything."""
+        return self.has_codebook or self.bottleneck == "vit"
+
+    @property
     def takes_vit_weights(self):
         """Whether it has a transformer with ViT's own heads, so that they fit."""
         return self.bottleneck == "vit" and not self.transformer_heads

@@ -19,7 +19,18 @@ from synergynet_tf.experiments import (
     settings_of,
 )
 from synergynet_tf.models import METHODS, check_method
-from synergynet_tf.table_runs.options import SHARED
+
+# Settings that may be given for all rows alike; the others are the row's and budget's.
+SHARED = (
+    "precision",
+    "strategy",
+    "split",
+    "split_seed",
+    "encoder_weights",
+    "vit_weights",
+)
+# What `--encoder-weights` takes besides a file.
+WORDS = ("imagenet", "none")
 
 
 class State(NamedTuple):
@@ -100,8 +111,9 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
         base: Settings of a run on the table's dataset, complete.
 
     Raises:
-        ValueError: If the table has no such row, or a setting is out of its range or
-            does not fit the row's method.
+        ValueError: If the table has no such row, a setting is out of its range or
+            does not fit the row's method, or one file of weights is for several
+            backbones.
     """
     budget = BUDGETS[args.budget or "paper"]
     values = settings_of(base)
@@ -116,23 +128,31 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
             check_method(config.model)
             folder = runs_folder(args.runs, budget, row)
             jobs.append(Job(row.key, config, folder, tuple(settings)))
+    backbones = dict.fromkeys(job.config.model.backbone for job in jobs)
+    if shared.get("encoder_weights", "none") not in WORDS and len(backbones) > 1:
+        raise ValueError(
+            f"--encoder-weights {shared['encoder_weights']} is of one backbone, and "
+            f"the rows have {', '.join(backbones)}: name one with --row"
+        )
     return jobs
 
 
 def describe(args: argparse.Namespace, jobs: Sequence[Job]) -> str:
     """Says what is to be trained, how far it is, and what it will cost."""
     table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
-    values, defaults = settings_of(jobs[0].config), settings_of(ExperimentConfig())
-    changed = [
-        f"{name} {values[name]}"
-        for name in dict.fromkeys([*budget.settings, *SHARED])
-        if values.get(name) != defaults.get(name)
-    ]
+    given = [name for name in SHARED if getattr(args, name) is not None]
+    defaults = settings_of(ExperimentConfig())
+    changed = []
+    for name in dict.fromkeys([*budget.settings, *given]):
+        values = {str(settings_of(job.config)[name]) for job in jobs}
+        if others := sorted(values - {str(defaults[name])}):
+            changed.append(f"{name} {' or '.join(others)}")
+    data = jobs[0].config.data
     finished = sum(job.state().kind == "finished" for job in jobs)
     return (
-        f"Table {table.number} on {jobs[0].config.data.dataset}, budget {budget.name} "
-        f"({', '.join(changed) or 'the defaults'}): {len(jobs)} runs, {finished} of "
-        f"them finished.\n{table.cost} {budget.cost}"
+        f"Table {table.number} on {data.dataset}, {data.split} split, budget "
+        f"{budget.name} ({', '.join(changed) or 'the defaults'}): {len(jobs)} runs, "
+        f"{finished} of them finished.\n{table.cost} {budget.cost}"
     )
 
 

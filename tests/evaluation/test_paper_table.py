@@ -82,7 +82,7 @@ def test_caption_says_what_was_run_and_that_it_is_not_the_paper(show, acdc, tmp_
         "not the paper's recipe (image_size 128, not 224; epochs 3, not 150; "
         "encoder_weights none, not imagenet; transformer weights none, not "
         "ImageNet-21k's)",
-        "Against transunet: mean difference of DSC by case (protocol strict)",
+        "Against transunet: mean over cases of the difference in DSC (protocol strict",
         "Holm's correction for 2 tests",
     ):
         assert part in caption, part
@@ -175,7 +175,7 @@ def test_pooled_scores_are_tested_by_their_strict_dsc(show, tmp_path):
     write_run(tmp_path, 3, "transunet", [0.4] * 4)
     text = " ".join(show(table=3).split())
     assert (
-        "DSC by case (protocol strict), seeds averaged" in text and "voxels" not in text
+        "difference in DSC (protocol strict; a case's" in text and "voxels" not in text
     )
     assert words(show(table=3), "vqunet")[1:3] == ["50.00", "50.00"]
 

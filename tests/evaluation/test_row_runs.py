@@ -70,7 +70,7 @@ def test_runs_of_another_split_or_other_weights_do_not_share_the_table(tmp_path)
     write_run(tmp_path, 2, "synergynet-8s2h")
     found, notes = find(tmp_path)
     assert found == ["vqunet seed 0", "synergynet-8s2h seed 0"]
-    assert "r50-unet seed 0" in notes[0] and "split 'random', not 'paper'" in notes[0]
+    assert "r50-unet seed 0" in notes[0] and "split random, not paper" in notes[0]
     assert "transunet seed 0" in notes[1] and "a.h5" in notes[1]
 
 
@@ -82,7 +82,25 @@ def test_weights_of_a_transformer_are_compared_where_there_is_one(tmp_path):
     assert len(find(tmp_path)[0]) == 5 and find(tmp_path)[1] == []
     write_run(tmp_path, 2, "transunet", seed=1, vit_weights="b")
     found, (note,) = find(tmp_path)
-    assert len(found) == 5 and "transunet seed 1" in note and "'b', not 'a'" in note
+    assert len(found) == 5 and "transunet seed 1" in note and "b, not a" in note
+
+
+def test_weights_are_the_same_if_their_files_have_one_name(tmp_path):
+    write_run(tmp_path, 2, "r50-unet", encoder_weights="/here/lite0.weights.h5")
+    write_run(tmp_path, 2, "vqunet", encoder_weights="/there/lite0.weights.h5")
+    write_run(tmp_path, 2, "transunet", encoder_weights="/here/other.weights.h5")
+    found, (note,) = find(tmp_path)
+    assert found == ["r50-unet seed 0", "vqunet seed 0"]
+    assert "transunet seed 0" in note and "other.weights.h5, not lite0" in note
+
+
+def test_each_backbone_has_a_file_of_its_own(tmp_path):
+    for row in ("resnet18", "resnet34", "resnet50"):
+        write_run(tmp_path, 9, row, encoder_weights=f"{row}.h5")
+    write_run(tmp_path, 9, "resnet101")
+    found, (note,) = find(tmp_path, 9)
+    assert found == ["resnet18 seed 0", "resnet34 seed 0", "resnet50 seed 0"]
+    assert "resnet101 seed 0" in note and "none, not a file" in note
 
 
 @pytest.fixture
@@ -107,29 +125,35 @@ def test_scores_that_are_there_are_taken_and_others_made(tmp_path, score):
     new = write_run(tmp_path, 2, "vqunet")
     scores, said, made = score()
     assert made == [new]
-    assert said == "scored 1 runs, took 1 scores as they were"
+    assert said == "scored 1 run, took the scores of 1 as they were"
     assert scores["r50-unet"][0]["strict"]["mean"]["dsc"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "was"),
     [
-        {"split": "val"},
-        {"options": {"flips": True, "largest": False}},
-        {"cases": [{"case_id": "case0", "patient": "patient0", "per_class": {}}]},
-        {"cases": []},
+        ({"split": "val"}, "of the val part"),
+        ({"options": {"flips": True, "largest": False}}, "with options"),
+        (
+            {"cases": [{"case_id": "a", "patient": "b", "per_class": {}}]},
+            "of another version",
+        ),
+        ({"cases": []}, "damaged, or of another version"),
     ],
 )
-def test_scores_of_another_kind_are_made_anew(tmp_path, score, change):
+def test_scores_of_another_kind_are_made_anew_and_named(tmp_path, score, change, was):
     run = write_run(tmp_path, 2, "r50-unet")
     runs.write_json(run / "metrics.json", make_report(DSC) | change)
-    assert score()[2] == [run]
+    _, said, made = score()
+    assert made == [run]
+    assert said.startswith(f"replaced {run}/metrics.json: it was {was}\n")
 
 
 def test_damaged_scores_are_made_anew(tmp_path, score):
     run = write_run(tmp_path, 2, "r50-unet", DSC)
     (run / "metrics.json").write_text('{"cases": ')
-    assert score()[2] == [run]
+    _, said, made = score()
+    assert made == [run] and "it was damaged" in said
 
 
 def test_scores_of_older_weights_are_made_anew(tmp_path, score):

@@ -153,10 +153,27 @@ def test_describing_says_the_settings_and_the_cost(plan):
     finish(planned[1])
     command = shlex.split(f"{COMMAND} --precision bfloat16")
     text = jobs.describe(train.parse_args(command), plan(shlex.join(command)))
-    assert "Table 3 on isic, budget short (image_size 128, epochs 3" in text
+    start = "Table 3 on isic, official split, budget short (image_size 128, epochs 3"
+    assert text.startswith(start) and "split official" not in text
     assert "precision bfloat16" in text
     assert "2 runs, 1 of them finished" in text
     assert TABLES[3].cost in text and BUDGETS["short"].cost in text
+
+
+def test_describing_names_the_weights_of_the_rows_that_take_them(plan, tmp_path):
+    (tmp_path / "vit.npz").write_bytes(b"")
+    command = "--table 3 --vit-weights vit.npz"
+    text = jobs.describe(train.parse_args(shlex.split(command)), plan(command))
+    assert f"(vit_weights {tmp_path / 'vit.npz'})" in text
+
+
+def test_a_file_of_weights_is_for_one_backbone(plan, tmp_path):
+    (tmp_path / "lite.h5").write_bytes(b"")
+    flags = "--table 9 --dataset acdc --encoder-weights"
+    assert len(plan(f"{flags} lite.h5 --row resnet50")) == 1
+    with pytest.raises(ValueError, match=r"lite\.h5 is of one.*resnet18.*--row"):
+        plan(f"{flags} lite.h5")
+    assert len(plan(f"{flags} none")) == len(TABLES[9].rows)
 
 
 def test_every_cost_is_a_sentence():

@@ -1,22 +1,18 @@
-"""Flags of `train.py` that train a table of the paper."""
+"""`train.py --table`: its flags, and what it does."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 
 from synergynet_tf import command_line
+from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments import BUDGETS, TABLES
+from synergynet_tf.table_runs import jobs
+from synergynet_tf.table_runs.processes import run_jobs
 
-# Settings that may be given for all rows alike; the others are the row's and budget's.
-SHARED = (
-    "precision",
-    "strategy",
-    "split",
-    "split_seed",
-    "encoder_weights",
-    "vit_weights",
-)
-BESIDE_TABLE = ("dataset", "data_dir", "runs", "dry_run", "debug", *SHARED)
+BESIDE_TABLE = ("dataset", "data_dir", "runs", "dry_run", "debug", *jobs.SHARED)
 NEED_TABLE = ("row", "seeds", "budget", "list")
 
 
@@ -41,3 +37,29 @@ def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -
     parser.check_table_flags(args, NEED_TABLE, BESIDE_TABLE, reason)
     if args.table is None and args.dataset is None:
         parser.error("the following arguments are required: --dataset")
+
+
+def train_table(
+    args: argparse.Namespace,
+    experiment: Callable[[argparse.Namespace], ExperimentConfig],
+) -> None:
+    """Trains what is missing of a table; exits with 1 if a run fails.
+
+    Args:
+        args: Flags of `train.py`, with `--table`.
+        experiment: Turns flags, with a `dataset`, into a run's settings.
+    """
+    args.dataset = TABLES[args.table].pick_dataset(args.dataset)
+    TABLES[args.table].pick_rows(args.row)
+    planned = jobs.plan(args, experiment(args))
+    if args.list:
+        commands = jobs.list_commands(planned)
+        finished = len(planned) - len(commands)
+        print(f"{finished} of {len(planned)} runs are finished", file=sys.stderr)
+        print("".join(f"{command}\n" for command in commands), end="")
+        return
+    print(jobs.describe(args, planned))
+    if args.dry_run:
+        print(jobs.list_states(planned))
+    elif run_jobs(planned, debug=args.debug):
+        sys.exit(1)

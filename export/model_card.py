@@ -49,11 +49,13 @@ class Card:
     Attributes:
         config: The run's, its `data_dir` empty.
         class_names: Foreground classes; class `i` has label `i + 1`.
+        image_channels: Of a scan; `None` where any number is taken, or not known.
         values: All that the card holds.
     """
 
     config: ExperimentConfig
     class_names: tuple[str, ...]
+    image_channels: int | None
     values: dict[str, Any]
 
 
@@ -75,7 +77,7 @@ def make_card(run: str | pathlib.Path) -> dict[str, Any]:
         "name": config.model.name,
         "config": dataclasses.asdict(config),
         "classes": list(names),
-        "input": _input(config),
+        "input": _input(config, runs.image_channels(run)),
         "output": _output(config, names),
         "training_data": _training_data(run, config),
         "scores": scores,
@@ -107,15 +109,16 @@ def read_card(path: str | pathlib.Path) -> Card:
             raise ValueError(f"not a model card of format {FORMAT}")
         config = ExperimentConfig.from_json(json.dumps(values["config"]))
         names = values["classes"]
+        channels = values.get("input", {}).get("image_channels")
         expected = max(1, config.model.num_classes - 1)
         if not isinstance(names, list) or len(names) != expected:
             raise ValueError(f"`classes` must be {expected} names. Received: {names}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be used: {error}. It is damaged or from another version; "
             "export the run again."
         ) from error
-    return Card(config, tuple(names), values)
+    return Card(config, tuple(names), channels, values)
 
 
 def _without_folders(config: ExperimentConfig) -> ExperimentConfig:
@@ -128,7 +131,7 @@ def _without_folders(config: ExperimentConfig) -> ExperimentConfig:
     )
 
 
-def _input(config: ExperimentConfig) -> dict[str, Any]:
+def _input(config: ExperimentConfig, image_channels: int | None) -> dict[str, Any]:
     modality = config.data.modality
     if modality in WINDOWS:
         low, high = WINDOWS[modality]
@@ -147,6 +150,7 @@ def _input(config: ExperimentConfig) -> dict[str, Any]:
         "modality": modality,
         "images": KINDS[modality],
         "scaling": scaling,
+        "image_channels": image_channels,
         "picked_channels": config.data.channels,
     }
 

@@ -26,17 +26,19 @@ def probe_images(size: int) -> np.ndarray:
     return np.concatenate([noise, slices])
 
 
-def require_same_logits(expected: np.ndarray, found: np.ndarray) -> float:
+def require_same_logits(
+    expected: np.ndarray, found: np.ndarray, limit: float = MAX_LOGIT_DIFFERENCE
+) -> float:
     """Returns the largest difference of two arrays of logits.
 
     Raises:
-        ValueError: If it is above `MAX_LOGIT_DIFFERENCE`, or a value is not finite.
+        ValueError: If it is above `limit`, or a value is not finite.
     """
     difference = float(np.max(np.abs(expected - found)))
-    if not difference <= MAX_LOGIT_DIFFERENCE:
+    if not (difference <= limit and np.isfinite(difference)):
         raise ValueError(
             f"The exported model's logits differ from the Keras model's by "
-            f"{difference:.1e}, more than {MAX_LOGIT_DIFFERENCE:.0e}; nothing was "
+            f"{difference:.1e}, more than {limit:.0e}; nothing was "
             "written. Please report it with the run's config.json."
         )
     return difference

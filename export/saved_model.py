@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = version_dir(args.out, args.version)
 
     # Here, because importing Keras takes seconds and the checks above do not.
-    from synergynet_tf.evaluation.predict import load_run_model
+    from synergynet_tf.evaluation.run_model import load_run_model
 
     model = load_run_model(args.run)
     difference = save(model, complete(config.data).modality, target)
@@ -79,18 +79,12 @@ def save(model: Any, modality: str, target: pathlib.Path) -> float:
         ValueError: If Keras does not run on TensorFlow, or the logits differ by more
             than `export.parity` allows.
     """
-    import keras
     import tensorflow as tf
 
     from export import parity, signatures
 
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
     functions = signatures.build_signatures(model, modality)
-    # Keras' ExportArchive tracks every variable twice and so writes it twice. A bare
-    # module that tracks what the graph reads writes each once, and nothing else.
-    module = tf.Module()
-    module.weights = functions["serving_default"].graph.variables
+    module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
     try:

@@ -32,10 +32,6 @@ def build_signatures(model: keras.Model, modality: str) -> dict[str, Any]:
     """
     size = model.input_shape[1]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), name="image")])
-    def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"logits": model(image, training=False)}
-
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
     def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         one = "from_bytes takes one image a request: image_bytes of shape (1,)"
@@ -47,8 +43,45 @@ def build_signatures(model: keras.Model, modality: str) -> dict[str, Any]:
         labels, probabilities = to_labels(logits)
         return {"labels": labels[None], "probabilities": probabilities[None]}
 
-    functions = (serving_default, from_bytes)
-    return {f.__name__: f.get_concrete_function() for f in functions}
+    return {
+        "serving_default": logits_function(model),
+        "from_bytes": from_bytes.get_concrete_function(),
+    }
+
+
+def logits_function(model: keras.Model, batch: int | None = None) -> Any:
+    """Traces `image`, float32 `(batch, S, S, 3)` in [0, 1], to `logits`.
+
+    Args:
+        model: From `(batch, S, S, 3)` images to logits.
+        batch: How many images; `None` for any number.
+
+    Returns:
+        The concrete function.
+
+    Raises:
+        ValueError: If Keras does not run on TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
+    size = model.input_shape[1]
+
+    @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), name="image")])
+    def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": model(image, training=False)}
+
+    return serving_default.get_concrete_function()
+
+
+def read_variables(function: Any) -> tf.Module:
+    """Returns a module that tracks what a function reads, and nothing else.
+
+    Keras' ExportArchive tracks every variable twice and so writes it twice; a
+    `keras.Model` is no `tf.Module`, and TFLite's converter then writes no weights.
+    """
+    module = tf.Module()
+    module.weights = function.graph.variables
+    return module
 
 
 def decode(image_bytes: tf.Tensor) -> tf.Tensor:

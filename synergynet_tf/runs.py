@@ -3,6 +3,7 @@
     runs/<dataset>/<model>/seed<k>/
         config.json         every setting
         classes.json        names of the foreground classes, in label order
+        channels.json       how many channels a scan has; no file for photographs
         environment.json    versions, machine, command and commit
         history.csv         a row an epoch
         checkpoints/        everything that continues the run
@@ -31,6 +32,7 @@ from typing import Any
 from synergynet_tf.config import ExperimentConfig
 
 BEST_WEIGHTS = "best.weights.h5"
+CHANNELS = "channels.json"
 FINISHED = "finished.json"
 
 
@@ -160,6 +162,25 @@ def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
             f"Received: {names!r}"
         )
     return tuple(names)
+
+
+def image_channels(run: str | pathlib.Path) -> int | None:
+    """Reads how many channels the scans had that the run was trained on.
+
+    Returns:
+        `None` for a run on photographs, gray or colored, or one of a version that
+        did not write it.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = pathlib.Path(run, CHANNELS)
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8").strip()
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{path} must be a number of channels. Received: {text!r}")
+    return int(text)
 
 
 def read_history(run: str | pathlib.Path) -> list[dict[str, float]]:

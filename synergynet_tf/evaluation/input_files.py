@@ -49,7 +49,10 @@ class Input(NamedTuple):
 
 
 def find_inputs(
-    source: str | pathlib.Path, output: str | pathlib.Path, data: DataConfig
+    source: str | pathlib.Path,
+    output: str | pathlib.Path,
+    data: DataConfig,
+    channels: int | None = None,
 ) -> list[pathlib.Path]:
     """Finds the files to label, and refuses what could not be finished.
 
@@ -63,6 +66,7 @@ def find_inputs(
         source: A file, or a folder whose files are taken.
         output: The folder that results will be written to.
         data: The run's, complete.
+        channels: Of the scans it was trained on; `None` to take any number.
 
     Raises:
         FileNotFoundError: If `source` does not exist or is a folder without files
@@ -100,7 +104,7 @@ def find_inputs(
                 f"The picture of {path} and the labels of {stem(path)}{OVERLAY_ENDING} "
                 "would be one file; rename one of the two images"
             )
-        _check(path, data)
+        _check(path, data, channels)
     return paths
 
 
@@ -198,7 +202,7 @@ def _refuse_gap(path: pathlib.Path) -> None:
         )
 
 
-def _check(path: pathlib.Path, data: DataConfig) -> None:
+def _check(path: pathlib.Path, data: DataConfig, channels: int | None) -> None:
     """Refuses a file that cannot be read, or is not of the run's kind."""
     if is_volume(path) and data.modality == "rgb":
         raise ValueError(
@@ -211,6 +215,11 @@ def _check(path: pathlib.Path, data: DataConfig) -> None:
             f"name {VOLUMES} with --input"
         )
     image = read_input(path).image
+    if channels not in (None, image.shape[-1]):
+        raise ValueError(
+            f"{path} has {image.shape[-1]} channels, but the run was trained on scans "
+            f"with {channels}; name files with as many, in the same order"
+        )
     try:
         to_network(image[:1, :1, :1], data.modality, 1, data.channels)
     except ValueError as error:

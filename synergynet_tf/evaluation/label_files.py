@@ -1,4 +1,4 @@
-"""Labels files with a trained run, and writes label maps beside pictures."""
+"""Labels files with a model, and writes label maps beside pictures."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any
 from tqdm import tqdm
 
 from synergynet_tf import runs
+from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.input_files import SUMMARY, read_input
 from synergynet_tf.evaluation.options import PLAIN, Options
-from synergynet_tf.evaluation.predict import (
-    Predictor,
-    load_run_model,
-    predict_case,
-)
+from synergynet_tf.evaluation.predict import Model, predict_case
 from synergynet_tf.evaluation.result_files import write_result
 
 
 def label_files(
-    run: str | pathlib.Path,
+    model: Model,
+    config: ExperimentConfig,
+    class_names: Sequence[str],
     paths: Sequence[pathlib.Path],
     output: str | pathlib.Path,
     options: Options = PLAIN,
@@ -31,7 +30,9 @@ def label_files(
     Writes what `write_result` does of each, and last `summary.csv`.
 
     Args:
-        run: Folder of the run.
+        model: What predicts.
+        config: The settings that it was trained with.
+        class_names: Foreground classes; class `i` has label `i + 1`.
         paths: Files with distinct stems, all images or all volumes.
         output: Folder for the results, made if it is not there.
         options: What else is done to the predictions.
@@ -40,27 +41,23 @@ def label_files(
         The lines of `summary.csv`.
 
     Raises:
-        FileNotFoundError: If the run or its weights are not there.
-        ValueError: If the run or a file cannot be used.
+        ValueError: If a file cannot be used, or the model gives no finite number.
         OSError: If `output` cannot be written to.
     """
-    config = runs.read_config(run)
-    names = runs.class_names(run)
     data = complete(config.data)
-    predictor = Predictor(load_run_model(run))
     output = pathlib.Path(output)
     rows = []
     for path in tqdm(paths, f"label with {config.model.name}", disable=None):
         source = read_input(path)
         labels = predict_case(
-            predictor,
+            model,
             source.image,
             data.modality,
             config.model.image_size,
             data.channels,
             options,
         )
-        row = write_result(output, path, source, labels, names, data.modality)
+        row = write_result(output, path, source, labels, class_names, data.modality)
         rows.append(row)
     runs.write_csv(output / SUMMARY, rows)
     return rows

@@ -1,81 +1,29 @@
-"""From an image to labels on the image's own grid, as scores and files need them."""
+"""From an image to labels on the image's own grid, as scores and files need them.
+
+Without Keras: the model may be a run's or an exported one.
+"""
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
-import keras
 import numpy as np
 
-from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
 from synergynet_tf.evaluation.options import PLAIN, Options, keep_largest
-from synergynet_tf.metrics import codebook_usage
-from synergynet_tf.models import quantizers
-from synergynet_tf.models.weights import load_weights
 
 BATCH_SIZE = 8
 # Axes of `(slices, rows, columns, channels)`; the first leaves the image as it is.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
 
 
-def load_run_model(run: str | pathlib.Path) -> keras.Model:
-    """Rebuilds a run's model in float32, with its best weights.
-
-    Raises:
-        FileNotFoundError: If the folder lacks its config or weights.
-        ValueError: If they are damaged or do not belong together.
-    """
-    return load_weights(runs.read_config(run).model, runs.require_weights(run))
-
-
 class Model(Protocol):
-    """What predicts: a `keras.Model` that gives logits, or a `Predictor`."""
+    """What predicts: a run's `Predictor`, an exported model, or a `keras.Model`."""
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
-
-
-class Predictor:
-    """A segmentation model that counts the codes it uses while it predicts.
-
-    Args:
-        model: `keras.Model` from images `(n, S, S, 3)` to logits `(n, S, S, C)`.
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        layers = quantizers(model)
-        self._quantizer = layers[0] if layers else None
-        self._uses = np.zeros(layers[0].num_codes if layers else 0, np.int64)
-        features = [layer.input for layer in layers[:1]]
-        self._model = keras.Model(model.inputs, [model.output, *features])
-        # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
-        self._model.compile(jit_compile=keras.backend.backend() != "tensorflow")
-
-    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits of a batch, and counts its codes."""
-        outputs = self._model.predict_on_batch(images)
-        if self._quantizer is None:
-            return outputs
-        logits, features = outputs
-        codes = keras.ops.convert_to_numpy(self._quantizer.encode(features))
-        self._uses += np.bincount(codes.ravel(), minlength=len(self._uses))
-        return logits
-
-    def codes(self) -> dict[str, Any] | None:
-        """Says how many codes the predictions so far have used.
-
-        Returns:
-            `used`, `total` and `perplexity`, which is `used` when all used codes
-            are used alike; `None` for a model that does not quantize.
-        """
-        if self._quantizer is None:
-            return None
-        used, perplexity = codebook_usage(self._uses)
-        return {"used": used, "total": len(self._uses), "perplexity": perplexity}
 
 
 def predict_case(
@@ -148,7 +96,7 @@ def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
     total: np.ndarray | float = 0.0
     for axes in flips:
         logits = model.predict_on_batch(np.flip(images, axes))
-        total = total + np.flip(keras.ops.convert_to_numpy(logits), axes)
+        total = total + np.flip(np.asarray(logits), axes)
     mean = np.asarray(total) / np.float32(len(flips))
     if not np.isfinite(mean).all():
         raise ValueError(

@@ -21,14 +21,10 @@ from synergynet_tf.evaluation.curves import write_curves
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.options import PLAIN, Options
 from synergynet_tf.evaluation.parallel import map_in_processes
-from synergynet_tf.evaluation.predict import (
-    Predictor,
-    load_run_model,
-    predict_case,
-    predict_grids,
-)
+from synergynet_tf.evaluation.predict import predict_case, predict_grids
 from synergynet_tf.evaluation.report import case_rows, make_report
 from synergynet_tf.evaluation.run_cases import RunCases, find_cases
+from synergynet_tf.evaluation.run_model import Predictor, load_run_model
 
 PAPER = "paper"
 

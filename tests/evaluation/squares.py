@@ -14,6 +14,7 @@ from synergynet_tf.config import (
     ModelConfig,
     TrainingConfig,
 )
+from synergynet_tf.evaluation.label_files import label_files
 
 SIZE = 32
 # Rows and columns of the white square, and of the reference's.
@@ -77,9 +78,15 @@ def build_model(run=None):
     return model
 
 
+def label(run, paths, output):
+    """Labels files as predict.py does with the run."""
+    config, names = runs.read_config(run), runs.class_names(run)
+    return label_files(build_model(), config, names, paths, output)
+
+
 def make_run(folder, monkeypatch):
     """Writes data and a run of it, and lets `build_model` stand for its weights."""
-    for module in ("score", "label_files"):
+    for module in ("score", "run_model"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, build_model)
     return write_run(folder / "runs", write_data(folder / "data"))

@@ -4,14 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.label_files import label_files
 from tests.evaluation import squares
 
 
 @pytest.fixture
 def output(squares_run, tmp_path):
     images = tmp_path / "data" / "test" / "images"
-    label_files(squares_run, sorted(images.iterdir()), tmp_path / "out")
+    squares.label(squares_run, sorted(images.iterdir()), tmp_path / "out")
     return tmp_path / "out"
 
 

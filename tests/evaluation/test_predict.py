@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from synergynet_tf.evaluation.options import Options
-from synergynet_tf.evaluation.predict import Predictor, predict_case, predict_grids
+from synergynet_tf.evaluation.predict import predict_case, predict_grids
+from synergynet_tf.evaluation.run_model import Predictor
 from synergynet_tf.layers import VectorQuantizer
 from tests.evaluation import squares
 

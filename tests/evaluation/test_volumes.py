@@ -9,7 +9,6 @@ import SimpleITK
 
 from synergynet_tf import runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
-from synergynet_tf.evaluation.label_files import label_files
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.data.test_nifti import AFFINES
 from tests.data.trees import write_dataset_json, write_nifti
@@ -30,7 +29,7 @@ def write_block(path, affine):
 
 @pytest.fixture
 def volume_run(tmp_path, monkeypatch):
-    for module in ("score", "label_files"):
+    for module in ("score", "run_model"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, squares.build_model)
     config = ExperimentConfig(
@@ -48,7 +47,7 @@ def volume_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", AFFINES)
 def test_labels_lie_where_the_block_does(name, volume_run, tmp_path):
     path = write_block(tmp_path / "scan.nii.gz", AFFINES[name])
-    label_files(volume_run, [path], tmp_path / "out")
+    squares.label(volume_run, [path], tmp_path / "out")
     image, labels = (nibabel.load(p) for p in (path, tmp_path / "out" / path.name))
     assert labels.get_data_dtype() == np.uint8
     assert np.array_equal(labels.get_fdata(), image.get_fdata() > 450)
@@ -65,7 +64,7 @@ def test_labels_lie_where_the_block_does(name, volume_run, tmp_path):
 
 def test_what_is_written_beside(volume_run, tmp_path):
     path = write_block(tmp_path / "scan.nii", AFFINES["LPS"])
-    label_files(volume_run, [path], tmp_path / "out")
+    squares.label(volume_run, [path], tmp_path / "out")
     written = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert written == ["scan.nii.gz", "scan_overlay.png", "summary.csv"]
     with open(tmp_path / "out" / "summary.csv") as file:

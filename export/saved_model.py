@@ -1,6 +1,7 @@
 """Exports a run: `python -m export.saved_model --run RUN --out DIR`.
 
-Writes `DIR/<version>/`, a SavedModel for TensorFlow Serving; `export.signatures` says
+Writes `DIR/<version>/`, a SavedModel for TensorFlow Serving with the requests that it
+warms up on, `model_card.json` and a README.md made from that; `export.signatures` says
 what it takes and returns.
 """
 
@@ -14,8 +15,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from export import model_card
+from export.model_readme import write_readme
 from synergynet_tf import command_line, runs
-from synergynet_tf.data.splits import complete
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,7 +32,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints where and how exactly."""
     args = parse_args(argv)
-    config = runs.read_config(args.run)
+    card = model_card.make_card(args.run)
     runs.require_weights(args.run)
     target = version_dir(args.out, args.version)
 
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from synergynet_tf.evaluation.run_model import load_run_model
 
     model = load_run_model(args.run)
-    difference = save(model, complete(config.data).modality, target)
+    difference = save(model, card, target)
     print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")
 
 
@@ -64,12 +66,12 @@ def version_dir(out: str | pathlib.Path, version: int | None = None) -> pathlib.
     return out / str(version)
 
 
-def save(model: Any, modality: str, target: pathlib.Path) -> float:
+def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     """Writes a SavedModel that has been loaded back and compared, or nothing.
 
     Args:
         model: The Keras model.
-        modality: The run's `DataConfig.modality`.
+        card: What `model_card.make_card` returns of its run.
         target: The folder to write. It appears whole: TensorFlow Serving may watch.
 
     Returns:
@@ -82,18 +84,25 @@ def save(model: Any, modality: str, target: pathlib.Path) -> float:
     import tensorflow as tf
 
     from export import parity, signatures
+    from export.warmup import write_warmup
 
-    functions = signatures.build_signatures(model, modality)
+    names = ("modality", "picked_channels", "image_channels")
+    taken = [card["input"][name] for name in names]
+    functions = signatures.build_signatures(model, *taken)
     module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
     try:
         tf.saved_model.save(module, str(temporary), signatures=functions)
-        images = parity.probe_images(model.input_shape[1])
+        side = model.input_shape[1]
+        images = parity.probe_images(side)
         loaded = tf.saved_model.load(str(temporary)).signatures["serving_default"]
         found = loaded(image=tf.constant(images))["logits"].numpy()
         expected = model(images, training=False).numpy()
         difference = parity.require_same_logits(expected, found)
+        write_warmup(temporary, functions, side)
+        runs.write_json(temporary / model_card.FILE, card)
+        runs.write_text(temporary / "README.md", write_readme(card, functions))
         os.rename(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,8 +1,4 @@
-"""The graph that is served: decode, resize, model, resize back, label.
-
-Each step computes in TensorFlow what `synergynet_tf.data.preprocess` computes in NumPy
-and OpenCV, so that a served image is labeled as `predict.py` labels it.
-"""
+"""The graphs that are served: decode, resize, model, resize back, label."""
 
 from __future__ import annotations
 
@@ -11,42 +7,122 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
+from export import encoded_images
+from export.image_graph import resize, to_labels, to_network
+from synergynet_tf.data.image_files import MAX_PIXELS
 
 
-def build_signatures(model: keras.Model, modality: str) -> dict[str, Any]:
+def build_signatures(
+    model: keras.Model,
+    modality: str,
+    channels: str = "",
+    image_channels: int | None = None,
+) -> dict[str, Any]:
     """Traces what a client may call.
 
     - `serving_default`: `image`, float32 `(batch, S, S, 3)` in [0, 1], to `logits`,
       float32 `(batch, S, S, C)`.
-    - `from_bytes`: `image_bytes`, one JPEG or PNG file as a string tensor `(1,)`, to
-      `labels`, uint8 `(1, rows, columns)`, and `probabilities`, float32 `(1, rows,
-      columns, C)`, at the image's own size.
+    - `from_bytes`: `image_bytes`, JPEG or PNG files as a string tensor `(batch,)`, to
+      `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
+      columns, C)`; `areas`, the pixels of each foreground class, int32 `(batch,
+      classes)`; and `sizes`, each image's own rows and columns, int32 `(batch, 2)`.
+      Images smaller than the largest of the batch are filled up with background,
+      below and to the right.
+    - `png_from_bytes`: the same input, to `labels_png_bytes`, the label map of each
+      image as a PNG file of its own size, string `(batch,)`; `areas` and `sizes`.
+
+    A model of CT has the first alone, as a JPEG file holds no Hounsfield units; so has
+    one of scans with other than 1 or 3 channels.
 
     Args:
         model: From `(batch, S, S, 3)` images to logits with `C` channels.
         modality: A key of `preprocess.MODALITIES`: how pixel values become [0, 1].
+        channels: `DataConfig.channels`: those of an image that the model takes.
+        image_channels: How many an image must have; `None` for any number.
 
     Returns:
         The concrete functions by their names.
+
+    Raises:
+        ValueError: If Keras does not run on TensorFlow.
     """
-    size = model.input_shape[1]
+    _require_tensorflow()
+    side, outputs = model.input_shape[1], model.output_shape[-1]
+    classes = max(1, outputs - 1)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, side, side, 3), name="image")])
+    def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        # A session does not compare what it is fed with the signature.
+        image = tf.raw_ops.EnsureShape(input=image, shape=(None, side, side, 3))
+        _require_images(image, "image")
+        _require_range(image)
+        return {"logits": model(image, training=False)}
+
+    def predict(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns logits `(batch, S, S, C)` of files, and their images' sizes."""
+        _require_images(image_bytes, "image_bytes")
+
+        def prepare(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            name = tf.strings.format("image_bytes[{}]", position)
+            data, size = encoded_images.require(image_bytes[position], name)
+            image = encoded_images.decode(data)
+            image = _require_channels(image, image_channels, channels, name)
+            return to_network(_pick(image, channels), modality, side), size
+
+        specs = tf.TensorSpec((side, side, 3)), tf.TensorSpec((2,), tf.int32)
+        images, sizes = _map(prepare, tf.range(tf.size(image_bytes)), specs)
+        return model(images, training=False), sizes
+
+    def label(logits: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Labels one image on its own grid, and counts the pixels of its classes."""
+        logits = resize(logits, size[0], size[1], area=False)
+        labels, probabilities = to_labels(logits)
+        counts = tf.math.bincount(
+            tf.cast(labels, tf.int32), minlength=classes + 1, maxlength=classes + 1
+        )
+        return labels, probabilities, counts[1:]
+
+    areas_spec = tf.TensorSpec((classes,), tf.int32)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
     def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        one = "from_bytes takes one image a request: image_bytes of shape (1,)"
-        tf.debugging.assert_equal(tf.size(image_bytes), 1, message=one)
-        image = decode(image_bytes[0])
-        rows, columns = tf.shape(image)[0], tf.shape(image)[1]
-        logits = model(to_network(image, modality, size)[None], training=False)[0]
-        logits = _resize(logits, rows, columns, area=False)
-        labels, probabilities = to_labels(logits)
-        return {"labels": labels[None], "probabilities": probabilities[None]}
+        logits, sizes = predict(image_bytes)
+        largest = _require_room(tf.size(image_bytes), tf.reduce_max(sizes, axis=0))
 
-    return {
-        "serving_default": logits_function(model),
-        "from_bytes": from_bytes.get_concrete_function(),
-    }
+        def fill(element: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            labels, probabilities, areas = label(*element)
+            pad = [[0, largest[0] - element[1][0]], [0, largest[1] - element[1][1]]]
+            return tf.pad(labels, pad), _pad_channels(probabilities, pad), areas
+
+        specs = (
+            tf.TensorSpec((None, None), tf.uint8),
+            tf.TensorSpec((None, None, outputs)),
+            areas_spec,
+        )
+        labels, probabilities, areas = _map(fill, (logits, sizes), specs)
+        return {
+            "labels": labels,
+            "probabilities": probabilities,
+            "areas": areas,
+            "sizes": sizes,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+    def png_from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, sizes = predict(image_bytes)
+
+        def encode(element: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            labels, _, areas = label(*element)
+            return tf.io.encode_png(labels[..., None]), areas
+
+        specs = (tf.TensorSpec((), tf.string), areas_spec)
+        files, areas = _map(encode, (logits, sizes), specs)
+        return {"labels_png_bytes": files, "areas": areas, "sizes": sizes}
+
+    functions = [serving_default]
+    if modality != "ct" and image_channels in (None, 1, 3):
+        functions += [from_bytes, png_from_bytes]
+    return {f.__name__: f.get_concrete_function() for f in functions}
 
 
 def logits_function(model: keras.Model, batch: int | None = None) -> Any:
@@ -62,8 +138,7 @@ def logits_function(model: keras.Model, batch: int | None = None) -> Any:
     Raises:
         ValueError: If Keras does not run on TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
+    _require_tensorflow()
     size = model.input_shape[1]
 
     @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), name="image")])
@@ -108,83 +183,76 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.cond(is_jpeg, jpeg, png), (None, None, None))
 
 
-def to_network(image: tf.Tensor, modality: str, size: int) -> tf.Tensor:
-    """Scales values to [0, 1] and resizes to `(size, size, 3)`, gray repeated."""
-    if modality in PERCENTILES:
-        low, high = _percentiles(image, PERCENTILES[modality])
-    else:
-        low, high = (tf.constant(value, tf.float64) for value in WINDOWS[modality])
-    span = tf.cast(high - low, tf.float32)
-    low, high = tf.cast(low, tf.float32), tf.cast(high, tf.float32)
-    image = tf.math.divide_no_nan(tf.clip_by_value(image, low, high) - low, span)
-    shape = tf.shape(image)
-    image = tf.cond(
-        tf.reduce_min(shape[:2]) >= size,
-        lambda: _resize(image, size, size, area=True),
-        lambda: _resize(image, size, size, area=False),
+def _require_tensorflow() -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
+
+
+def _map(function: Any, elements: Any, specs: Any) -> Any:
+    """Maps over a batch, one after another: one image is in memory at a time."""
+    return tf.map_fn(
+        function, elements, fn_output_signature=specs, parallel_iterations=1
     )
-    image = tf.tile(tf.clip_by_value(image, 0.0, 1.0), [1, 1, 3 // shape[2]])
-    return tf.ensure_shape(image, (size, size, 3))
 
 
-def to_labels(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turns logits `(..., C)` into uint8 labels and float32 probabilities."""
-    if logits.shape[-1] == 1:
-        return tf.cast(logits[..., 0] > 0.0, tf.uint8), tf.sigmoid(logits)
-    labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    return tf.cast(labels, tf.uint8), tf.nn.softmax(logits)
+def _require_images(batch: tf.Tensor, name: str) -> None:
+    empty = f"{name} holds no image; send a batch of at least one"
+    tf.debugging.Assert(tf.shape(batch)[0] > 0, [empty])
 
 
-def _percentiles(
-    image: tf.Tensor, percents: tuple[float, float]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes `np.percentile` of each channel: float64, interpolated linearly."""
-    values = tf.reshape(image, (-1, tf.shape(image)[-1]))
-    values = tf.cast(tf.sort(values, axis=0), tf.float64)
-    last = tf.shape(values)[0] - 1
-
-    def percentile(percent: float) -> tf.Tensor:
-        position = percent / 100.0 * tf.cast(last, tf.float64)
-        below = tf.cast(tf.floor(position), tf.int32)
-        share = position - tf.floor(position)
-        above = tf.minimum(below + 1, last)
-        return values[below] + share * (values[above] - values[below])
-
-    return percentile(percents[0]), percentile(percents[1])
+def _require_range(image: tf.Tensor) -> None:
+    low, high = tf.reduce_min(image), tf.reduce_max(image)
+    message = tf.strings.format(
+        "image must be in [0, 1] (of a photograph, divide by 255). Received: values "
+        "from {} to {}",
+        (low, high),
+    )
+    inside = tf.reduce_all((image >= 0.0) & (image <= 1.0))  # Of NaN neither is true.
+    tf.debugging.Assert(inside, [message])
 
 
-def _resize(image: tf.Tensor, rows: int, columns: int, area: bool) -> tf.Tensor:
-    """Resizes `(height, width, channels)` as OpenCV does, by two products.
+def _require_room(count: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
+    """Gives `largest` on, if a batch filled up to it is not larger than one may be."""
+    factors = tf.concat([[count], largest], axis=0)
+    message = tf.strings.format(
+        "image_bytes holds {} images: filled up to the largest, of {} rows and {} "
+        f"columns, they are more than {MAX_PIXELS // 10**6} megapixels; send fewer "
+        "at once, or call png_from_bytes",
+        (count, largest[0], largest[1]),
+    )
+    room = tf.reduce_prod(tf.cast(factors, tf.int64)) <= MAX_PIXELS
+    with tf.control_dependencies([tf.debugging.Assert(room, [message])]):
+        return tf.identity(largest)
 
-    TensorFlow's own resize operators compute their weights in float32 and come out up
-    to 0.01 of 255 away from OpenCV; these, up to 0.00005.
-    """
-    shape = tf.shape(image)
-    image = tf.einsum("yh,hwc->ywc", _weights(shape[0], rows, area), image)
-    return tf.einsum("xw,ywc->yxc", _weights(shape[1], columns, area), image)
 
-
-def _weights(source: tf.Tensor, target: int, area: bool) -> tf.Tensor:
-    """Returns what each of `target` pixels takes of the `source` ones along an axis.
-
-    Args:
-        source: Pixels before.
-        target: Pixels after.
-        area: Shares of the covered length (`INTER_AREA`); else linear interpolation
-            between pixel centers (`INTER_LINEAR`).
-
-    Returns:
-        float32 `(target, source)`, rows summing to 1; worked out in float64.
-    """
-    scale = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
-    after = tf.cast(tf.range(target), tf.float64)[:, None]
-    before = tf.cast(tf.range(source), tf.float64)
-    if area:
-        begin, end = after * scale, (after + 1) * scale
-        covered = tf.minimum(end, before + 1) - tf.maximum(begin, before)
-        weights = tf.maximum(covered, 0.0) / scale
+def _require_channels(
+    image: tf.Tensor, wanted: int | None, picked: str, name: tf.Tensor
+) -> tf.Tensor:
+    """Gives an image on, if it has the channels that the model takes."""
+    count = tf.shape(image)[-1]
+    if wanted is not None:
+        enough, taken = count == wanted, f"images with {wanted}"
     else:
-        last = tf.cast(source - 1, tf.float64)
-        center = tf.clip_by_value((after + 0.5) * scale - 0.5, 0.0, last)
-        weights = tf.maximum(1.0 - tf.abs(center - before), 0.0)
-    return tf.cast(weights, tf.float32)
+        enough, taken = count > max(_numbers(picked), default=0), f"{picked} of them"
+    rule = f" channels, and the model takes {taken}"
+    message = tf.strings.join([name, " has ", tf.strings.as_string(count), rule])
+    with tf.control_dependencies([tf.debugging.Assert(enough, [message])]):
+        return tf.identity(image)
+
+
+def _pick(image: tf.Tensor, channels: str) -> tf.Tensor:
+    """Takes channels of `(rows, columns, channels)`; `""` takes all."""
+    return tf.gather(image, _numbers(channels), axis=-1) if channels else image
+
+
+def _numbers(channels: str) -> list[int]:
+    return [int(channel) for channel in channels.split()]
+
+
+def _pad_channels(probabilities: tf.Tensor, pad: list[list[Any]]) -> tf.Tensor:
+    """Fills up `(rows, columns, C)` with what is surely background."""
+    pad = [*pad, [0, 0]]
+    if probabilities.shape[-1] == 1:
+        return tf.pad(probabilities, pad)
+    background = tf.pad(probabilities[..., :1], pad, constant_values=1.0)
+    return tf.concat([background, tf.pad(probabilities[..., 1:], pad)], axis=-1)

@@ -1,3 +1,4 @@
+import functools
 import re
 
 import cv2
@@ -5,81 +6,173 @@ import keras
 import numpy as np
 import pytest
 
-from export import saved_model
+from export import model_card, saved_model
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import preprocess
 from synergynet_tf.evaluation.predict import predict_case
 from synergynet_tf.models import build_model
+from tests.export.models import SIZE, make_card, random_pixels, small_model
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-SIZE = 32
-
-
-def small_model(classes):
-    """A model with weights that training moves and weights that it does not."""
-    keras.utils.set_random_seed(0)
-    image = keras.Input((SIZE, SIZE, 3))
-    x = keras.layers.Conv2D(8, 3, padding="same")(image)
-    x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.Dropout(0.5)(keras.layers.ReLU()(x))
-    return keras.Model(image, keras.layers.Conv2D(classes, 1)(x))
+from export.image_graph import to_labels  # noqa: E402  (it imports TensorFlow)
 
 
 def visible_files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    """Exports the small model, each kind once: the folder, and the signatures."""
+
+    @functools.cache
+    def export(modality, classes):
+        folder = tmp_path_factory.mktemp("export")
+        card = make_card(folder / "run", modality, classes)
+        saved_model.save(small_model(classes), card, folder / "1")
+        return folder / "1", tf.saved_model.load(str(folder / "1")).signatures
+
+    return export
+
+
+def encode(suffix, *shape):
+    return cv2.imencode(suffix, random_pixels(*shape))[1].tobytes()
+
+
+def predict(model, path, modality):
+    """Labels a file as predict.py does, with the logits at the image's own size."""
+    image = preprocess.read_image(path)
+    network = preprocess.to_network(image, modality, SIZE)
+    logits = model.predict_on_batch(network)
+    return preprocess.to_native(logits, *image.shape[1:3])[0]
+
+
 @pytest.mark.parametrize("classes", [1, 4])
 @pytest.mark.parametrize("modality", ["rgb", "mri"])
-@pytest.mark.parametrize("shape", [(50, 41, 3), (20, 77, 3), (32, 32, 1)])
-def test_bytes_are_labeled_as_predict_labels_them(tmp_path, classes, modality, shape):
+def test_bytes_are_labeled_as_predict_labels_them(tmp_path, exports, classes, modality):
+    signatures = exports(modality, classes)[1]
+    files = [
+        encode(".png", 50, 41, 3),
+        encode(".jpg", 20, 77, 3),
+        encode(".png", 32, 32, 1),
+    ]
+    found = signatures["from_bytes"](image_bytes=tf.constant(files))
+    small = signatures["png_from_bytes"](image_bytes=tf.constant(files))
+
+    assert found["labels"].shape == (3, 50, 77)
+    assert found["probabilities"].shape == (3, 50, 77, classes)
+    assert found["sizes"].numpy().tolist() == [[50, 41], [20, 77], [32, 32]]
     model = small_model(classes)
-    saved_model.save(model, modality, tmp_path / "1")
-    served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    file = tmp_path / "image.png"
-    cv2.imwrite(str(file), pixels)
+    background = [0.0] if classes == 1 else [1.0, 0.0, 0.0, 0.0]
+    for number, data in enumerate(files):
+        (tmp_path / "image.png").write_bytes(data)
+        logits = predict(model, tmp_path / "image.png", modality)
+        labels = preprocess.to_labels(logits)
+        rows, columns = labels.shape
+        inside = slice(rows), slice(columns)
+        np.testing.assert_array_equal(found["labels"][number][inside], labels)
+        _, expected = to_labels(tf.constant(logits))
+        probabilities = found["probabilities"][number].numpy()
+        # float32 through three layers.
+        np.testing.assert_allclose(probabilities[inside], expected, atol=1e-5)
+        assert not found["labels"][number][rows:].numpy().any()
+        assert not found["labels"][number][:, columns:].numpy().any()
+        assert (probabilities[rows:] == background).all()
+        assert (probabilities[:, columns:] == background).all()
+        png = np.frombuffer(small["labels_png_bytes"][number].numpy(), np.uint8)
+        decoded = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(decoded, labels)
+        areas = [np.sum(labels == value) for value in range(1, max(2, classes))]
+        for outputs in (found, small):
+            assert outputs["areas"][number].numpy().tolist() == areas
+            assert outputs["sizes"][number].numpy().tolist() == [rows, columns]
 
-    found = served(image_bytes=tf.constant([file.read_bytes()]))
 
-    image = preprocess.to_network(preprocess.read_image(file), modality, SIZE)
-    logits = preprocess.to_native(model.predict_on_batch(image), *shape[:2])
-    assert found["probabilities"].shape == (1, *shape[:2], classes)
-    np.testing.assert_array_equal(found["labels"], preprocess.to_labels(logits))
+def test_a_single_image_is_not_filled_up(exports):
+    served = exports("rgb", 1)[1]["from_bytes"]
+    found = served(image_bytes=tf.constant([encode(".png", 20, 77, 3)]))
+    assert found["labels"].shape == (1, 20, 77)
 
 
-def test_a_real_photograph_is_labeled_as_predict_labels_it(tmp_path, real_data):
-    model = small_model(1)
-    saved_model.save(model, "rgb", tmp_path / "1")
-    served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
+def test_a_real_photograph_is_labeled_as_predict_labels_it(exports, real_data):
+    served = exports("rgb", 1)[1]["from_bytes"]
     photographs = real_data / "isic2017" / "ISIC-2017_Training_Data"
-    for file in sorted(photographs.glob("*.jpg"))[:3]:
-        found = served(image_bytes=tf.constant([file.read_bytes()]))
+    files = sorted(photographs.glob("*.jpg"))[:3]
+    found = served(image_bytes=tf.constant([file.read_bytes() for file in files]))
+    for file, labels in zip(files, found["labels"].numpy(), strict=True):
         image = preprocess.read_image(file)
-        expected = predict_case(model, image, "rgb", SIZE)
-        np.testing.assert_array_equal(found["labels"], expected)
+        expected = predict_case(small_model(1), image, "rgb", SIZE)[0]
+        rows, columns = expected.shape
+        np.testing.assert_array_equal(labels[:rows, :columns], expected)
 
 
-def test_logits_and_names(tmp_path):
-    model = small_model(3)
-    difference = saved_model.save(model, "rgb", tmp_path / "1")
-    served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+def test_logits_and_names(exports):
+    served = exports("mri", 4)[1]["serving_default"]
     image = np.random.default_rng(1).random((2, SIZE, SIZE, 3), np.float32)
     logits = served(image=tf.constant(image))["logits"]
     # float32 through three layers.
-    np.testing.assert_allclose(logits, model.predict_on_batch(image), atol=1e-5)
-    assert 0 <= difference <= 1e-5
+    expected = small_model(4).predict_on_batch(image)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_two_images_in_one_request_are_refused(tmp_path):
-    saved_model.save(small_model(1), "rgb", tmp_path / "1")
+def test_the_card_and_its_page_go_with_the_model(exports):
+    folder, _ = exports("mri", 4)
+    card = model_card.read_card(folder / "model_card.json")
+    assert card.class_names == ("organ1", "organ2", "organ3")
+    page = (folder / "README.md").read_text("utf-8")
+    for text in (
+        "0 background, 1 organ1, 2 organ2, 3 organ3",
+        "float32 `(batch, 32, 32, 3)` in [0, 1]",
+        "float32 `(batch, 32, 32, 4)`",
+        "softmax, the largest wins",
+        "percentile 0.5 of each channel becomes 0",
+        "`png_from_bytes`",
+        "phantom, official split",
+        "3 epochs",
+        "The run was not scored.",
+        "not a medical device",
+    ):
+        assert text in page, text
+
+
+@pytest.mark.parametrize(("modality", "image_channels"), [("ct", 1), ("mri", 4)])
+def test_without_files_there_is_no_signature_for_them(
+    tmp_path, modality, image_channels
+):
+    card = make_card(tmp_path / "run", modality, 4, image_channels=image_channels)
+    saved_model.save(small_model(4), card, tmp_path / "1")
+    assert "no signature for image files" in (tmp_path / "1" / "README.md").read_text()
+    loaded = tf.saved_model.load(str(tmp_path / "1")).signatures
+    assert set(loaded) == {"serving_default"}
+
+
+def test_channels_are_picked_as_in_training(tmp_path):
+    card = make_card(tmp_path / "run", "rgb", 1, channels="2 0")
+    saved_model.save(small_model(1), card, tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="one image a request"):
-        served(image_bytes=tf.constant([b"", b""]))
+    file = tmp_path / "image.png"
+    file.write_bytes(encode(".png", 40, 41, 3))
+    found = served(image_bytes=tf.constant([file.read_bytes()]))["labels"]
+    image = preprocess.read_image(file)
+    expected = predict_case(small_model(1), image, "rgb", SIZE, "2 0")
+    np.testing.assert_array_equal(found, expected)
+    gray = tf.constant([encode(".png", 40, 41, 1)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0\] has 1 ch.*2 0"):
+        served(image_bytes=gray)
+
+
+def test_channels_of_scans_must_be_as_many_as_in_training(tmp_path):
+    card = make_card(tmp_path / "run", "mri", 4, image_channels=1)
+    saved_model.save(small_model(4), card, tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["from_bytes"]
+    served(image_bytes=tf.constant([encode(".png", 40, 41, 1)]))
+    colored = tf.constant([encode(".png", 40, 41, 3)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0\] has 3 ch.*with 1"):
+        served(image_bytes=colored)
 
 
 def test_the_folder_holds_each_weight_once_and_only_what_is_read(tmp_path):
@@ -87,7 +180,7 @@ def test_the_folder_holds_each_weight_once_and_only_what_is_read(tmp_path):
     wide = keras.layers.Conv2D(400, 9, padding="same")(image)
     wide = keras.layers.Conv2D(400, 3, padding="same")(wide)  # 6 MB of weights
     model = keras.Model(image, keras.layers.Conv2D(1, 1)(wide))
-    saved_model.save(model, "rgb", tmp_path / "1")
+    saved_model.save(model, make_card(tmp_path / "run"), tmp_path / "1")
     weights = sum(np.prod(w.shape) * 4 for w in model.weights)
     files = [path for path in (tmp_path / "1").rglob("*") if path.is_file()]
     graph = (tmp_path / "1" / "saved_model.pb").stat().st_size
@@ -121,8 +214,8 @@ def test_a_model_that_comes_back_different_leaves_nothing(tmp_path, monkeypatch,
         ),
     )
     with pytest.raises(ValueError, match="nothing was written"):
-        saved_model.save(model, "rgb", tmp_path / "1")
-    assert visible_files(tmp_path) == []
+        saved_model.save(model, make_card(tmp_path / "run"), tmp_path / "1")
+    assert visible_files(tmp_path) == ["run"]
 
 
 def test_the_next_version_is_one_more_than_the_highest(tmp_path):

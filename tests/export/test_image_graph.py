@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export import signatures  # noqa: E402  (it imports TensorFlow)
+from export import image_graph  # noqa: E402  (it imports TensorFlow)
 
 # OpenCV keeps float32 positions and so is off by this much of 1 itself.
 RESIZE_TOLERANCE = 1e-6
@@ -42,55 +42,28 @@ def read(tmp_path, data):
         (30, 40, 3),  # both grow
         (50, 200, 3),  # one grows, one shrinks
         (150, 203, 1),  # gray
+        (150, 203, 2),  # two channels: the third is 0
         (1, 1, 1),  # one pixel: no percentile lies between two values
     ],
 )
 @pytest.mark.parametrize("modality", preprocess.MODALITIES)
 def test_to_network_equals_numpy(random, shape, modality):
     image = random.uniform(0, 255, shape).astype(np.float32)
-    found = signatures.to_network(tf.constant(image), modality, SIZE)
+    found = image_graph.to_network(tf.constant(image), modality, SIZE)
     expected = preprocess.to_network(image[None], modality, SIZE)[0]
     np.testing.assert_allclose(found, expected, atol=RESIZE_TOLERANCE)
 
 
 def test_constant_mri_is_black():
     image = np.full((70, 70, 1), 7.0, np.float32)
-    assert not signatures.to_network(tf.constant(image), "mri", SIZE).numpy().any()
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("progressive", [0, 1])
-def test_jpeg_decodes_to_the_pixels_of_opencv(tmp_path, random, channels, progressive):
-    noise = random.integers(0, 256, (61, 83, channels), np.uint8)
-    image = cv2.GaussianBlur(noise, (5, 5), 2)
-    data = encode(".jpg", image, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
-    found = signatures.decode(tf.constant(data)).numpy()
-    np.testing.assert_array_equal(found, read(tmp_path, data)[0])
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_png_decodes_to_the_pixels_of_opencv(tmp_path, random, dtype, channels):
-    top = np.iinfo(dtype).max
-    image = random.integers(0, top, (17, 23, channels), dtype, endpoint=True)
-    data = encode(".png", image)
-    found = signatures.decode(tf.constant(data)).numpy()
-    np.testing.assert_array_equal(found, read(tmp_path, data)[0])
-
-
-@pytest.mark.parametrize("damage", [b"", b"not an image", b"\xff\xd8\xff", None])
-def test_damaged_bytes_are_refused(random, damage):
-    image = random.integers(0, 256, (64, 64, 3), np.uint8)
-    data = encode(".png", image)[:900] if damage is None else damage
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        signatures.decode(tf.constant(data))
+    assert not image_graph.to_network(tf.constant(image), "mri", SIZE).numpy().any()
 
 
 @pytest.mark.parametrize("classes", [1, 4])
 def test_labels_and_probabilities(random, classes):
     logits = random.normal(size=(5, 6, classes)).astype(np.float32)
     logits[0] = 0.0  # Ties: no foreground of one class, the first of several.
-    labels, probabilities = signatures.to_labels(tf.constant(logits))
+    labels, probabilities = image_graph.to_labels(tf.constant(logits))
     assert labels.dtype == tf.uint8
     np.testing.assert_array_equal(labels, preprocess.to_labels(logits))
     if classes == 1:

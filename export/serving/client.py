@@ -1,0 +1,175 @@
+"""Has a server label files: `python -m export.serving.client --url URL ...`.
+
+It writes what `predict.py` writes of images. `--url http://host:8501` asks TensorFlow
+Serving over REST, and needs no TensorFlow; `--url host:8500` asks over gRPC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from export.model_card import Card, read_card
+from export.serving.answers import Answer, Connection, Refused, Unavailable
+from synergynet_tf import command_line, runs
+from synergynet_tf.config import DataConfig
+from synergynet_tf.data.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
+from synergynet_tf.evaluation.input_files import (
+    SUMMARY,
+    Input,
+    find_inputs,
+    is_volume,
+    read_input,
+)
+from synergynet_tf.evaluation.result_files import write_result
+
+FIRST_WAIT_S = 0.5  # Before the first retry; each next wait is twice as long.
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    add = parser.add_argument
+    add("--url", required=True, help="http://host:8501 (REST) or host:8500 (gRPC)")
+    add("--card", required=True, help="model_card.json of the model that is served")
+    add("--input", required=True, help="an image, or a folder of images")
+    add("--output", required=True, help="folder for label maps, overlays, summary.csv")
+    add("--model", default="synergynet", help="its name at the server (%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="its version (the latest)")
+    which.add_argument("--version-label", default="", help="its version, by a label")
+    add("--timeout", type=float, default=60.0, help="seconds a request (%(default)s)")
+    add("--retries", type=int, default=4, help="of a request (%(default)s)")
+    args = parser.parse_args(argv)
+    if not 0 < args.timeout < float("inf"):
+        parser.error(f"--timeout must be above 0. Received: {args.timeout:g}")
+    if args.retries < 0:
+        parser.error(f"--retries must be at least 0. Received: {args.retries}")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Labels every file, or refuses before it writes anything."""
+    args = parse_args(argv)
+    card = read_card(args.card)
+    if card.config.data.modality == "ct":
+        raise ValueError(
+            f"{args.card} is of a model of CT, which takes no image files; label "
+            "volumes with predict.py"
+        )
+    if is_volume(pathlib.Path(args.input)):
+        raise ValueError(
+            f"{args.input} is a volume, and a server takes image files; label it with "
+            "predict.py"
+        )
+    # Whatever the model's modality, what is sent are image files.
+    data = DataConfig(modality="rgb", channels=card.config.data.channels)
+    paths = find_inputs(args.input, args.output, data, card.image_channels)
+    server = connect(
+        args.url, args.model, args.version, args.version_label, args.timeout
+    )
+    rows = label_files(server, card, paths, pathlib.Path(args.output), args.retries)
+    count = f"{len(rows)} image" + ("s" if len(rows) > 1 else "")
+    print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
+
+
+def connect(
+    url: str, model: str, version: int | None, label: str, timeout: float
+) -> Connection:
+    """Returns the model behind an address; nothing is sent yet.
+
+    Raises:
+        ValueError: If it is no address of a server.
+    """
+    scheme, _, host = url.rpartition("://")
+    if scheme in ("http", "https") and host:
+        from export.serving.rest import Rest
+
+        return Rest(url, model, version, label, timeout)
+    name, _, port = host.rpartition(":")
+    if scheme in ("", "grpc") and name and port.isdecimal():
+        # Here, because it imports TensorFlow, which REST does without.
+        from export.serving.rpc import Rpc
+
+        return Rpc(host, model, version, label, timeout)
+    raise ValueError(
+        f"--url must be http://host:port for REST, or host:port for gRPC. Received: "
+        f"{url}"
+    )
+
+
+def label_files(
+    server: Connection,
+    card: Card,
+    paths: Sequence[pathlib.Path],
+    output: pathlib.Path,
+    retries: int,
+) -> list[dict[str, Any]]:
+    """Has each file labeled, and writes what `write_result` does; last `summary.csv`.
+
+    Raises:
+        OSError: If the server does not answer.
+        ValueError: If it refuses a file, or the card is not of its model.
+    """
+    rows = []
+    for path in tqdm(paths, f"label by {server}", disable=None):
+        source = read_input(path)
+        image = _encode(path, source)
+        try:
+            answer = retry(functools.partial(server.predict, image), retries)
+            _require_same_model(answer, card, source)
+        except Unavailable as error:
+            raise OSError(
+                f"{path}: {server} does not answer: {error}; see whether the server "
+                "runs and the model is loaded, or allow more --timeout or --retries"
+            ) from error
+        except Refused as error:
+            raise ValueError(f"{path}: {server}: {error}") from error
+        labels, modality = answer.labels[None], card.config.data.modality
+        names = card.class_names
+        rows.append(write_result(output, path, source, labels, names, modality))
+    runs.write_csv(output / SUMMARY, rows)
+    return rows
+
+
+def retry(call: Callable[[], Answer], retries: int) -> Answer:
+    """Calls until there is an answer, waiting twice as long after each failure.
+
+    Only what is `Unavailable` is asked for again.
+    """
+    for attempt in range(retries):
+        try:
+            return call()
+        except Unavailable:
+            time.sleep(FIRST_WAIT_S * 2**attempt)
+    return call()
+
+
+def _encode(path: pathlib.Path, source: Input) -> bytes:
+    """Returns the file as it is, or as a PNG file of the same values."""
+    data = path.read_bytes()
+    if data.startswith((JPEG_SIGNATURE, PNG_SIGNATURE)):
+        return data
+    pixels = np.rint(source.image[0] * 257).astype(np.uint16)  # As read_image divides.
+    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+
+
+def _require_same_model(answer: Answer, card: Card, source: Input) -> None:
+    if len(answer.areas) != len(card.class_names):
+        raise Refused(
+            f"its model has {len(answer.areas)} classes, and the card "
+            f"{', '.join(card.class_names)}; name its model_card.json with --card"
+        )
+    if answer.labels.shape != source.image.shape[1:3]:
+        raise Refused(
+            f"the answer has {answer.labels.shape} pixels, and the image "
+            f"{source.image.shape[1:3]}"
+        )

@@ -1,0 +1,145 @@
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from synergynet_tf.data import image_headers, preprocess
+from tests.export.models import random_pixels
+
+tf = pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
+)
+
+from export import encoded_images  # noqa: E402  (it imports TensorFlow)
+
+
+def encode(suffix, image, *flags):
+    return cv2.imencode(suffix, image, list(flags))[1].tobytes()
+
+
+def read(tmp_path, data):
+    path = tmp_path / "image.png"  # The kind is told by the bytes, not the name.
+    path.write_bytes(data)
+    return preprocess.read_image(path)
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def require(data):
+    return encoded_images.require(data, tf.constant("image_bytes[7]"))
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def open_image(data):
+    return encoded_images.decode(encoded_images.require(data, tf.constant("it"))[0])
+
+
+def refusal(data):
+    with pytest.raises(tf.errors.InvalidArgumentError) as info:
+        require(tf.constant(data))
+    return str(info.value)
+
+
+PHOTO = cv2.GaussianBlur(random_pixels(33, 47, 3), (5, 5), 2)
+JPEG, PNG = encode(".jpg", PHOTO), encode(".png", PHOTO)
+
+
+def with_thumbnail(data):
+    """Puts a whole JPEG file into a segment, as cameras do."""
+    thumbnail = encode(".jpg", PHOTO[:8, :8])
+    length = (2 + len(thumbnail)).to_bytes(2, "big")
+    return data[:2] + b"\xff\xe1" + length + thumbnail + data[2:]
+
+
+def claiming(data, place, rows, columns, width):
+    """Returns the file with another size in its header."""
+    sides = (columns, rows) if width == 4 else (rows, columns)
+    text = b"".join(side.to_bytes(width, "big") for side in sides)
+    return data[:place] + text + data[place + len(text) :]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_jpeg_decodes_to_the_pixels_of_opencv(tmp_path, channels, progressive):
+    noise = random_pixels(61, 83, channels)
+    image = cv2.GaussianBlur(noise, (5, 5), 2)
+    data = encode(".jpg", image, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    found = encoded_images.decode(tf.constant(data)).numpy()
+    np.testing.assert_array_equal(found, read(tmp_path, data)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_png_decodes_to_the_pixels_of_opencv(tmp_path, dtype, channels):
+    data = encode(".png", random_pixels(17, 23, channels, dtype=dtype))
+    found = encoded_images.decode(tf.constant(data)).numpy()
+    np.testing.assert_array_equal(found, read(tmp_path, data)[0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PNG,
+        JPEG,
+        encode(".jpg", PHOTO, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        encode(".jpg", PHOTO[..., 0]),
+        with_thumbnail(JPEG),
+        JPEG[:2] + b"\xff\xff" + JPEG[2:],  # fill bytes before a segment
+        JPEG + b"what follows the image",
+        PNG + b"what follows the image",
+    ],
+)
+def test_the_size_is_read_as_from_files(data):
+    same, size = require(tf.constant(data))
+    assert same.numpy() == data
+    assert tuple(size.numpy()) == image_headers.check_image(data) == (33, 47)
+    assert open_image(tf.constant(data)).shape[:2] == (33, 47)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\xff\xd8", "not a JPEG or PNG file"),
+        (b"GIF89a, or any text", "not a JPEG or PNG file"),
+        (encode(".bmp", PHOTO), "not a JPEG or PNG file"),
+        (JPEG[:3], "truncated or damaged"),
+        (JPEG[:200], "truncated or damaged"),
+        (JPEG[:-2], "truncated or damaged"),
+        (with_thumbnail(JPEG)[:-2], "truncated or damaged"),
+        (b"\xff\xd8" + b"\xff" * 100_000, "truncated or damaged"),
+        (PNG[:8], "truncated or damaged"),
+        (PNG[:20], "truncated or damaged"),
+        (PNG[:-12], "truncated or damaged"),
+        (claiming(PNG, 16, 0, 10, 4), "truncated or damaged"),
+    ],
+)
+def test_damaged_bytes_are_named(data, reason):
+    assert f"[image_bytes[7] is {reason}]" in refusal(data)
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded():
+    frame = JPEG.index(b"\xff\xc0") + 5
+    for data, size in (
+        (claiming(PNG, 16, 14_143, 14_142, 4), "14142 x 14143"),
+        (claiming(JPEG, frame, 65_535, 65_000, 2), "65000 x 65535"),
+    ):
+        message = f"image_bytes[7] is too large: {size} pixels, at most 200 megapixels"
+        assert message in refusal(data)
+    # 199,996,164 pixels.
+    require(tf.constant(claiming(PNG, 16, 14_142, 14_142, 4)))
+
+
+@pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])
+def test_wherever_a_file_is_cut_it_is_refused(data):
+    for length in range(0, len(data), 1 + len(data) // 150):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            open_image(tf.constant(data[:length]))
+
+
+def test_a_changed_byte_of_png_is_refused():
+    for place in range(0, len(PNG), 1 + len(PNG) // 150):
+        data = bytearray(PNG)
+        data[place] ^= 16
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            open_image(tf.constant(bytes(data)))

@@ -173,3 +173,7 @@ def _require_same_model(answer: Answer, card: Card, source: Input) -> None:
             f"the answer has {answer.labels.shape} pixels, and the image "
             f"{source.image.shape[1:3]}"
         )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -86,7 +86,8 @@ class Rest:
 
 
 def _http_error(error: urllib.error.HTTPError) -> Exception:
-    text = error.read().decode("utf-8", "replace")
+    with error:
+        text = error.read().decode("utf-8", "replace")
     try:
         values: Any = json.loads(text)
         text = values["error"]

@@ -1,0 +1,280 @@
+import csv
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from export.model_card import read_card
+from export.serving import client
+from export.serving.answers import Answer, Refused, Unavailable, read_answer, reason
+from export.serving.rest import Rest
+from synergynet_tf import runs
+from synergynet_tf.data.preprocess import read_image
+from synergynet_tf.evaluation.predict import predict_case
+from tests.export.models import SIZE, make_card, random_pixels, small_model
+
+tf = pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
+)
+
+from tests.export.serving.model_server import serve  # noqa: E402  (it imports TF)
+
+ROOT = pathlib.Path(__file__).parents[3]
+FILES = {"a.png": (50, 41, 3), "b.jpg": (20, 77, 1), "c.tif": (33, 35, 3)}
+
+
+@pytest.fixture(scope="module")
+def shared_server(cpp_model):
+    with serve(cpp_model) as server:
+        yield server
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def url(shared_server, request):
+    return getattr(shared_server, f"{request.param}_url")
+
+
+@pytest.fixture
+def server(shared_server, monkeypatch):
+    """The server as it is at first, and a client that waits little."""
+    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.01)
+    shared_server.asked = shared_server.busy = 0
+    yield shared_server
+    shared_server.busy = 0
+    shared_server.slow.set()
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, shape in FILES.items():
+        dtype = np.uint16 if name == "c.tif" else np.uint8
+        cv2.imwrite(str(folder / name), random_pixels(*shape, dtype=dtype))
+    return folder
+
+
+@pytest.fixture
+def call(images, exported, tmp_path):
+    """Calls the command for the images, with whatever flags besides."""
+
+    def call(url, *flags, source=images, card=exported / "model_card.json"):
+        client.main(
+            ["--url", url, "--card", str(card), "--input", str(source)]
+            + ["--output", str(tmp_path / "out"), *flags]
+        )
+        return tmp_path / "out"
+
+    return call
+
+
+def test_files_are_labeled_as_predict_labels_them(url, images, call):
+    output = call(url)
+    with open(output / "summary.csv", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(FILES)
+    for name, shape in FILES.items():
+        image = read_image(images / name)
+        expected = predict_case(small_model(4), image, "rgb", SIZE)[0]
+        path = output / f"{pathlib.Path(name).stem}.png"
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(labels, expected)
+        assert (rows[name]["rows"], rows[name]["columns"]) == tuple(map(str, shape[:2]))
+        assert rows[name]["organ2_pixels"] == str(np.sum(expected == 2))
+    assert len(list(output.glob("*_overlay.png"))) == 3
+    assert len(list(output.iterdir())) == 7
+
+
+@pytest.mark.parametrize("flags", [("--version", "1"), ("--version-label", "live")])
+def test_a_version_is_asked_for(url, call, flags):
+    assert (call(url, *flags) / "summary.csv").is_file()
+
+
+def test_a_busy_server_is_asked_again(server, url, images, call):
+    server.busy = 2
+    call(url, source=images / "a.png")
+    assert server.asked == 3
+
+
+def test_a_server_that_stays_busy_is_named(server, url, images, call, tmp_path):
+    server.busy = 99
+    with pytest.raises(OSError, match=r"a\.png: .*synergynet.* queue is full .*503|UN"):
+        call(url, "--retries", "2")
+    assert server.asked == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_late_answer_is_not_waited_for(server, url, call, tmp_path):
+    server.slow.clear()
+    with pytest.raises(OSError, match="does not answer: .*--timeout"):
+        call(url, "--timeout", "0.2", "--retries", "0")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--model", "other"), ("--version", "7"), ("--version-label", "canary")],
+)
+def test_a_model_that_is_not_there_is_not_asked_for_again(server, url, call, flags):
+    with pytest.raises(ValueError, match=r"not found.*404|NOT_FOUND.*check --model"):
+        call(url, *flags)
+    assert server.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"text", r"image_bytes\[0\] is not a JPEG or PNG file \("),
+        (b"", r"image_bytes\[0\] is empty \("),
+        (b"\x89PNG\r\n\x1a\n", r"image_bytes\[0\] is truncated or damaged \("),
+    ],
+)
+def test_what_the_server_refuses_is_not_asked_again(server, url, data, message):
+    connection = client.connect(url, "synergynet", None, "", 10)
+    with pytest.raises(Refused, match=message):
+        client.retry(lambda: connection.predict(data), 3)
+    assert server.asked == 1
+    png = cv2.imencode(".png", random_pixels(9, 8, 3))[1].tobytes()
+    assert connection.predict(png).labels.shape == (9, 8)
+
+
+def test_damaged_files_are_not_sent(server, url, images, call, tmp_path):
+    whole = (images / "a.png").read_bytes()
+    huge = whole[:16] + b"\0\1\0\0\0\1\0\0" + whole[24:]
+    for data, message in ((whole[:-9], "truncated"), (b"", "empty"), (huge, "damaged")):
+        (images / "d.png").write_bytes(data)
+        with pytest.raises(ValueError, match=rf"d\.png .*{message}"):
+            call(url)
+    assert server.asked == 0 and not (tmp_path / "out").exists()
+
+
+def test_nobody_at_the_address(call):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for url in (f"http://{address}", address):
+        with pytest.raises(OSError, match=rf"{address}.*does not answer: .*refused"):
+            call(url, "--retries", "0")
+    with pytest.raises(ValueError, match=r"cannot be reached .*check --url"):
+        call("http://no.such.host.invalid:8501")
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost", "ftp://host:1", "host:port", "http://", "grpc://host", ":8500"]
+)
+def test_what_is_no_address_is_refused(call, url):
+    with pytest.raises(ValueError, match=r"--url must be .* Received: "):
+        call(url)
+
+
+def test_a_card_of_another_model_is_noticed(url, call, tmp_path):
+    runs.write_json(tmp_path / "other.json", make_card(tmp_path / "other"))
+    with pytest.raises(ValueError, match="3 classes, and the card organ1; .*--card"):
+        call(url, card=tmp_path / "other.json")
+    assert not (tmp_path / "out").exists()
+
+
+def test_inputs_that_no_server_takes_are_refused(call, tmp_path):
+    with pytest.raises(ValueError, match=r"is a volume, .*predict\.py"):
+        call("host:1", source=tmp_path / "scan.nii.gz")
+    runs.write_json(tmp_path / "ct.json", make_card(tmp_path / "ct", "ct", 4))
+    with pytest.raises(ValueError, match=r"model of CT.*predict\.py"):
+        call("host:1", card=tmp_path / "ct.json")
+    with pytest.raises(FileNotFoundError, match="No image files"):
+        call("host:1", source=tmp_path / "ct")
+
+
+@pytest.mark.parametrize(
+    "flags", [("--timeout", "0"), ("--timeout", "nan"), ("--retries", "-1")]
+)
+def test_limits_are_checked(flags, capsys):
+    needed = ["--url", "a:1", "--card", "b", "--input", "c", "--output", "d"]
+    with pytest.raises(SystemExit):
+        client.parse_args([*needed, *flags])
+    assert f"error: {flags[0]} must be" in capsys.readouterr().err
+
+
+def test_one_class_is_written_as_255(images, tmp_path):
+    class Half:
+        def predict(self, image):
+            labels = np.zeros((50, 41), np.uint8)
+            labels[:25] = 1
+            return Answer(labels, [25 * 41])
+
+    runs.write_json(tmp_path / "card.json", make_card(tmp_path / "run"))
+    card = read_card(tmp_path / "card.json")
+    client.label_files(Half(), card, [images / "a.png"], tmp_path / "out", 0)
+    written = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert (written[:25] == 255).all() and not written[25:].any()
+
+
+@pytest.mark.parametrize(
+    "text", [b"<html>", b"[]", b'{"outputs": [1]}', b'{"outputs": {"areas": [[1]]}}']
+)
+def test_other_servers_answers_are_refused(monkeypatch, text):
+    monkeypatch.setattr(Rest, "_post", lambda self, body: text)
+    server = Rest("http://host:1", "m", None, "", 1)
+    with pytest.raises(Refused, match="not that of png_from_bytes"):
+        server.predict(b"")
+
+
+def test_an_answer_must_agree_with_itself():
+    labels = np.array([[0, 1], [2, 2]], np.uint8)
+    png = cv2.imencode(".png", labels)[1].tobytes()
+    assert read_answer(png, [1, 2], [2, 2]).labels.tolist() == labels.tolist()
+    for answer in (
+        (b"x", [1, 2], [2, 2]),
+        (png, [1, 2], [2, 3]),
+        (png, [2, 2], [2, 2]),
+    ):
+        with pytest.raises(Refused, match="the answer's"):
+            read_answer(*answer)
+
+
+def test_waits_grow_and_end(monkeypatch):
+    waits = []
+    monkeypatch.setattr(client.time, "sleep", waits.append)
+
+    def unavailable():
+        raise Unavailable("busy")
+
+    with pytest.raises(Unavailable):
+        client.retry(unavailable, 4)
+    assert waits == [0.5, 1, 2, 4]
+
+
+def test_the_sentence_of_an_error_is_found():
+    text = "Graph execution error:\n\nassertion failed: [image_bytes[0] is empty]\n\t "
+    assert reason(text + "[[{{node map/while/Assert}}]]") == "image_bytes[0] is empty"
+    assert reason(text) == "image_bytes[0] is empty"
+    assert reason("Servable not found.") == "Servable not found"
+
+
+def run_python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_the_command_refuses_in_one_line(images, exported, tmp_path):
+    flags = ["--url", "http://127.0.0.1:9", "--retries", "0", "--input", str(images)]
+    flags += ["--card", str(exported / "model_card.json"), "--output", str(tmp_path)]
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    done = run_python("-m", "export.serving.client", *flags)
+    *_progress, line = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith("error: ") and "a.png" in line
+
+
+def test_rest_needs_no_tensorflow():
+    code = (
+        "import export.serving.client as c, sys; c.connect('http://h', 'm', 1, '', 1);"
+        "sys.exit(bool({'tensorflow', 'keras', 'grpc'} & set(sys.modules)))"
+    )
+    assert run_python("-c", code).returncode == 0

@@ -1,6 +1,5 @@
 import csv
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -66,11 +65,11 @@ def call(images, exported, tmp_path):
     """Calls the command for the images, with whatever flags besides."""
 
     def call(url, *flags, source=images, card=exported / "model_card.json"):
-        client.main(
-            ["--url", url, "--card", str(card), "--input", str(source)]
-            + ["--output", str(tmp_path / "out"), *flags]
-        )
-        return tmp_path / "out"
+        output = tmp_path / "out"
+        named = {"url": url, "card": card, "input": source, "output": output}
+        given = [word for k, v in named.items() for word in (f"--{k}", str(v))]
+        client.main([*given, *flags])
+        return output
 
     return call
 
@@ -105,7 +104,7 @@ def test_a_busy_server_is_asked_again(server, url, images, call):
 
 def test_a_server_that_stays_busy_is_named(server, url, images, call, tmp_path):
     server.busy = 99
-    with pytest.raises(OSError, match=r"a\.png: .*synergynet.* queue is full .*503|UN"):
+    with pytest.raises(OSError, match=r"a\.png: .*synergynet.* queue is full \("):
         call(url, "--retries", "2")
     assert server.asked == 3
     assert not (tmp_path / "out").exists()
@@ -113,7 +112,7 @@ def test_a_server_that_stays_busy_is_named(server, url, images, call, tmp_path):
 
 def test_a_late_answer_is_not_waited_for(server, url, call, tmp_path):
     server.slow.clear()
-    with pytest.raises(OSError, match="does not answer: .*--timeout"):
+    with pytest.raises(OSError, match=r"does not answer: .*--timeout"):
         call(url, "--timeout", "0.2", "--retries", "0")
     assert not (tmp_path / "out").exists()
 
@@ -123,7 +122,7 @@ def test_a_late_answer_is_not_waited_for(server, url, call, tmp_path):
     [("--model", "other"), ("--version", "7"), ("--version-label", "canary")],
 )
 def test_a_model_that_is_not_there_is_not_asked_for_again(server, url, call, flags):
-    with pytest.raises(ValueError, match=r"not found.*404|NOT_FOUND.*check --model"):
+    with pytest.raises(ValueError, match=r"not found .*; check --model and --version"):
         call(url, *flags)
     assert server.asked == 1
 
@@ -176,7 +175,7 @@ def test_what_is_no_address_is_refused(call, url):
 
 def test_a_card_of_another_model_is_noticed(url, call, tmp_path):
     runs.write_json(tmp_path / "other.json", make_card(tmp_path / "other"))
-    with pytest.raises(ValueError, match="3 classes, and the card organ1; .*--card"):
+    with pytest.raises(ValueError, match=r"3 classes, .* organ1; .*--card"):
         call(url, card=tmp_path / "other.json")
     assert not (tmp_path / "out").exists()
 
@@ -265,8 +264,8 @@ def run_python(*arguments):
 
 def test_the_command_refuses_in_one_line(images, exported, tmp_path):
     flags = ["--url", "http://127.0.0.1:9", "--retries", "0", "--input", str(images)]
-    flags += ["--card", str(exported / "model_card.json"), "--output", str(tmp_path)]
-    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    flags += ["--card", str(exported / "model_card.json")]
+    flags += ["--output", str(tmp_path / "out")]
     done = run_python("-m", "export.serving.client", *flags)
     *_progress, line = done.stderr.splitlines()
     assert done.returncode == 2 and line.startswith("error: ") and "a.png" in line

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,19 @@ from export import model_card
 ENDING = ".tflite"
 # What a card says of its `.tflite` file, besides what every card says.
 SECTION = "tflite"
+
+
+class Answers(NamedTuple):
+    """What a model says of images.
+
+    Attributes:
+        logits: float32 `(n, S, S, C)`.
+        codes: int32 `(n, height, width)`: the code at each position of the
+            bottleneck; `None` for a method without a codebook.
+    """
+
+    logits: np.ndarray
+    codes: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +41,12 @@ class Exported:
 
     path: pathlib.Path
     card: model_card.Card
+
+    @property
+    def precision(self) -> str:
+        """What `--quantize` was for a `.tflite` file; `none` for a SavedModel."""
+        section = self.card.values.get(SECTION, {"quantization": "none"})
+        return str(section["quantization"])
 
     def open(self) -> TFLiteModel | SavedModel:
         """Loads the model.
@@ -122,19 +142,29 @@ class TFLiteModel:
                 f"The interpreter refuses the {ENDING} file: {error}"
             ) from error
         (image,) = self._interpreter.get_input_details()
-        (logits,) = self._interpreter.get_output_details()
+        outputs = self._interpreter.get_output_details()
+        # Codes are (1, height, width).
+        (logits,) = (output for output in outputs if len(output["shape"]) == 4)
+        codes = [output for output in outputs if len(output["shape"]) == 3]
         self._image, self._logits = image["index"], logits["index"]
+        self._codes = codes[0]["index"] if codes else None
         self.input_shape = tuple(map(int, image["shape"][1:]))
         self.output_shape = tuple(map(int, logits["shape"][1:]))
 
-    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`, one by one."""
-        return np.concatenate([self._predict(image[None]) for image in images])
+    def answer(self, images: np.ndarray) -> Answers:
+        """Answers images `(n, S, S, 3)`, one by one."""
+        logits, codes = [], []
+        for image in images:
+            self._interpreter.set_tensor(self._image, image[None])
+            self._interpreter.invoke()
+            logits.append(self._interpreter.get_tensor(self._logits))
+            if self._codes is not None:
+                codes.append(self._interpreter.get_tensor(self._codes))
+        return Answers(np.concatenate(logits), np.concatenate(codes) if codes else None)
 
-    def _predict(self, image: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._image, image)
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._logits)
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+        return self.answer(images).logits
 
 
 class SavedModel:
@@ -166,12 +196,20 @@ class SavedModel:
         self.input_shape = tuple(image.shape[1:])
         self.output_shape = tuple(logits.shape[1:])
 
-    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+    def answer(self, images: np.ndarray) -> Answers:
+        """Answers images `(n, S, S, 3)`."""
         import tensorflow as tf
 
         images = np.ascontiguousarray(images, np.float32)
-        return self._serve(image=tf.constant(images))["logits"].numpy()
+        outputs = self._serve(image=tf.constant(images))
+        codes = outputs.get("codes")
+        return Answers(
+            outputs["logits"].numpy(), None if codes is None else codes.numpy()
+        )
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+        return self.answer(images).logits
 
 
 def require_interpreter() -> None:

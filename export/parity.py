@@ -1,44 +1,89 @@
-"""Whether an exported model computes what the Keras model computes."""
+"""Proves exports: `python -m export.parity --run RUN --model FILE_OR_DIR ...`.
+
+Predicts real cases with the run and with each export of it, and writes `parity.json`
+and `parity.md`: how far logits, labels, codes and DSC differ, sizes, and latencies.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+import argparse
+import pathlib
+from collections.abc import Sequence
 
-from synergynet_tf.data import DATASETS
-from synergynet_tf.data.preprocess import to_network
+from export import model_card
+from export.exported_model import Exported, find_exported
+from synergynet_tf import command_line, runs
+from synergynet_tf.evaluation.run_cases import find_cases
 
-MAX_LOGIT_DIFFERENCE = 1e-4
-
-
-def probe_images(size: int) -> np.ndarray:
-    """Returns images to compare on: noise, and slices of the phantom.
-
-    Args:
-        size: Height and width, in pixels.
-
-    Returns:
-        float32 `(images, size, size, 3)` in [0, 1].
-    """
-    phantom = DATASETS["phantom"]
-    case = phantom.read_case("", phantom.case_ids("")[0])
-    slices = to_network(case.image, phantom.modality(""), size)
-    noise = np.random.default_rng(0).random((2, size, size, 3), np.float32)
-    return np.concatenate([noise, slices])
+JSON, MARKDOWN = "parity.json", "parity.md"
 
 
-def require_same_logits(
-    expected: np.ndarray, found: np.ndarray, limit: float = MAX_LOGIT_DIFFERENCE
-) -> float:
-    """Returns the largest difference of two arrays of logits.
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    add = parser.add_argument
+    add("--run", required=True, help="folder of the run that was exported")
+    add(
+        "--model",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="exports: .tflite files, folders of SavedModels",
+    )
+    add(
+        "--split",
+        choices=("val", "test"),
+        default="val",
+        help="part of the data to compare on (default: val)",
+    )
+    add("--cases", type=int, default=20, help="how many of it, evenly (default: 20)")
+    add("--data-dir", help="raw data (default: where the run had it)")
+    add("--out", help="folder of parity.json and parity.md (default: the run's)")
+    add("--accept", action="store_true", help="pass exports outside their limits")
+    args = parser.parse_args(argv)
+    if args.cases < 1:
+        parser.error(f"--cases must be at least 1. Received: {args.cases}")
+    return args
 
-    Raises:
-        ValueError: If it is above `limit`, or a value is not finite.
-    """
-    difference = float(np.max(np.abs(expected - found)))
-    if not (difference <= limit and np.isfinite(difference)):
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compares, writes and prints; refuses an export that is outside its limits."""
+    args = parse_args(argv)
+    cases = find_cases(args.run, args.split, args.data_dir)
+    exports = [_of_run(find_exported(path), args.run) for path in args.model]
+    out = pathlib.Path(args.out or args.run)
+    runs.require_writable(out, "--out")
+
+    # Here, because importing Keras takes seconds and the checks above do not.
+    from export.parity_report import compare, format_markdown
+
+    report = compare(args.run, cases, exports, args.cases)
+    table = format_markdown(report)
+    runs.write_json(out / JSON, report)
+    runs.write_text(out / MARKDOWN, table)
+    print(table)
+    print(f"wrote {out / JSON} and {MARKDOWN}")
+    outside = [
+        f"{entry['path']} ({', '.join(entry['outside'])})"
+        for entry in report["exports"]
+        if entry["outside"]
+    ]
+    if outside and not args.accept:
         raise ValueError(
-            f"The exported model's logits differ from the Keras model's by "
-            f"{difference:.1e}, more than {limit:.0e}; nothing was "
-            "written. Please report it with the run's config.json."
+            f"Outside its limits: {'; '.join(outside)}. Use another export, or pass "
+            "--accept to take it as it is"
         )
-    return difference
+
+
+def _of_run(exported: Exported, run: str) -> Exported:
+    """Refuses an export of another run."""
+    if exported.card.values["config"] != model_card.make_card(run)["config"]:
+        raise ValueError(
+            f"{exported.path} is not an export of {run}: their settings differ; name "
+            "the run that it was made of, or export this one"
+        )
+    return exported
+
+
+if __name__ == "__main__":
+    command_line.run(main)

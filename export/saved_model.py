@@ -79,11 +79,11 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
 
     Raises:
         ValueError: If Keras does not run on TensorFlow, or the logits differ by more
-            than `export.parity` allows.
+            than `export.probe` allows.
     """
     import tensorflow as tf
 
-    from export import parity, signatures
+    from export import probe, signatures
     from export.warmup import write_warmup
 
     names = ("modality", "picked_channels", "image_channels")
@@ -95,11 +95,11 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     try:
         tf.saved_model.save(module, str(temporary), signatures=functions)
         side = model.input_shape[1]
-        images = parity.probe_images(side)
+        images = probe.probe_images(side)
         loaded = tf.saved_model.load(str(temporary)).signatures["serving_default"]
         found = loaded(image=tf.constant(images))["logits"].numpy()
         expected = model(images, training=False).numpy()
-        difference = parity.require_same_logits(expected, found)
+        difference = probe.require_same_logits(expected, found)
         write_warmup(temporary, functions, side)
         runs.write_json(temporary / model_card.FILE, card)
         runs.write_text(temporary / "README.md", write_readme(card, functions))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from export import encoded_images
 from export.image_graph import resize, to_labels, to_network
+from export.outputs import with_codes
 from synergynet_tf.data.image_files import MAX_PIXELS
 
 
@@ -21,7 +22,8 @@ def build_signatures(
     """Traces what a client may call.
 
     - `serving_default`: `image`, float32 `(batch, S, S, 3)` in [0, 1], to `logits`,
-      float32 `(batch, S, S, C)`.
+      float32 `(batch, S, S, C)`, and of a method with a codebook `codes`, int32
+      `(batch, height, width)`: the code at each position of the bottleneck.
     - `from_bytes`: `image_bytes`, JPEG or PNG files as a string tensor `(batch,)`, to
       `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
       columns, C)`; `areas`, the pixels of each foreground class, int32 `(batch,
@@ -48,7 +50,7 @@ def build_signatures(
     """
     _require_tensorflow()
     side, outputs = model.input_shape[1], model.output_shape[-1]
-    classes = max(1, outputs - 1)
+    named, classes = with_codes(model), max(1, outputs - 1)
 
     @tf.function(input_signature=[tf.TensorSpec((None, side, side, 3), name="image")])
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -56,7 +58,7 @@ def build_signatures(
         image = tf.raw_ops.EnsureShape(input=image, shape=(None, side, side, 3))
         _require_images(image, "image")
         _require_range(image)
-        return {"logits": model(image, training=False)}
+        return named(image, training=False)
 
     def predict(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns logits `(batch, S, S, C)` of files, and their images' sizes."""
@@ -139,11 +141,11 @@ def logits_function(model: keras.Model, batch: int | None = None) -> Any:
         ValueError: If Keras does not run on TensorFlow.
     """
     _require_tensorflow()
-    size = model.input_shape[1]
+    named, size = with_codes(model), model.input_shape[1]
 
     @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), name="image")])
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"logits": model(image, training=False)}
+        return named(image, training=False)
 
     return serving_default.get_concrete_function()
 

@@ -185,17 +185,17 @@ def save(
         What the card says of the file: its size, and how far the logits moved.
 
     Raises:
-        ValueError: If the logits differ by more than `export.parity` allows for
+        ValueError: If the logits differ by more than `export.probe` allows for
             `none`, or are not finite.
     """
-    from export import parity
+    from export import probe
 
     content = convert(model, kind, images)
-    probes = parity.probe_images(model.input_shape[1])
+    probes = probe.probe_images(model.input_shape[1])
     expected = np.asarray(model(probes, training=False))
     found = TFLiteModel(content).predict_on_batch(probes)
-    limit = parity.MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
-    difference = parity.require_same_logits(expected, found, limit)
+    limit = probe.MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
+    difference = probe.require_same_logits(expected, found, limit)
     measured = {
         "quantization": kind,
         "representative_images": len(images),

@@ -1,0 +1,118 @@
+"""What an export's answers differ by from those of the run that it was made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from synergynet_tf import metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How far an export may be from its run; what is `None` has no limit.
+
+    Attributes:
+        logits: Largest difference of a logit.
+        dsc: Largest change, up or down, of the mean DSC.
+    """
+
+    logits: float | None
+    dsc: float
+
+
+LIMITS = {
+    "none": Limits(1e-4, 1e-4),
+    "float16": Limits(None, 0.002),
+    "dynamic": Limits(None, 0.005),
+    "int8": Limits(None, 0.01),
+}
+
+
+class Tally:
+    """Adds up, case after case, how an export's answers differ from its run's.
+
+    Args:
+        num_classes: Foreground classes.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        self._largest = 0.0
+        self._labels = self._changed = 0
+        self._codes = self._other_codes = 0
+        self._dsc: list[list[float]] = []
+
+    def add_logits(self, run: np.ndarray, export: np.ndarray) -> None:
+        """Compares the logits of some images; one that is not finite counts as `inf`.
+
+        Raises:
+            ValueError: If they have not the same shape.
+        """
+        _require_same_shape("logits", run, export)
+        difference = float(np.max(np.abs(run - export)))
+        if not math.isfinite(difference):
+            difference = math.inf
+        self._largest = max(self._largest, difference)
+
+    def add_codes(self, run: np.ndarray, export: np.ndarray) -> None:
+        """Compares the codes of some images."""
+        _require_same_shape("codes", run, export)
+        self._codes += run.size
+        self._other_codes += int(np.count_nonzero(run != export))
+
+    def add_labels(self, true: np.ndarray, run: np.ndarray, export: np.ndarray) -> None:
+        """Compares a case's labels, and scores the export's against the reference."""
+        self._labels += run.size
+        self._changed += int(np.count_nonzero(run != export))
+        self._dsc.append(dsc_of_classes(true, export, self._num_classes))
+
+    @property
+    def largest_logit_difference(self) -> float:
+        """Of all logits."""
+        return self._largest
+
+    @property
+    def labels_changed(self) -> float:
+        """Share of pixels, on the images' own grids."""
+        return self._changed / self._labels
+
+    @property
+    def codes_changed(self) -> float | None:
+        """Share of the codes; `None` where there are none."""
+        return self._other_codes / self._codes if self._codes else None
+
+    @property
+    def dsc(self) -> float:
+        """Strict DSC: mean over cases, then over classes."""
+        return mean_dsc(self._dsc)
+
+
+def dsc_of_classes(true: np.ndarray, pred: np.ndarray, num_classes: int) -> list[float]:
+    """Returns each class's DSC; `nan` for one that neither has."""
+    values = range(1, num_classes + 1)
+    return [metrics.dice(true == value, pred == value) for value in values]
+
+
+def mean_dsc(by_case: Sequence[Sequence[float]]) -> float:
+    """Returns the mean over cases, then classes, of what is not `nan`."""
+    classes = zip(*by_case, strict=True)
+    means = [
+        _mean([dsc for dsc in scores if not math.isnan(dsc)]) for scores in classes
+    ]
+    return _mean([mean for mean in means if not math.isnan(mean)])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _require_same_shape(what: str, run: np.ndarray, export: np.ndarray) -> None:
+    if run.shape != export.shape:
+        raise ValueError(
+            f"The export's {what} have the shape {export.shape}, the run's "
+            f"{run.shape}: it is of another run"
+        )

@@ -49,9 +49,8 @@ def compare(run, *models, flags=()):
 
 
 def test_equal_exports_pass_and_are_reported(run, tmp_path, capsys):
-    saved_model.save(squares.build_model(), "rgb", tmp_path / "served" / "1")
     card = model_card.make_card(run)
-    runs.write_json(tmp_path / "served" / "1" / model_card.FILE, card)
+    saved_model.save(squares.build_model(), card, tmp_path / "served" / "1")
     lite = export(run, tmp_path / "x.tflite")
     report = compare(run, tmp_path / "served", lite)
     assert (report["num_cases"], report["num_slices"]) == (4, 4)
@@ -101,7 +100,7 @@ def test_wrong_flags(run, tmp_path):
         compare(run, tmp_path / "x.tflite")
 
 
-def test_codes_of_an_export_are_those_of_the_model(tmp_path):
+def test_codes_of_an_export_are_those_of_the_model(run, tmp_path):
     config = ModelConfig(
         backbone="resnet18",
         image_size=32,
@@ -117,9 +116,8 @@ def test_codes_of_an_export_are_those_of_the_model(tmp_path):
     outputs = with_codes(model)(images, training=False)
     np.testing.assert_array_equal(outputs["codes"], expected)
     np.testing.assert_array_equal(outputs["logits"], model(images, training=False))
-    from export.exported_model import SavedModel, TFLiteModel
-
-    saved_model.save(model, "rgb", tmp_path / "1")
+    card = model_card.make_card(run)
+    saved_model.save(model, card, tmp_path / "1")
     for opened in (
         SavedModel(tmp_path / "1"),
         TFLiteModel(tflite.convert(model, "none")),

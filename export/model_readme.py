@@ -42,8 +42,8 @@ def write_readme(card: dict[str, Any], signatures: Collection[str]) -> str:
         f"{output['activation']}, {output['rule']}.\n"
         + (files if "from_bytes" in signatures else NO_FILES),
         f"Of an image's values, {taken['scaling']}. Resizing averages areas where "
-        "no side grows, and is bilinear otherwise; the logits are brought back to the image's "
-        "own size, then labeled. Gray is repeated to three channels."
+        "no side grows, and is bilinear otherwise; the logits are brought back to "
+        "the image's own size, then labeled. Gray is repeated to three channels."
         + _channels(taken),
         "## What it was trained on",
         _training(card),

@@ -79,6 +79,17 @@ def test_class_names(run):
         runs.class_names(run)
 
 
+def test_channels_of_scans(run):
+    run.mkdir(parents=True, exist_ok=True)
+    assert runs.image_channels(run) is None
+    runs.write_json(run / "channels.json", 4)
+    assert runs.image_channels(run) == 4
+    for text in ("0", "many", "[1]", ""):
+        (run / "channels.json").write_text(text)
+        with pytest.raises(ValueError, match=r"channels\.json must be a number"):
+            runs.image_channels(run)
+
+
 def test_history(run):
     with pytest.raises(FileNotFoundError, match=r"No history\.csv in .*seed3"):
         runs.read_history(run)

@@ -17,7 +17,7 @@ import synergynet_tf
 from synergynet_tf import runs
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.batches import Batches
-from synergynet_tf.data.splits import data_root, split_ids
+from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.data.store import open_store
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
@@ -171,8 +171,9 @@ def _write_settings(run, config, rows):
     runs.write_json(run / "classes.json", list(classes))
     split = split_ids(config.data)
     runs.write_json(run / "split.json", split)
-    if config.data.modality != "rgb":  # Photographs may be gray and colored in turn.
-        case = dataset.read_case(data_root(config.data), split["train"][0])
+    data = complete(config.data)
+    if data.modality != "rgb":  # Photographs may be gray and colored in turn.
+        case = dataset.read_case(data.data_dir, split["train"][0])
         runs.write_json(run / runs.CHANNELS, case.image.shape[-1])
     if rows:
         # A kill may have come between the checkpoint and this file.

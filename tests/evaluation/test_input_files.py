@@ -62,6 +62,22 @@ def test_channels_of_a_fourth_axis_are_picked(tmp_path):
         find_inputs(path, out, MRI)
 
 
+def test_a_scan_needs_the_channels_that_were_trained_on(tmp_path):
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    for name in ("a_0000", "a_0001", "b"):
+        write_nifti(folder / f"{name}.nii.gz", np.ones((4, 5, 6), np.int16))
+    write_png(folder / "c.png", photograph(6, 8, 0))
+    two, one, three = (folder / n for n in ("a_0000.nii.gz", "b.nii.gz", "c.png"))
+    for path, count in ((two, 2), (one, 1), (three, 3)):
+        assert find_inputs(path, out, MRI, channels=count) == [path]
+        with pytest.raises(ValueError, match=rf"{path.name} .* {count} .*with 4;"):
+            find_inputs(path, out, MRI, channels=4)
+    # Picked channels are counted in the scan that they are picked of.
+    picked = DataConfig(modality="mri", channels="1")
+    with pytest.raises(ValueError, match=r"b\.nii\.gz .* 1 .*with 2;"):
+        find_inputs(one, out, picked, channels=2)
+
+
 def test_files_of_channels_are_one_scan(tmp_path):
     folder, out = tmp_path / "scans", tmp_path / "out"
     for name, value in (("a_0000", 1), ("a_0001", 2), ("b_0000", 3), ("c_2024", 4)):

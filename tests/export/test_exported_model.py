@@ -1,0 +1,177 @@
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import keras
+import pytest
+
+import predict
+from export import exported_model, model_card, saved_model, tflite
+from synergynet_tf import runs
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.training import fit
+from tests.evaluation import squares
+
+pytest.importorskip("ai_edge_litert.interpreter")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
+)
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return squares.make_run(tmp_path, monkeypatch)
+
+
+def export_file(run, out):
+    tflite.main(["--run", str(run), "--out", str(out)])
+    return out
+
+
+def export_folder(run, out):
+    saved_model.main(["--run", str(run), "--out", str(out)])
+    return out
+
+
+def label(source, *flags):
+    """Labels files; returns what was written, by name."""
+    with tempfile.TemporaryDirectory() as output:
+        command = [*flags, "--input", source, "--output", output]
+        predict.main([str(word) for word in command])
+        return {path.name: path.read_bytes() for path in pathlib.Path(output).iterdir()}
+
+
+@pytest.mark.parametrize("options", [[], ["--flips", "--largest"]])
+def test_exported_models_label_as_their_run(run, tmp_path, options):
+    images = tmp_path / "data" / "test" / "images"
+    expected = label(images, "--run", run, *options)
+    file = export_file(run, tmp_path / "model.tflite")
+    assert label(images, "--model", file, *options) == expected
+    folder = export_folder(run, tmp_path / "exported")
+    for path in (folder, folder / "1"):
+        assert label(images, "--model", path, *options) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "source", "classes", "counted"),
+    [
+        ("isic2017", "ISIC-2017_Validation_Data/*.jpg", 1, "_pixels"),
+        ("acdc", "training/patient002/patient002_frame01.nii.gz", 4, "_voxels"),
+    ],
+)
+def test_a_trained_run_s_labels_of_real_images(
+    dataset, source, classes, counted, tiny, tmp_path, real_data
+):
+    config = tiny.replace(
+        dataset=dataset.removesuffix("2017"),
+        data_dir=str(real_data / dataset),
+        split="official" if classes == 1 else "paper",
+        num_classes=classes,
+        epochs=2,
+    )
+    run = tmp_path / "run"
+    fit(config, run)
+    source = min((real_data / dataset).glob(source), key=lambda p: p.stat().st_size)
+    expected = label(source, "--run", run)
+    for model in (
+        export_file(run, tmp_path / "model.tflite"),
+        export_folder(run, tmp_path / "exported"),
+    ):
+        assert label(source, "--model", model) == expected
+    rows = csv.DictReader(expected["summary.csv"].decode().splitlines())
+    found = {k: v for row in rows for k, v in row.items() if k.endswith(counted)}
+    assert any(int(count) for count in found.values())  # Not background alone.
+
+
+def test_the_highest_version_is_taken(tmp_path):
+    card = {"format": model_card.FORMAT, "classes": ["a"]}
+    card["config"] = json.loads(ExperimentConfig().to_json())
+    for version in ("2", "10", "11", "notes"):
+        runs.write_json(tmp_path / version / model_card.FILE, card)
+        if version != "11":  # Which is being written.
+            (tmp_path / version / "saved_model.pb").touch()
+    assert exported_model.find_exported(tmp_path).path == tmp_path / "10"
+    folder = tmp_path / "2"
+    assert exported_model.find_exported(folder).path == folder
+
+
+def test_what_is_no_exported_model_is_refused(run, tmp_path):
+    file = export_file(run, tmp_path / "model.tflite")
+    other = file.with_name("other.tflite")
+    other.write_bytes(file.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"No model card .*other\.json"):
+        exported_model.find_exported(other)
+    with pytest.raises(FileNotFoundError, match=r"No file or folder .*nowhere"):
+        exported_model.find_exported(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"model\.json is no \.tflite file"):
+        exported_model.find_exported(file.with_suffix(".json"))
+    with pytest.raises(ValueError, match="is no SavedModel"):
+        exported_model.find_exported(tmp_path / "data")
+
+
+def test_a_card_of_another_model_is_refused(run, tmp_path):
+    file = export_file(run, tmp_path / "model.tflite")
+    content = file.read_bytes()
+    file.write_bytes(content[:-100])
+    with pytest.raises(ValueError, match=r"model\.tflite is damaged, or not the model"):
+        exported_model.find_exported(file).open()
+    file.write_bytes(content)
+    exported_model.find_exported(file).open()
+
+    card = json.loads(file.with_suffix(".json").read_text())
+    card["config"]["model"]["image_size"] = 64
+    runs.write_json(file.with_suffix(".json"), card)
+    with pytest.raises(ValueError, match="not the model that its card"):
+        exported_model.find_exported(file).open()
+    folder = export_folder(run, tmp_path / "exported") / "1"
+    runs.write_json(folder / model_card.FILE, card)
+    with pytest.raises(ValueError, match="not the model that its card"):
+        exported_model.find_exported(folder).open()
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.9])
+def test_a_truncated_file_is_refused_by_the_interpreter(run, tmp_path, keep):
+    content = export_file(run, tmp_path / "model.tflite").read_bytes()
+    end = keep if isinstance(keep, int) else int(keep * len(content))
+    with pytest.raises(ValueError, match="interpreter refuses"):
+        exported_model.TFLiteModel(content[:end])
+
+
+def test_a_damaged_saved_model_is_refused(run, tmp_path):
+    folder = export_folder(run, tmp_path / "exported") / "1"
+    (folder / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"exported/1 cannot be loaded"):
+        exported_model.find_exported(folder).open()
+
+
+def test_a_missing_interpreter_is_named(run, tmp_path, monkeypatch):
+    file = export_file(run, tmp_path / "model.tflite")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match=r"ai-edge-litert.*requirements\.txt"):
+        exported_model.find_exported(file).open()
+
+
+def test_a_file_is_labeled_without_keras_and_tensorflow(run, tmp_path):
+    file = export_file(run, tmp_path / "model.tflite")
+    images, output = tmp_path / "data" / "test" / "images", tmp_path / "out"
+    flags = [f"--model={file}", f"--input={images}", f"--output={output}"]
+    code = (
+        f"import sys, predict; predict.main({flags}); "
+        "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert (output / "summary.csv").exists()
+
+
+def test_one_model_is_named(tmp_path, capsys):
+    for source in ([], ["--run", "r", "--model", "m"]):
+        with pytest.raises(SystemExit):
+            predict.parse_args([*source, "--input", "i", "--output", "o"])
+        error = capsys.readouterr().err
+        assert "--run" in error and "--model" in error

@@ -1,0 +1,233 @@
+import dataclasses
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from export import exported_model, parity, tflite
+from synergynet_tf import runs
+from synergynet_tf.config import ModelConfig
+from synergynet_tf.data import phantom
+from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
+from tests.conftest import tiny_encoder
+from tests.evaluation import squares
+
+tf = pytest.importorskip("tensorflow")
+interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
+)
+
+SIZE = 32
+TINY = ModelConfig(
+    backbone="tiny",
+    image_size=SIZE,
+    hidden_dim=32,
+    num_codes=64,
+    vit_layers=1,
+    vit_dim=64,
+    encoder_weights="none",
+    num_classes=3,
+)
+
+
+def tiny_model(monkeypatch, name):
+    """A method on a tiny encoder, whose codes lie where the features do."""
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    keras.utils.set_random_seed(0)
+    model = build_model(dataclasses.replace(TINY, name=name))
+    for layer in quantizers(model):
+        features = keras.Model(model.input, layer.input)(images(16))
+        vectors = np.asarray(features).reshape(-1, TINY.hidden_dim)
+        layer.codebook.assign(vectors[: TINY.num_codes])
+    return model
+
+
+def images(count=8):
+    return np.random.default_rng(1).random((count, SIZE, SIZE, 3), np.float32)
+
+
+def kinds(content):
+    from export.tflite_graph import read_operators
+
+    return {operator.kind for operator in read_operators(content)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[] if n == "synergynet-8s2h" else pytest.mark.slow)
+        for n in METHODS
+    ],
+)
+def test_every_method_runs_in_the_stock_interpreter(name, monkeypatch):
+    model = tiny_model(monkeypatch, name)
+    content = tflite.convert(model, "none")
+    assert not {kind for kind in kinds(content) if not kind.isupper()}  # Flex, custom
+    probes = parity.probe_images(SIZE)
+    found = exported_model.TFLiteModel(content).predict_on_batch(probes)
+    parity.require_same_logits(np.asarray(model(probes, training=False)), found)
+
+
+def run_all(content, image):
+    """Runs a file without delegates; returns a function from tensors to values."""
+    runner = interpreter.Interpreter(
+        model_content=content,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=(
+            interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        ),
+    )
+    runner.allocate_tensors()
+    runner.set_tensor(runner.get_input_details()[0]["index"], image[None])
+    runner.invoke()
+    return lambda tensor: runner.get_tensor(tensor.number)
+
+
+def test_int8_chooses_the_codes_in_float(monkeypatch):
+    from export.tflite_graph import CHOICE, read_operators
+
+    model = tiny_model(monkeypatch, "synergynet-8s2h")
+    content = tflite.convert(model, "int8", images())
+    operators = read_operators(content)
+    convolutions = [o for o in operators if o.kind == "CONV_2D"]
+    assert {o.inputs[1].dtype for o in convolutions} == {"INT8"}
+
+    codes, winners = (o for o in operators if o.kind == CHOICE)
+    codebook = np.asarray(model.get_layer("quantizer").codebook, np.float64)
+    center = codebook.mean(axis=0)
+    sources = {t.number: o for o in operators for t in o.outputs}
+    bias = sources[codes.inputs[0].number]
+    product = sources[bias.inputs[0].number]
+    for image in images(4):
+        value = run_all(content, image)
+        z = value(product.inputs[0]).reshape(-1, TINY.hidden_dim) + center
+        distances = np.square(z[:, None] - codebook).sum(axis=-1)
+        chosen = value(codes.outputs[1]).ravel()
+        np.testing.assert_array_equal(chosen, distances.argmin(axis=-1))
+        assert len(set(chosen)) > 1
+
+    product = sources[winners.inputs[0].number]
+    assert product.kind == "BATCH_MATMUL"
+    projections = [
+        o
+        for o in operators
+        if o.kind == "FULLY_CONNECTED" and o.inputs[1].dtype != "INT8"
+    ]
+    # The codebook's distances; the refinement's query and key, not its value.
+    assert len(projections) == 3
+    assert {t.dtype for o in (product, *projections) for t in o.inputs} == {"FLOAT32"}
+
+
+def test_int8_sees_reversed_channels_as_they_are():
+    """Of which TensorFlow's quantizer would leave 0 and 1."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.ops.flip(image, axis=-1) * 255.0 - 100.0
+    model = keras.Model(image, keras.layers.Conv2D(4, 3, padding="same")(x))
+    content = tflite.convert(model, "int8", images())
+    assert "REVERSE_V2" in kinds(content)
+    found = exported_model.TFLiteModel(content).predict_on_batch(images())
+    expected = np.asarray(model(images(), training=False))
+    # 255 steps over the range, and no more than a few of them are lost.
+    assert np.abs(found - expected).max() < 4 * np.ptp(expected) / 255
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return squares.make_run(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", tflite.KINDS)
+def test_a_run_is_exported_with_its_card(run, tmp_path, capsys, kind):
+    out = tmp_path / "out" / "model.tflite"
+    tflite.main(["--run", str(run), "--out", str(out), "--quantize", kind])
+    assert "labels" in capsys.readouterr().out
+    assert sorted(p.name for p in out.parent.iterdir()) == ["model.json", out.name]
+    content = out.read_bytes()
+    card = json.loads(out.with_suffix(".json").read_text())
+    measured = card["tflite"]
+    assert card["classes"] == ["square"]
+    assert measured["quantization"] == kind
+    assert measured["bytes"] == len(content)
+    assert measured["sha256"] == hashlib.sha256(content).hexdigest()
+    assert measured["representative_images"] == (1 if kind == "int8" else 0)
+    # Of logits in [-0.5, 0.5]; 8 bits are 255 steps.
+    assert measured["max_logit_difference"] <= (1e-6 if kind == "none" else 0.01)
+    assert measured["changed_labels"] <= 0.01
+
+
+def test_float32_that_comes_out_different_leaves_nothing(run, tmp_path, monkeypatch):
+    right = exported_model.TFLiteModel.predict_on_batch
+    monkeypatch.setattr(
+        tflite.TFLiteModel,
+        "predict_on_batch",
+        lambda self, images: right(self, images) + 0.001,
+    )
+    out = tmp_path / "out" / "model.tflite"
+    with pytest.raises(ValueError, match="nothing was written"):
+        tflite.main(["--run", str(run), "--out", str(out)])
+    assert not out.parent.exists()
+
+
+def phantom_cases(tmp_path, limit):
+    from synergynet_tf.config import ExperimentConfig
+
+    config = ExperimentConfig().replace(
+        dataset="phantom", split="official", limit=limit, image_size=SIZE, num_classes=4
+    )
+    run = tmp_path / "run"
+    runs.write_text(run / "config.json", config.to_json())
+    runs.write_json(run / "classes.json", phantom.class_names(""))
+    runs.write_text(run / runs.BEST_WEIGHTS, "")
+    squares.write_history(run, epochs=1)
+    return find_cases(run, "train")
+
+
+@pytest.mark.parametrize("limit", [2, 8])
+def test_ranges_are_set_by_training_slices(tmp_path, limit):
+    cases = phantom_cases(tmp_path, limit)
+    read = []
+
+    class Reader:
+        @staticmethod
+        def read_case(root, case_id):
+            read.append(case_id)
+            return phantom.read_case(root, case_id)
+
+    watched = dataclasses.replace(cases, dataset=Reader)
+    drawn = tflite.training_images(watched, count=6)
+    assert set(read) <= set(cases.case_ids) and len(set(read)) == min(limit, 6)
+    assert drawn.shape == (6, SIZE, SIZE, 3) and drawn.dtype == np.float32
+    assert 0 <= drawn.min() and drawn.max() <= 1
+    np.testing.assert_array_equal(drawn, tflite.training_images(cases, count=6))
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "a.tflite").touch()
+    (tmp_path / "b.json").touch()
+    with pytest.raises(ValueError, match=r"end in \.tflite"):
+        tflite.new_file(tmp_path / "model.onnx")
+    for name in ("a", "b"):
+        with pytest.raises(FileExistsError, match=rf"{name}\..* exists; delete"):
+            tflite.new_file(tmp_path / f"{name}.tflite")
+    with pytest.raises(OSError, match=r"--out: .*name another"):
+        tflite.new_file(tmp_path / "file" / "a.tflite")
+
+
+def test_int8_without_the_runs_data_is_refused(run, tmp_path):
+    flags = ["--run", str(run), "--out", str(tmp_path / "a.tflite")]
+    gone = [*flags, "--quantize", "int8", "--data-dir", str(tmp_path / "gone")]
+    with pytest.raises(FileNotFoundError, match="gone"):
+        tflite.main(gone)
+    assert not (tmp_path / "a.tflite").exists()
+
+
+def test_data_without_int8_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        tflite.parse_args(["--run", "r", "--out", "a.tflite", "--data-dir", "d"])
+    assert "only with --quantize int8" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from export import exported_model, parity, tflite
+from export import exported_model, probe, tflite
 from synergynet_tf import runs
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import phantom
@@ -67,9 +67,9 @@ def test_every_method_runs_in_the_stock_interpreter(name, monkeypatch):
     model = tiny_model(monkeypatch, name)
     content = tflite.convert(model, "none")
     assert not {kind for kind in kinds(content) if not kind.isupper()}  # Flex, custom
-    probes = parity.probe_images(SIZE)
+    probes = probe.probe_images(SIZE)
     found = exported_model.TFLiteModel(content).predict_on_batch(probes)
-    parity.require_same_logits(np.asarray(model(probes, training=False)), found)
+    probe.require_same_logits(np.asarray(model(probes, training=False)), found)
 
 
 def run_all(content, image):

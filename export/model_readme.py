@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 HD95_UNITS = {"transunet": "voxels"}
@@ -14,17 +14,20 @@ FILES = """\
   up with background: crop by `sizes`.
 - `png_from_bytes`: the same input, to `labels_png_bytes`, each label map as a PNG file
   of the image's own size; `areas` and `sizes`. The answer to ask for over REST."""
+CODES = "; and `codes`, int32, which entry of the codebook each position takes"
 NO_FILES = """\
 There is no signature for image files: this model takes Hounsfield units, or channels,
 that a JPEG or PNG file has not."""
 
 
-def write_readme(card: dict[str, Any], signatures: Collection[str]) -> str:
+def write_readme(
+    card: dict[str, Any], signatures: Mapping[str, Collection[str]]
+) -> str:
     """Returns Markdown from what `export.model_card.make_card` returns.
 
     Args:
         card: The card.
-        signatures: Names of the SavedModel's.
+        signatures: Names of the SavedModel's, each with its outputs' names.
     """
     taken, output = card["input"], card["output"]
     side, logits = taken["size"], output["logits"]
@@ -39,7 +42,9 @@ def write_readme(card: dict[str, Any], signatures: Collection[str]) -> str:
         "## What it takes and returns",
         f"- `serving_default`: `image`, float32 `(batch, {side}, {side}, 3)` in "
         f"[0, 1], to `logits`, float32 `(batch, {side}, {side}, {logits})`: "
-        f"{output['activation']}, {output['rule']}.\n"
+        f"{output['activation']}, {output['rule']}"
+        + (CODES if "codes" in signatures["serving_default"] else "")
+        + ".\n"
         + (files if "from_bytes" in signatures else NO_FILES),
         f"Of an image's values, {taken['scaling']}. Resizing averages areas where "
         "no side grows, and is bilinear otherwise; the logits are brought back to "

@@ -83,12 +83,11 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     """
     import tensorflow as tf
 
-    from export import probe, signatures
-    from export.warmup import write_warmup
+    from export import probe, signatures, warmup
 
     names = ("modality", "picked_channels", "image_channels")
-    taken = [card["input"][name] for name in names]
-    functions = signatures.build_signatures(model, *taken)
+    modality, picked, channels = (card["input"][name] for name in names)
+    functions = signatures.build_signatures(model, modality, picked, channels)
     module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
@@ -96,13 +95,17 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
         tf.saved_model.save(module, str(temporary), signatures=functions)
         side = model.input_shape[1]
         images = probe.probe_images(side)
-        loaded = tf.saved_model.load(str(temporary)).signatures["serving_default"]
-        found = loaded(image=tf.constant(images))["logits"].numpy()
+        loaded = tf.saved_model.load(str(temporary)).signatures
+        found = loaded["serving_default"](image=tf.constant(images))["logits"].numpy()
         expected = model(images, training=False).numpy()
         difference = probe.require_same_logits(expected, found)
-        write_warmup(temporary, functions, side)
+        requests = warmup.make_requests(functions, side, channels or 3)
+        for name, inputs in requests.items():
+            loaded[name](**inputs)  # As a server will, before it serves.
+        warmup.write_warmup(temporary, requests)
         runs.write_json(temporary / model_card.FILE, card)
-        runs.write_text(temporary / "README.md", write_readme(card, functions))
+        outputs = {name: f.structured_outputs for name, f in functions.items()}
+        runs.write_text(temporary / "README.md", write_readme(card, outputs))
         os.rename(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

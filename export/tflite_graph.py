@@ -69,11 +69,14 @@ def spoiled_by_int8(operators: Sequence[Operator]) -> list[Operator]:
       that every pixel becomes 0 or 1.
     - What chooses a code, and an element's winner: the layer's operators from which
       its `top_k` is computed. Rounded distances make other codes the nearest.
+    - The head, from the last convolution on. Logits of 8 bits are equal along an
+      outline that lies between two pixels, and steps when they are enlarged.
     """
-    scaling = itertools.takewhile(lambda o: o.kind != CONVOLUTION, operators)
+    convolutions = [i for i, o in enumerate(operators) if o.kind == CONVOLUTION]
+    scaling, head = operators[: convolutions[0]], operators[convolutions[-1] :]
     choices = [o for o in operators if o.kind == CHOICE]
     leading = (_leading_to(choice, operators) for choice in choices)
-    return [*scaling, *itertools.chain.from_iterable(leading)]
+    return [*scaling, *itertools.chain.from_iterable(leading), *head]
 
 
 def _leading_to(choice: Operator, operators: Sequence[Operator]) -> Iterator[Operator]:

@@ -93,8 +93,9 @@ def test_int8_chooses_the_codes_in_float(monkeypatch):
     model = tiny_model(monkeypatch, "synergynet-8s2h")
     content = tflite.convert(model, "int8", images())
     operators = read_operators(content)
-    convolutions = [o for o in operators if o.kind == "CONV_2D"]
+    *convolutions, head = (o for o in operators if o.kind == "CONV_2D")
     assert {o.inputs[1].dtype for o in convolutions} == {"INT8"}
+    assert {t.dtype for t in (*head.inputs, *head.outputs)} == {"FLOAT32"}
 
     codes, winners = (o for o in operators if o.kind == CHOICE)
     codebook = np.asarray(model.get_layer("quantizer").codebook, np.float64)
@@ -127,7 +128,8 @@ def test_int8_sees_reversed_channels_as_they_are():
     keras.utils.set_random_seed(0)
     image = keras.Input((SIZE, SIZE, 3))
     x = keras.ops.flip(image, axis=-1) * 255.0 - 100.0
-    model = keras.Model(image, keras.layers.Conv2D(4, 3, padding="same")(x))
+    x = keras.layers.Conv2D(8, 3, padding="same")(x)
+    model = keras.Model(image, keras.layers.Conv2D(4, 1)(x))
     content = tflite.convert(model, "int8", images())
     assert "REVERSE_V2" in kinds(content)
     found = exported_model.TFLiteModel(content).predict_on_batch(images())

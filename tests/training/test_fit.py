@@ -68,6 +68,7 @@ def test_a_run_has_its_files(tiny, tmp_path):
     fit(tiny, run)
     assert runs.find_runs(tmp_path) == [run]
     assert runs.read_config(run) == tiny
+    assert runs.image_channels(run) == 1
     rows = history(run)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     expected = {"loss", "dsc", "codes_used", "perplexity", "learning_rate"}

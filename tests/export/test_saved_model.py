@@ -51,9 +51,8 @@ def predict(model, path, modality):
     return preprocess.to_native(logits, *image.shape[1:3])[0]
 
 
-@pytest.mark.parametrize("classes", [1, 4])
-@pytest.mark.parametrize("modality", ["rgb", "mri"])
-def test_bytes_are_labeled_as_predict_labels_them(tmp_path, exports, classes, modality):
+@pytest.mark.parametrize(("modality", "classes"), [("rgb", 1), ("mri", 4)])
+def test_bytes_are_labeled_as_predict_labels_them(tmp_path, exports, modality, classes):
     signatures = exports(modality, classes)[1]
     files = [
         encode(".png", 50, 41, 3),

@@ -214,6 +214,25 @@ def test_one_class_is_written_as_255(images, tmp_path):
     assert (written[:25] == 255).all() and not written[25:].any()
 
 
+def test_what_is_sent_has_the_values_of_the_file(images, tmp_path):
+    sent = []
+
+    class Full:
+        def predict(self, image):
+            sent.append(image)
+            raise Refused("enough")
+
+    runs.write_json(tmp_path / "card.json", make_card(tmp_path / "run"))
+    card = read_card(tmp_path / "card.json")
+    for name in FILES:
+        with pytest.raises(ValueError, match=f"{name}: .*: enough"):
+            client.label_files(Full(), card, [images / name], tmp_path / "out", 3)
+        (tmp_path / "sent").write_bytes(sent[-1])
+        found, expected = read_image(tmp_path / "sent"), read_image(images / name)
+        np.testing.assert_array_equal(found, expected)
+    assert len(sent) == len(FILES)
+
+
 @pytest.mark.parametrize(
     "text", [b"<html>", b"[]", b'{"outputs": [1]}', b'{"outputs": {"areas": [[1]]}}']
 )

@@ -1,6 +1,7 @@
 """What README.md and its kin say is so: commands, links, and the way through."""
 
 import importlib
+import json
 import os
 import pathlib
 import re
@@ -119,25 +120,50 @@ def run(arguments, folder):
     return done.stdout
 
 
-def test_the_readme_from_training_to_the_served_model(tmp_path):
-    """Runs the README's commands for one's own images, and its Python, in turn."""
-    draw_photos(tmp_path / "photos")
+def own_commands():
+    """The README's commands for one's own images, what takes exports last."""
     own = [c for c in commands() if "photos" in " ".join(c) or "folder" in " ".join(c)]
-    assert [module_of(c) for c in own] == [
-        "train",
-        "evaluate",
-        "predict",
-        "export.saved_model",
-    ]
-    for command in own:
-        module = module_of(command)
-        script = ["-m", module] if command[1] == "-m" else [str(ROOT / command[1])]
-        quick = QUICK if module == "train" else []
-        run([*script, *flags_of(command), *quick], tmp_path)
-    printed = run(["-c", "".join(blocks("python"))], tmp_path)
+    return sorted(own, key=lambda command: "--model" in command)
 
-    scored = tmp_path / "runs/folder/synergynet-8s2h/seed0"
+
+def run_command(command, folder):
+    module = module_of(command)
+    script = ["-m", module] if command[1] == "-m" else [str(ROOT / command[1])]
+    quick = QUICK if module == "train" else []
+    run([*script, *flags_of(command), *quick], folder)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A folder in which the README was followed from training to the served model."""
+    folder = tmp_path_factory.mktemp("readme")
+    draw_photos(folder / "photos")
+    first = own_commands()[:4]
+    modules = ["train", "evaluate", "predict", "export.saved_model"]
+    assert [module_of(command) for command in first] == modules
+    for command in first:
+        run_command(command, folder)
+    return folder
+
+
+def test_the_readme_from_training_to_the_served_model(served):
+    printed = run(["-c", "".join(blocks("python"))], served)
+    scored = served / "runs/folder/synergynet-8s2h/seed0"
     assert (scored / "metrics.json").is_file()
     assert len(list((scored / "overlays").glob("*.png"))) > 0
-    assert len(list((tmp_path / "predictions").glob("?.png"))) == 10
+    assert len(list((served / "predictions").glob("?.png"))) == 10
     assert printed in ("(1, 96, 96) (1, 96, 96, 1)\n", "(1, 96, 80) (1, 96, 80, 1)\n")
+
+
+@pytest.mark.slow
+def test_the_readme_on_devices(served):
+    """Exports, predicts with what was exported, and proves it."""
+    labels = {p.name: p.read_bytes() for p in served.glob("predictions/?.png")}
+    further = own_commands()[4:]
+    modules = [*["export.tflite"] * 3, *["predict"] * 2, "export.parity"]
+    assert [module_of(command) for command in further] == modules
+    for command in further:
+        run_command(command, served)
+    assert labels == {p.name: p.read_bytes() for p in served.glob("predictions/?.png")}
+    proof = json.loads(next(served.glob("runs/*/*/*/parity.json")).read_text())
+    assert len(proof["exports"]) == 4

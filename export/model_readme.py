@@ -10,10 +10,12 @@ FILES = """\
 - `from_bytes`: `image_bytes`, JPEG or PNG files, a string tensor `(batch,)`, to
   `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
   columns, {logits})`; `areas`, the pixels of each class, int32 `(batch, {classes})`;
-  `sizes`, each image's rows and columns, int32 `(batch, 2)`. Smaller images are filled
-  up with background: crop by `sizes`.
+  `classes`, their names, string `(batch, {classes})`; `sizes`, each image's rows and
+  columns, int32 `(batch, 2)`. Smaller images are filled up with background: crop by
+  `sizes`.
 - `png_from_bytes`: the same input, to `labels_png_bytes`, each label map as a PNG file
-  of the image's own size; `areas` and `sizes`. The answer to ask for over REST."""
+  of the image's own size; `areas`, `classes` and `sizes`. The answer to ask for over
+  REST."""
 CODES = "; and `codes`, int32, which entry of the codebook each position takes"
 NO_FILES = """\
 There is no signature for image files: this model takes Hounsfield units, or channels,

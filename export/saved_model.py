@@ -87,7 +87,9 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
 
     names = ("modality", "picked_channels", "image_channels")
     modality, picked, channels = (card["input"][name] for name in names)
-    functions = signatures.build_signatures(model, modality, picked, channels)
+    functions = signatures.build_signatures(
+        model, card["classes"], modality, picked, channels
+    )
     module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from synergynet_tf.data.image_files import MAX_PIXELS
 
 def build_signatures(
     model: keras.Model,
+    class_names: Sequence[str],
     modality: str,
     channels: str = "",
     image_channels: int | None = None,
@@ -27,17 +29,22 @@ def build_signatures(
     - `from_bytes`: `image_bytes`, JPEG or PNG files as a string tensor `(batch,)`, to
       `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
       columns, C)`; `areas`, the pixels of each foreground class, int32 `(batch,
-      classes)`; and `sizes`, each image's own rows and columns, int32 `(batch, 2)`.
-      Images smaller than the largest of the batch are filled up with background,
-      below and to the right.
+      classes)`; `classes`, their names, string `(batch, classes)`; and `sizes`, each
+      image's own rows and columns, int32 `(batch, 2)`. Images smaller than the largest
+      of the batch are filled up with background, below and to the right.
     - `png_from_bytes`: the same input, to `labels_png_bytes`, the label map of each
-      image as a PNG file of its own size, string `(batch,)`; `areas` and `sizes`.
+      image as a PNG file of its own size, string `(batch,)`; `areas`, `classes` and
+      `sizes`.
+
+    The names are the same for each image, and yet once for each, because a server that
+    merges requests takes outputs apart along their first axis.
 
     A model of CT has the first alone, as a JPEG file holds no Hounsfield units; so has
     one of scans with other than 1 or 3 channels.
 
     Args:
         model: From `(batch, S, S, 3)` images to logits with `C` channels.
+        class_names: Of the foreground classes.
         modality: A key of `preprocess.MODALITIES`: how pixel values become [0, 1].
         channels: `DataConfig.channels`: those of an image that the model takes.
         image_channels: How many an image must have; `None` for any number.
@@ -50,7 +57,7 @@ def build_signatures(
     """
     _require_tensorflow()
     side, outputs = model.input_shape[1], model.output_shape[-1]
-    named, classes = with_codes(model), max(1, outputs - 1)
+    named, classes = with_codes(model), len(class_names)
 
     @tf.function(input_signature=[tf.TensorSpec((None, side, side, 3), name="image")])
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -84,6 +91,10 @@ def build_signatures(
         )
         return labels, probabilities, counts[1:]
 
+    def describe(areas: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
+        names = tf.tile(tf.constant([list(class_names)]), [tf.shape(areas)[0], 1])
+        return {"areas": areas, "classes": names, "sizes": sizes}
+
     areas_spec = tf.TensorSpec((classes,), tf.int32)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
@@ -102,12 +113,8 @@ def build_signatures(
             areas_spec,
         )
         labels, probabilities, areas = _map(fill, (logits, sizes), specs)
-        return {
-            "labels": labels,
-            "probabilities": probabilities,
-            "areas": areas,
-            "sizes": sizes,
-        }
+        maps = {"labels": labels, "probabilities": probabilities}
+        return {**maps, **describe(areas, sizes)}
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
     def png_from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -119,7 +126,7 @@ def build_signatures(
 
         specs = (tf.TensorSpec((), tf.string), areas_spec)
         files, areas = _map(encode, (logits, sizes), specs)
-        return {"labels_png_bytes": files, "areas": areas, "sizes": sizes}
+        return {"labels_png_bytes": files, **describe(areas, sizes)}
 
     functions = [serving_default]
     if modality != "ct" and image_channels in (None, 1, 3):

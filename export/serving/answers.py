@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 SIGNATURE = "png_from_bytes"
-OUTPUTS = ("labels_png_bytes", "areas", "sizes")
+OUTPUTS = ("labels_png_bytes", "areas", "classes", "sizes")
 
 
 class Unavailable(OSError):
@@ -25,11 +25,11 @@ class Answer(NamedTuple):
 
     Attributes:
         labels: uint8 `(rows, columns)`: 0 is background, `i + 1` is class `i`.
-        areas: Pixels of each class.
+        classes: Names of the foreground classes.
     """
 
     labels: np.ndarray
-    areas: list[int]
+    classes: list[str]
 
 
 class Connection(Protocol):
@@ -44,15 +44,17 @@ class Connection(Protocol):
         """
 
 
-def read_answer(png: bytes, areas: list[int], size: list[int]) -> Answer:
+def read_answer(
+    png: bytes, areas: list[int], classes: list[str], size: list[int]
+) -> Answer:
     """Decodes a label map, and refuses one that is not what the server says it is."""
     labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     if labels is None or labels.dtype != np.uint8 or labels.shape != tuple(size):
         raise Refused(f"the answer's label map is not an image of {size} pixels")
-    counts = np.bincount(labels.ravel(), minlength=len(areas) + 1)[1:]
-    if counts.tolist() != areas:
+    counts = np.bincount(labels.ravel(), minlength=len(classes) + 1)[1:]
+    if counts.tolist() != areas or len(areas) != len(classes):
         raise Refused(f"the answer's areas, {areas}, are not those of its label map")
-    return Answer(labels, areas)
+    return Answer(labels, classes)
 
 
 def reason(text: str) -> str:

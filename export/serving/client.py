@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from export.model_card import Card, read_card
 from export.serving.answers import Answer, Connection, Refused, Unavailable
 from synergynet_tf import command_line, runs
 from synergynet_tf.config import DataConfig
@@ -31,6 +30,7 @@ from synergynet_tf.evaluation.input_files import (
 )
 from synergynet_tf.evaluation.result_files import write_result
 
+MODALITY = "rgb"
 FIRST_WAIT_S = 0.5  # Before the first retry; each next wait is twice as long.
 
 
@@ -39,7 +39,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.ArgumentParser(__doc__)
     add = parser.add_argument
     add("--url", required=True, help="http://host:8501 (REST) or host:8500 (gRPC)")
-    add("--card", required=True, help="model_card.json of the model that is served")
     add("--input", required=True, help="an image, or a folder of images")
     add("--output", required=True, help="folder for label maps, overlays, summary.csv")
     add("--model", default="synergynet", help="its name at the server (%(default)s)")
@@ -59,24 +58,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Labels every file, or refuses before it writes anything."""
     args = parse_args(argv)
-    card = read_card(args.card)
-    if card.config.data.modality == "ct":
-        raise ValueError(
-            f"{args.card} is of a model of CT, which takes no image files; label "
-            "volumes with predict.py"
-        )
     if is_volume(pathlib.Path(args.input)):
         raise ValueError(
             f"{args.input} is a volume, and a server takes image files; label it with "
             "predict.py"
         )
     # Whatever the model's modality, what is sent are image files.
-    data = DataConfig(modality="rgb", channels=card.config.data.channels)
-    paths = find_inputs(args.input, args.output, data, card.image_channels)
+    paths = find_inputs(args.input, args.output, DataConfig(modality=MODALITY))
     server = connect(
         args.url, args.model, args.version, args.version_label, args.timeout
     )
-    rows = label_files(server, card, paths, pathlib.Path(args.output), args.retries)
+    rows = label_files(server, paths, pathlib.Path(args.output), args.retries)
     count = f"{len(rows)} image" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
 
@@ -108,7 +100,6 @@ def connect(
 
 def label_files(
     server: Connection,
-    card: Card,
     paths: Sequence[pathlib.Path],
     output: pathlib.Path,
     retries: int,
@@ -117,7 +108,7 @@ def label_files(
 
     Raises:
         OSError: If the server does not answer.
-        ValueError: If it refuses a file, or the card is not of its model.
+        ValueError: If it refuses a file.
     """
     rows = []
     for path in tqdm(paths, f"label by {server}", disable=None):
@@ -125,7 +116,7 @@ def label_files(
         image = _encode(path, source)
         try:
             answer = retry(functools.partial(server.predict, image), retries)
-            _require_same_model(answer, card, source)
+            _require_same_size(answer, source)
         except Unavailable as error:
             raise OSError(
                 f"{path}: {server} does not answer: {error}; see whether the server "
@@ -133,9 +124,8 @@ def label_files(
             ) from error
         except Refused as error:
             raise ValueError(f"{path}: {server}: {error}") from error
-        labels, modality = answer.labels[None], card.config.data.modality
-        names = card.class_names
-        rows.append(write_result(output, path, source, labels, names, modality))
+        labels, names = answer.labels[None], answer.classes
+        rows.append(write_result(output, path, source, labels, names, MODALITY))
     runs.write_csv(output / SUMMARY, rows)
     return rows
 
@@ -162,12 +152,7 @@ def _encode(path: pathlib.Path, source: Input) -> bytes:
     return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
 
 
-def _require_same_model(answer: Answer, card: Card, source: Input) -> None:
-    if len(answer.areas) != len(card.class_names):
-        raise Refused(
-            f"its model has {len(answer.areas)} classes, and the card "
-            f"{', '.join(card.class_names)}; name its model_card.json with --card"
-        )
+def _require_same_size(answer: Answer, source: Input) -> None:
     if answer.labels.shape != source.image.shape[1:3]:
         raise Refused(
             f"the answer has {answer.labels.shape} pixels, and the image "

@@ -60,14 +60,14 @@ class Rest:
         answer = self._post(json.dumps(body).encode())
         try:
             outputs = json.loads(answer)["outputs"]
-            png, areas, size = (outputs[name][0] for name in OUTPUTS)
+            png, areas, classes, size = (outputs[name][0] for name in OUTPUTS)
             data = base64.b64decode(png["b64"], validate=True)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise Refused(
                 f"the answer is not that of {SIGNATURE} ({error}): is it a model of "
                 "this project, behind TensorFlow Serving?"
             ) from error
-        return read_answer(data, areas, size)
+        return read_answer(data, areas, classes, size)
 
     def _post(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"}

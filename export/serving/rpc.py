@@ -67,10 +67,13 @@ class Rpc:
         except grpc.RpcError as error:
             raise _translate(error) from error
         try:
-            found = [tf.make_ndarray(response.outputs[name])[0] for name in OUTPUTS]
+            png, areas, classes, size = (
+                tf.make_ndarray(response.outputs[name])[0] for name in OUTPUTS
+            )
+            names = [name.decode() for name in classes]
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise Refused(f"the answer is not that of {SIGNATURE} ({error})") from error
-        return read_answer(found[0], found[1].tolist(), found[2].tolist())
+        return read_answer(png, areas.tolist(), names, size.tolist())
 
 
 def _translate(error: Any) -> Exception:

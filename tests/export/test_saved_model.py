@@ -192,7 +192,7 @@ def test_the_served_graph_writes_no_variable():
     config = ModelConfig(
         image_size=32, num_codes=8, hidden_dim=16, encoder_weights="none"
     )
-    functions = signatures.build_signatures(build_model(config), "rgb")
+    functions = signatures.build_signatures(build_model(config), ["organ"], "rgb")
     for function in functions.values():
         graph = function.graph.as_graph_def()
         nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]

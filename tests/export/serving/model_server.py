@@ -122,6 +122,8 @@ def to_json(name, array):
     """Turns an output into JSON; bytes are marked where the name ends in `_bytes`."""
     if array.dtype == object and name.endswith("_bytes"):
         return [{"b64": base64.b64encode(value).decode()} for value in array]
+    if array.dtype == object:
+        return np.char.decode(array.astype(bytes), "utf-8").tolist()
     return array.tolist()
 
 

@@ -9,14 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from export.model_card import read_card
 from export.serving import client
 from export.serving.answers import Answer, Refused, Unavailable, read_answer, reason
 from export.serving.rest import Rest
-from synergynet_tf import runs
 from synergynet_tf.data.preprocess import read_image
 from synergynet_tf.evaluation.predict import predict_case
-from tests.export.models import SIZE, make_card, random_pixels, small_model
+from tests.export.models import SIZE, random_pixels, small_model
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(
@@ -64,9 +62,9 @@ def images(tmp_path):
 def call(images, exported, tmp_path):
     """Calls the command for the images, with whatever flags besides."""
 
-    def call(url, *flags, source=images, card=exported / "model_card.json"):
+    def call(url, *flags, source=images):
         output = tmp_path / "out"
-        named = {"url": url, "card": card, "input": source, "output": output}
+        named = {"url": url, "input": source, "output": output}
         given = [word for k, v in named.items() for word in (f"--{k}", str(v))]
         client.main([*given, *flags])
         return output
@@ -173,28 +171,19 @@ def test_what_is_no_address_is_refused(call, url):
         call(url)
 
 
-def test_a_card_of_another_model_is_noticed(url, call, tmp_path):
-    runs.write_json(tmp_path / "other.json", make_card(tmp_path / "other"))
-    with pytest.raises(ValueError, match=r"3 classes, .* organ1; .*--card"):
-        call(url, card=tmp_path / "other.json")
-    assert not (tmp_path / "out").exists()
-
-
 def test_inputs_that_no_server_takes_are_refused(call, tmp_path):
     with pytest.raises(ValueError, match=r"is a volume, .*predict\.py"):
         call("host:1", source=tmp_path / "scan.nii.gz")
-    runs.write_json(tmp_path / "ct.json", make_card(tmp_path / "ct", "ct", 4))
-    with pytest.raises(ValueError, match=r"model of CT.*predict\.py"):
-        call("host:1", card=tmp_path / "ct.json")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="No image files"):
-        call("host:1", source=tmp_path / "ct")
+        call("host:1", source=tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
     "flags", [("--timeout", "0"), ("--timeout", "nan"), ("--retries", "-1")]
 )
 def test_limits_are_checked(flags, capsys):
-    needed = ["--url", "a:1", "--card", "b", "--input", "c", "--output", "d"]
+    needed = ["--url", "a:1", "--input", "c", "--output", "d"]
     with pytest.raises(SystemExit):
         client.parse_args([*needed, *flags])
     assert f"error: {flags[0]} must be" in capsys.readouterr().err
@@ -205,11 +194,9 @@ def test_one_class_is_written_as_255(images, tmp_path):
         def predict(self, image):
             labels = np.zeros((50, 41), np.uint8)
             labels[:25] = 1
-            return Answer(labels, [25 * 41])
+            return Answer(labels, ["organ"])
 
-    runs.write_json(tmp_path / "card.json", make_card(tmp_path / "run"))
-    card = read_card(tmp_path / "card.json")
-    client.label_files(Half(), card, [images / "a.png"], tmp_path / "out", 0)
+    client.label_files(Half(), [images / "a.png"], tmp_path / "out", 0)
     written = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert (written[:25] == 255).all() and not written[25:].any()
 
@@ -222,11 +209,9 @@ def test_what_is_sent_has_the_values_of_the_file(images, tmp_path):
             sent.append(image)
             raise Refused("enough")
 
-    runs.write_json(tmp_path / "card.json", make_card(tmp_path / "run"))
-    card = read_card(tmp_path / "card.json")
     for name in FILES:
         with pytest.raises(ValueError, match=f"{name}: .*: enough"):
-            client.label_files(Full(), card, [images / name], tmp_path / "out", 3)
+            client.label_files(Full(), [images / name], tmp_path / "out", 3)
         (tmp_path / "sent").write_bytes(sent[-1])
         found, expected = read_image(tmp_path / "sent"), read_image(images / name)
         np.testing.assert_array_equal(found, expected)
@@ -246,14 +231,17 @@ def test_other_servers_answers_are_refused(monkeypatch, text):
 def test_an_answer_must_agree_with_itself():
     labels = np.array([[0, 1], [2, 2]], np.uint8)
     png = cv2.imencode(".png", labels)[1].tobytes()
-    assert read_answer(png, [1, 2], [2, 2]).labels.tolist() == labels.tolist()
-    for answer in (
-        (b"x", [1, 2], [2, 2]),
-        (png, [1, 2], [2, 3]),
-        (png, [2, 2], [2, 2]),
+    names = ["a", "b"]
+    answer = read_answer(png, [1, 2], names, [2, 2])
+    assert answer.labels.tolist() == labels.tolist() and answer.classes == names
+    for wrong in (
+        (b"x", [1, 2], names, [2, 2]),
+        (png, [1, 2], names, [2, 3]),
+        (png, [2, 2], names, [2, 2]),
+        (png, [1, 2], ["a"], [2, 2]),
     ):
         with pytest.raises(Refused, match="the answer's"):
-            read_answer(*answer)
+            read_answer(*wrong)
 
 
 def test_waits_grow_and_end(monkeypatch):
@@ -283,7 +271,6 @@ def run_python(*arguments):
 
 def test_the_command_refuses_in_one_line(images, exported, tmp_path):
     flags = ["--url", "http://127.0.0.1:9", "--retries", "0", "--input", str(images)]
-    flags += ["--card", str(exported / "model_card.json")]
     flags += ["--output", str(tmp_path / "out")]
     done = run_python("-m", "export.serving.client", *flags)
     *_progress, line = done.stderr.splitlines()

@@ -126,7 +126,7 @@ def test_the_container_gets_each_file_and_is_told_where():
     assert ports == [("8500", "8500"), ("8501", "8501")]
 
 
-NEEDED = ["--url", "http://localhost:8501", "--card", "exported/1/model_card.json"]
+NEEDED = ["--url", "http://localhost:8501"]
 NEEDED += ["--input", "photos", "--output", "predictions"]
 
 

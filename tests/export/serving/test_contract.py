@@ -43,7 +43,11 @@ def test_signatures_say_what_they_take_and_return(cpp_model):
         for name, definition in cpp_model.signatures.items()
         if not name.startswith("__")
     }
-    measures = {"areas": ("int32", [-1, 3]), "sizes": ("int32", [-1, 2])}
+    measures = {
+        "areas": ("int32", [-1, 3]),
+        "classes": ("string", [-1, 3]),
+        "sizes": ("int32", [-1, 2]),
+    }
     assert found == {
         "serving_default": (
             {"image": ("float32", [-1, SIZE, SIZE, 3])},

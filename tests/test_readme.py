@@ -114,7 +114,7 @@ def run(arguments, folder):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # Of a busy machine; alone it takes a tenth.
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

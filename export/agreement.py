@@ -58,8 +58,14 @@ class Tally:
             difference = math.inf
         self._largest = max(self._largest, difference)
 
-    def add_codes(self, run: np.ndarray, export: np.ndarray) -> None:
-        """Compares the codes of some images."""
+    def add_codes(self, run: np.ndarray, export: np.ndarray | None) -> None:
+        """Compares the codes of some images.
+
+        Raises:
+            ValueError: If the export gives none, or not as many.
+        """
+        if export is None:
+            raise ValueError("The export gives no codes, its run does: export it again")
         _require_same_shape("codes", run, export)
         self._codes += run.size
         self._other_codes += int(np.count_nonzero(run != export))

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,12 @@ class Answers(NamedTuple):
 
     logits: np.ndarray
     codes: np.ndarray | None
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any]) -> Answers:
+        """Takes them from TensorFlow's tensors, by their names."""
+        codes = outputs.get("codes")
+        return cls(outputs["logits"].numpy(), None if codes is None else codes.numpy())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,11 +208,7 @@ class SavedModel:
         import tensorflow as tf
 
         images = np.ascontiguousarray(images, np.float32)
-        outputs = self._serve(image=tf.constant(images))
-        codes = outputs.get("codes")
-        return Answers(
-            outputs["logits"].numpy(), None if codes is None else codes.numpy()
-        )
+        return Answers.of(self._serve(image=tf.constant(images)))
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""

@@ -12,6 +12,7 @@ It goes with the model, as `model_card.json` in a SavedModel's folder and as
     training_data   dataset, split, how many cases, how many epochs
     scores          of `metrics.json`, each with its protocol; null if not scored
     scores_note     whose scores they are, or why there are none
+    weights_sha256  of the run's file of weights
     provenance      commit and versions that trained it, null where not known
     intended_use    a sentence
     limits          sentences
@@ -20,6 +21,7 @@ It goes with the model, as `model_card.json` in a SavedModel's folder and as
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from typing import Any
@@ -63,7 +65,7 @@ def make_card(run: str | pathlib.Path) -> dict[str, Any]:
     """Returns the card of a run's model, ready for `runs.write_json`.
 
     Raises:
-        FileNotFoundError: If `run` is not the folder of a run.
+        FileNotFoundError: If `run` is not the folder of a run, or has no weights.
         ValueError: If one of its files is damaged or of another version.
     """
     config = runs.read_config(run)
@@ -82,6 +84,7 @@ def make_card(run: str | pathlib.Path) -> dict[str, Any]:
         "training_data": _training_data(run, config),
         "scores": scores,
         "scores_note": note,
+        "weights_sha256": _digest(runs.require_weights(run)),
         "provenance": {name: environment.get(name) for name in PROVENANCE},
         "intended_use": INTENDED_USE,
         "limits": _limits(config, scores),
@@ -111,8 +114,11 @@ def read_card(path: str | pathlib.Path) -> Card:
         names = values["classes"]
         channels = values.get("input", {}).get("image_channels")
         expected = max(1, config.model.num_classes - 1)
-        if not isinstance(names, list) or len(names) != expected:
+        texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
+        if not texts or len(names) != expected:
             raise ValueError(f"`classes` must be {expected} names. Received: {names}")
+        if not isinstance(channels, int | None):
+            raise ValueError(f"`image_channels` must be a number. Received: {channels}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be used: {error}. It is damaged or from another version; "
@@ -219,6 +225,11 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     ]
     if config.data.modality != "rgb":
         limits.append("It labels slice by slice, and knows nothing of the next one.")
+    if config.data.modality == "mri":
+        limits.append(
+            "It was trained on slices scaled by their whole volume's percentiles. An "
+            "image file is scaled by its own, and so may be labeled otherwise."
+        )
     if scores is None:
         limits.append("How well it does was not measured.")
     return limits
@@ -230,8 +241,15 @@ def _read(run: str | pathlib.Path, name: str) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it holds no object")
     except ValueError as error:
         raise ValueError(
             f"{path} is damaged ({error}); restore it or delete it"
         ) from error
+    return values
+
+
+def _digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

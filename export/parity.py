@@ -76,12 +76,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _of_run(exported: Exported, run: str) -> Exported:
-    """Refuses an export of another run."""
-    if exported.card.values["config"] != model_card.make_card(run)["config"]:
-        raise ValueError(
-            f"{exported.path} is not an export of {run}: their settings differ; name "
-            "the run that it was made of, or export this one"
-        )
+    """Refuses an export of another run, or of this one's earlier weights."""
+    card = model_card.make_card(run)
+    for name, what in (("config", "settings"), ("weights_sha256", "weights")):
+        if exported.card.values.get(name) != card[name]:
+            raise ValueError(
+                f"{exported.path} is not an export of {run}: their {what} differ; name "
+                "the run that it was made of, or export this one"
+            )
     return exported
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import platform
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from export.agreement import LIMITS, Limits, Tally, dsc_of_classes, mean_dsc
 from export.exported_model import Answers, Exported
 from export.outputs import with_codes
+from export.signatures import require_tensorflow
 from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
 from synergynet_tf.data.splits import complete
@@ -47,11 +49,14 @@ def compare(
     Returns:
         What `parity.json` holds: the run, the cases, the machine; of Keras its `dsc`,
         `latency_ms` and `size_bytes`; and for each export these and what `Tally`
-        counts, its limits, and those it is `outside` of, in words.
+        counts, `None` for what is not finite, its limits, and those it is `outside` of,
+        in words.
 
     Raises:
-        ValueError: If an export cannot be run, or a case cannot be used.
+        ValueError: If an export cannot be run, a case cannot be used, none of them
+            shows a class, or Keras does not run on TensorFlow.
     """
+    require_tensorflow()
     model = load_run_model(run)
     predict = _keras(model)
     opened = [export.open() for export in exports]
@@ -71,12 +76,17 @@ def compare(
         for export, tally in zip(opened, tallies, strict=True):
             their_logits, their_codes = _predict(export.answer, images)
             tally.add_logits(logits, their_logits)
-            if codes is not None and their_codes is not None:
+            if codes is not None:
                 tally.add_codes(codes, their_codes)
             tally.add_labels(case.label, labels, _labels(their_logits, case.label))
+    mean = mean_dsc(dsc)
+    if math.isnan(mean):
+        raise ValueError(
+            f"None of the {len(ids)} cases shows a class, nor does the run find one: "
+            "there is no DSC to compare; allow more --cases"
+        )
     calls = [predict, *(export.answer for export in opened)]
     latencies = time_calls(calls, images[len(images) // 2][None])
-    mean = mean_dsc(dsc)
     return {
         "run": str(run),
         "model": cases.config.model.name,
@@ -140,11 +150,11 @@ def format_markdown(report: Report) -> str:
             [
                 f"{entry['kind']}{_precision(entry['precision'])}",
                 *_costs(entry),
-                f"{entry['largest_logit_difference']:.1e}",
+                _number(entry["largest_logit_difference"], ".1e"),
                 f"{entry['labels_changed']:.4%}",
                 *changed,
-                f"{entry['dsc']:.4f}",
-                f"{entry['dsc_change']:+.5f}",
+                _number(entry["dsc"], ".4f"),
+                _number(entry["dsc_change"], "+.5f"),
                 "no" if entry["outside"] else "yes",
             ]
         )
@@ -163,11 +173,7 @@ def _keras(model: keras.Model) -> Callable[[np.ndarray], Answers]:
     graph = tf.function(with_codes(model), autograph=False)
 
     def answer(images: np.ndarray) -> Answers:
-        outputs = graph(tf.constant(images), training=False)
-        codes = outputs.get("codes")
-        return Answers(
-            outputs["logits"].numpy(), None if codes is None else codes.numpy()
-        )
+        return Answers.of(graph(tf.constant(images), training=False))
 
     return answer
 
@@ -199,7 +205,7 @@ def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Rep
         "path": str(export.path),
         "kind": "SavedModel" if export.path.is_dir() else "TFLite",
         "precision": export.precision,
-        **measured,
+        **{name: _finite(value) for name, value in measured.items()},
         "latency_ms": latency_ms,
         "size_bytes": _size(export.path),
         "limits": {"logits": limits.logits, "dsc": limits.dsc},
@@ -218,8 +224,17 @@ def outside(measured: Report, limits: Limits) -> list[str]:
     return found
 
 
+def _number(value: float | None, form: str) -> str:
+    return "not finite" if value is None else f"{value:{form}}"
+
+
 def _precision(precision: str) -> str:
     return "" if precision == "none" else f", {precision}"
+
+
+def _finite(value: float | None) -> float | None:
+    """Returns `None` for what JSON has no word for."""
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _costs(entry: Report) -> list[str]:

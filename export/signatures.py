@@ -55,7 +55,7 @@ def build_signatures(
     Raises:
         ValueError: If Keras does not run on TensorFlow.
     """
-    _require_tensorflow()
+    require_tensorflow()
     side, outputs = model.input_shape[1], model.output_shape[-1]
     named, classes = with_codes(model), len(class_names)
 
@@ -69,6 +69,7 @@ def build_signatures(
 
     def predict(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns logits `(batch, S, S, C)` of files, and their images' sizes."""
+        image_bytes = tf.raw_ops.EnsureShape(input=image_bytes, shape=(None,))
         _require_images(image_bytes, "image_bytes")
 
         def prepare(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -147,7 +148,7 @@ def logits_function(model: keras.Model, batch: int | None = None) -> Any:
     Raises:
         ValueError: If Keras does not run on TensorFlow.
     """
-    _require_tensorflow()
+    require_tensorflow()
     named, size = with_codes(model), model.input_shape[1]
 
     @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), name="image")])
@@ -168,31 +169,12 @@ def read_variables(function: Any) -> tf.Module:
     return module
 
 
-def decode(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Decodes one JPEG or PNG file to float32 `(rows, columns, 1 or 3)` in 0..255.
+def require_tensorflow() -> None:
+    """Refuses another backend of Keras.
 
-    Transparency is dropped and 16 bits are scaled to 0..255. JPEG is decoded with the
-    settings under which OpenCV gives the same pixels.
+    Raises:
+        ValueError: If it is another.
     """
-
-    def jpeg() -> tf.Tensor:
-        image = tf.io.decode_jpeg(
-            image_bytes, fancy_upscaling=True, dct_method="INTEGER_ACCURATE"
-        )
-        return tf.cast(image, tf.float32)
-
-    def png() -> tf.Tensor:
-        # Read as 16 bits, an 8-bit value v is v * 257.
-        image = tf.io.decode_png(image_bytes, dtype=tf.uint16)
-        image = tf.cast(image, tf.float32) / 257.0
-        channels = tf.shape(image)[-1]
-        return image[..., : channels - (1 - channels % 2)]  # Of 2 or 4, one is alpha.
-
-    is_jpeg = tf.strings.substr(image_bytes, 0, 3) == b"\xff\xd8\xff"
-    return tf.ensure_shape(tf.cond(is_jpeg, jpeg, png), (None, None, None))
-
-
-def _require_tensorflow() -> None:
     if keras.backend.backend() != "tensorflow":
         raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
 

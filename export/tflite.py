@@ -206,8 +206,12 @@ def save(
         "changed_labels": float(np.mean(to_labels(expected) != to_labels(found))),
     }
     runs.write_json(card_path(target), {**card, SECTION: measured})
-    with runs.atomic_file(target) as temporary:
-        temporary.write_bytes(content)
+    try:
+        with runs.atomic_file(target) as temporary:
+            temporary.write_bytes(content)
+    except OSError:
+        card_path(target).unlink(missing_ok=True)
+        raise
     return measured
 
 

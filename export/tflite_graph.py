@@ -83,6 +83,8 @@ def _leading_to(choice: Operator, operators: Sequence[Operator]) -> Iterator[Ope
     """Yields the operators of the choice's own layer that it is computed from."""
     # model/layer/TopKV2, or several such names with ";" between.
     layer = choice.outputs[0].name.split(";")[0].rpartition("/")[0] + "/"
+    if layer == "/":
+        raise ValueError(f"{choice.outputs[0].name} names no layer: it has no '/'")
     wanted = {tensor.number for tensor in choice.inputs}
     for operator in reversed(operators):
         made = {tensor.number for tensor in operator.outputs}

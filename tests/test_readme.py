@@ -164,6 +164,7 @@ def test_the_readme_on_devices(served):
     assert [module_of(command) for command in further] == modules
     for command in further:
         run_command(command, served)
-    assert labels == {p.name: p.read_bytes() for p in served.glob("predictions/?.png")}
+        found = {p.name: p.read_bytes() for p in served.glob("predictions/?.png")}
+        assert found == labels, command
     proof = json.loads(next(served.glob("runs/*/*/*/parity.json")).read_text())
     assert len(proof["exports"]) == 4

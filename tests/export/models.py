@@ -38,6 +38,7 @@ def make_card(folder, modality="rgb", classes=1, channels="", image_channels=Non
     names = [f"organ{number}" for number in range(1, max(2, classes))]
     runs.write_text(folder / "config.json", config.to_json())
     runs.write_json(folder / "classes.json", names)
+    runs.write_text(folder / runs.BEST_WEIGHTS, "")
     write_history(folder, 3)
     if image_channels is not None:
         runs.write_json(folder / runs.CHANNELS, image_channels)

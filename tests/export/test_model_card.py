@@ -78,9 +78,12 @@ def test_damaged_files_of_the_run_are_named(run):
     (run / "metrics.json").write_text('{"split": "test"}')
     with pytest.raises(ValueError, match=r"metrics\.json.*version.*evaluate\.py"):
         make_card(run)
-    (run / "metrics.json").write_text("{")
-    with pytest.raises(ValueError, match=r"metrics\.json is damaged"):
-        make_card(run)
+    for name in ("metrics.json", "environment.json"):
+        for text in ("{", "[1]"):
+            (run / name).write_text(text)
+            with pytest.raises(ValueError, match=rf"{name} is damaged"):
+                make_card(run)
+        (run / name).unlink()
 
 
 def test_a_card_is_read_as_it_was_written(run, tmp_path):
@@ -100,6 +103,8 @@ def test_a_card_is_read_as_it_was_written(run, tmp_path):
         ({"config": {"data": {}}}, "lacks"),
         ({"classes": ["a", "b"]}, "1 names"),
         ({"classes": None}, "1 names"),
+        ({"classes": [7]}, "1 names"),
+        ({"input": {"image_channels": "3"}}, "must be a number"),
     ],
 )
 def test_cards_of_other_versions_are_refused_in_one_line(tmp_path, change, reason):

@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 from export import model_card, parity, parity_report, saved_model, tflite  # noqa: E402
-from export.exported_model import SavedModel, TFLiteModel  # noqa: E402
+from export.exported_model import Answers, SavedModel, TFLiteModel  # noqa: E402
 from export.outputs import with_codes  # noqa: E402
 from synergynet_tf.config import ModelConfig  # noqa: E402
 from synergynet_tf.models import build_model, quantizers  # noqa: E402
@@ -83,6 +84,57 @@ def test_an_export_outside_its_limits_is_refused_unless_accepted(run, tmp_path):
     assert entry["labels_changed"] > 0.5
     assert compare(run, path, flags=["--accept"])["exports"][0]["outside"]
     assert "| no |" in (run / parity.MARKDOWN).read_text()
+
+
+def test_an_export_whose_logits_are_not_finite_is_reported(run, tmp_path, monkeypatch):
+    path = export(run, tmp_path / "x.tflite")
+    monkeypatch.setattr(
+        TFLiteModel,
+        "answer",
+        lambda self, images: Answers(np.full((len(images), 32, 32, 1), np.nan), None),
+    )
+    with pytest.raises(ValueError, match=r"x\.tflite \(logits differ by inf"):
+        compare(run, path)
+    (entry,) = json.loads((run / parity.JSON).read_text())["exports"]
+    assert entry["largest_logit_difference"] is None
+    assert "| not finite |" in (run / parity.MARKDOWN).read_text()
+
+
+def test_codes_are_compared_and_must_be_there(run, tmp_path, monkeypatch):
+    codes = np.arange(4, dtype=np.int32).reshape(1, 2, 2)
+
+    def give(codes):
+        logits = np.zeros((1, 32, 32, 1), np.float32)
+        return lambda images: Answers(logits, codes)
+
+    path = export(run, tmp_path / "x.tflite")
+    monkeypatch.setattr(parity_report, "_keras", lambda model: give(codes))
+    changed = give(np.array([[[0, 1], [2, 9]]], np.int32))
+    monkeypatch.setattr(TFLiteModel, "answer", lambda self, images: changed(images))
+    (entry,) = compare(run, path, flags=["--cases", 1])["exports"]
+    assert entry["codes_changed"] == 0.25
+    table = (run / parity.MARKDOWN).read_text()
+    assert "| codes changed |" in table and "| 25.00% |" in table
+    monkeypatch.setattr(TFLiteModel, "answer", lambda self, images: give(None)(images))
+    with pytest.raises(ValueError, match="gives no codes"):
+        compare(run, path, flags=["--cases", 1])
+
+
+def test_cases_without_a_class_are_refused(run, tmp_path):
+    path = export(run, tmp_path / "x.tflite")
+    for mask in (run.parents[3] / "data" / "test" / "masks").glob("*.png"):
+        cv2.imwrite(str(mask), np.zeros((32, 32), np.uint8))
+    for image in (run.parents[3] / "data" / "test" / "images").glob("*.png"):
+        cv2.imwrite(str(image), np.zeros((32, 32), np.uint8))
+    with pytest.raises(ValueError, match=r"None of the 4 cases.*--cases"):
+        compare(run, path)
+
+
+def test_an_export_of_earlier_weights_is_refused(run, tmp_path):
+    path = export(run, tmp_path / "x.tflite")
+    runs.write_text(run / runs.BEST_WEIGHTS, "trained again")
+    with pytest.raises(ValueError, match=r"x\.tflite.*their weights differ"):
+        compare(run, path)
 
 
 def test_an_export_of_another_run_is_refused(run, tmp_path):

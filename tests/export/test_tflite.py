@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -206,6 +207,29 @@ def test_ranges_are_set_by_training_slices(tmp_path, limit):
     assert drawn.shape == (6, SIZE, SIZE, 3) and drawn.dtype == np.float32
     assert 0 <= drawn.min() and drawn.max() <= 1
     np.testing.assert_array_equal(drawn, tflite.training_images(cases, count=6))
+
+
+def test_a_file_that_cannot_be_written_leaves_no_card(run, tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    flags = ["--run", str(run), "--out", str(tmp_path / "out" / "a.tflite")]
+    with pytest.raises(OSError, match="No space"):
+        tflite.main(flags)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_choice_without_a_layer_is_refused():
+    from export import tflite_graph
+
+    tensor = tflite_graph.Tensor(0, "TopKV2", "FLOAT32")
+    operators = [
+        tflite_graph.Operator("CONV_2D", (), (tensor,)),
+        tflite_graph.Operator("TOPK_V2", (tensor,), (tensor,)),
+    ]
+    with pytest.raises(ValueError, match="names no layer"):
+        tflite_graph.spoiled_by_int8(operators)
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):

@@ -101,6 +101,12 @@ def test_cpp_computes_what_python_does(exported, cpp_model):
             files(encode(".png", 1, 20_000, 1), encode(".png", 20_000, 1, 1)),
             "more than 200 megapixels; send fewer at once",
         ),
+        ("from_bytes", {"image_bytes": np.array(PNG, object)}, "[] is not compatible"),
+        (
+            "png_from_bytes",
+            {"image_bytes": np.array([[PNG, PNG]], object)},
+            "[1,2] is not compatible",
+        ),
         (
             "serving_default",
             {"image": np.zeros((0, SIZE, SIZE, 3), np.float32)},

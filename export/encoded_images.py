@@ -9,11 +9,19 @@ from __future__ import annotations
 import tensorflow as tf
 
 from synergynet_tf.data.image_files import MAX_PIXELS
-from synergynet_tf.data.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
+from synergynet_tf.data.image_headers import (
+    JPEG_ALONE,
+    JPEG_SIGNATURE,
+    PNG_FIRST_CHUNK,
+    PNG_SIGNATURE,
+)
 
 # A file has some dozen segments before its pixels, each a step of a loop. A file made
 # of nothing else must not keep the server busy.
 MAX_SEGMENTS = 5_000
+# JPEG's own limit, as libjpeg has it. Resizing takes memory for each pixel of a side,
+# so a thin image is refused long before it has MAX_PIXELS.
+MAX_SIDE = 65_500
 
 
 def require(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -28,7 +36,8 @@ def require(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     Raises:
         tf.errors.InvalidArgumentError: When run: if they are not a JPEG or PNG file,
-            truncated, or of more than `MAX_PIXELS`; names the image and the reason.
+            truncated, of more than `MAX_PIXELS`, or longer than `MAX_SIDE`; names the
+            image and the reason.
     """
     is_png = _starts_with(data, PNG_SIGNATURE)
     is_jpeg = _starts_with(data, JPEG_SIGNATURE)
@@ -39,15 +48,17 @@ def require(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     )
     rows, columns = size[0], size[1]
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
-    most = f"pixels, at most {MAX_PIXELS // 10**6} megapixels; scale it down"
     too_large = tf.strings.format(
-        "too large: {} x {} " + most, (columns, rows), placeholder="{}"
+        f"too large: {{}} x {{}} pixels, at most {MAX_PIXELS // 10**6} megapixels and "
+        f"{MAX_SIDE} pixels a side; scale it down",
+        (columns, rows),
     )
+    is_too_large = (pixels > MAX_PIXELS) | (tf.reduce_max(size) > MAX_SIDE)
     problem = tf.case(
         [
             (tf.equal(tf.strings.length(data), 0), lambda: tf.constant("empty")),
             (tf.equal(kind, 0), lambda: tf.constant("not a JPEG or PNG file")),
-            (pixels > MAX_PIXELS, lambda: too_large),
+            (is_too_large, lambda: too_large),
             (~whole | (pixels < 1), lambda: tf.constant("truncated or damaged")),
         ],
         default=lambda: tf.constant(""),
@@ -58,11 +69,20 @@ def require(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.identity(data), tf.ensure_shape(tf.identity(size), (2,))
 
 
-def decode(data: tf.Tensor) -> tf.Tensor:
+def decode(data: tf.Tensor, size: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
     """Decodes one JPEG or PNG file to float32 `(rows, columns, 1 or 3)` in 0..255.
 
     Transparency is dropped and 16 bits are scaled to 0..255. JPEG is decoded with the
     settings under which OpenCV gives the same pixels.
+
+    Args:
+        data: The bytes, as `require` gives them on.
+        size: What `require` read as its rows and columns.
+        name: What the image is called in the message of a refusal.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When run: if the image cannot be decoded, or is
+            not of `size`.
     """
 
     def jpeg() -> tf.Tensor:
@@ -79,7 +99,16 @@ def decode(data: tf.Tensor) -> tf.Tensor:
         return image[..., : channels - (1 - channels % 2)]  # Of 2 or 4, one is alpha.
 
     image = tf.cond(_starts_with(data, JPEG_SIGNATURE), jpeg, png)
-    return tf.ensure_shape(image, (None, None, None))
+    image = tf.ensure_shape(image, (None, None, None))
+    found = tf.shape(image)[:2]
+    message = tf.strings.format(
+        " is damaged: its header says {} x {} pixels, and it has {} x {}",
+        (size[1], size[0], found[1], found[0]),
+    )
+    message = tf.strings.join([name, message])
+    same = tf.reduce_all(found == size)
+    with tf.control_dependencies([tf.debugging.Assert(same, [message])]):
+        return tf.identity(image)
 
 
 def _starts_with(data: tf.Tensor, signature: bytes) -> tf.Tensor:
@@ -96,7 +125,8 @@ def _read_png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     found = tf.ones_like(text[3:], tf.bool)
     for offset, letter in enumerate(b"IEND"):
         found &= text[offset : tf.size(text) - 3 + offset] == letter
-    return size, tf.reduce_any(found) & tf.reduce_all(size > 0)
+    first = _starts_with(data, PNG_SIGNATURE + PNG_FIRST_CHUNK)
+    return size, first & tf.reduce_any(found) & tf.reduce_all(size > 0)
 
 
 def _read_jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -117,11 +147,13 @@ def _read_jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         code = text[position + 1]
         fill = (text[position] != 0xFF) | (code == 0xFF)
+        alone = tf.reduce_any(code == tf.constant(JPEG_ALONE, tf.uint8))
         other = (code == 0xC4) | (code == 0xC8) | (code == 0xCC)
         frame = ~fill & (code >= 0xC0) & (code <= 0xCF) & ~other
         scan = ~fill & (code == 0xDA)
         size = tf.where(frame, [word(position + 5), word(position + 7)], size)
-        step = tf.where(fill, 1, tf.where(scan, 0, 2 + word(position + 2)))
+        length = tf.where(alone, 0, word(position + 2))
+        step = tf.where(fill, 1, tf.where(scan, 0, 2 + length))
         return position + step, size, scan
 
     start = (tf.constant(2), tf.zeros((2,), tf.int32), tf.constant(False))

@@ -75,7 +75,7 @@ def build_signatures(
         def prepare(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             name = tf.strings.format("image_bytes[{}]", position)
             data, size = encoded_images.require(image_bytes[position], name)
-            image = encoded_images.decode(data)
+            image = encoded_images.decode(data, size, name)
             image = _require_channels(image, image_channels, channels, name)
             return to_network(_pick(image, channels), modality, side), size
 

@@ -11,6 +11,9 @@ import zlib
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
+PNG_FIRST_CHUNK = b"\0\0\0\x0dIHDR"  # Its length and type.
+# JPEG markers without a length: TEM, RST0 to RST7, SOI, EOI. So is 0, a stuffed byte.
+JPEG_ALONE = (0x00, 0x01, *range(0xD0, 0xDA))
 
 
 def check_image(data: bytes) -> tuple[int, int]:
@@ -36,6 +39,9 @@ def check_image(data: bytes) -> tuple[int, int]:
 
 def _check_png(data: bytes) -> tuple[int, int]:
     # PNG (ISO/IEC 15948), section 5.3: length, type, body, CRC of type and body.
+    # Of the size that decoders go by, section 11.2.2: in the first chunk, IHDR.
+    if not data.startswith(PNG_SIGNATURE + PNG_FIRST_CHUNK):
+        raise ValueError("truncated or damaged (its first chunk is not IHDR)")
     columns, rows = struct.unpack_from(">II", data, 16)
     position = len(PNG_SIGNATURE)
     while True:
@@ -58,6 +64,9 @@ def _check_jpeg(data: bytes) -> tuple[int, int]:
         code = data[position + 1]
         if data[position] != 0xFF or code == 0xFF:
             position += 1  # A fill byte, or one that decoders pass over as well.
+            continue
+        if code in JPEG_ALONE:
+            position += 2  # As decoders do, who would find a frame after it.
             continue
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             shape = struct.unpack_from(">HH", data, position + 5)

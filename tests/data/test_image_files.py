@@ -1,5 +1,4 @@
 import struct
-import zlib
 
 import cv2
 import numpy as np
@@ -13,14 +12,10 @@ from synergynet_tf.data.image_files import (
     read_image,
     read_mask,
 )
+from tests.data.decoys import chunk, jpeg_decoy, png_decoy, segment
 from tests.data.trees import photograph, square_mask, write_jpeg, write_png
 
 PHOTOGRAPH = photograph(6, 8)
-
-
-def png_chunk(kind, body):
-    checksum = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
 
 
 def coded(ending, array):
@@ -80,8 +75,7 @@ def test_jpeg_with_bytes_after_its_end_is_read(tmp_path):
 def test_end_of_a_thumbnail_does_not_count(tmp_path):
     data = coded(".jpg", photograph(64, 64))
     thumbnail = coded(".jpg", PHOTOGRAPH)
-    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
-    whole = data[:2] + segment + data[2:]
+    whole = data[:2] + segment(0xE1, thumbnail) + data[2:]
     (tmp_path / "whole.jpg").write_bytes(whole)
     assert read_image(tmp_path / "whole.jpg").shape == (1, 64, 64, 3)
     (tmp_path / "cut.jpg").write_bytes(whole[:-500])
@@ -104,11 +98,26 @@ def test_text_is_refused(tmp_path):
 
 
 def test_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 20_001, 10_000, 8, 0, 0, 0, 0))
-    data = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_001, 10_000, 8, 0, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(data)
     monkeypatch.setattr(cv2, "imdecode", None)
     with pytest.raises(ValueError, match=r"too large: 20001 x 10000 .* 200 megapixels"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("code", [0x00, 0x01, 0xD0, 0xD7])
+def test_a_size_is_that_of_the_frame_that_decoders_find(code, tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(jpeg_decoy(coded(".jpg", PHOTOGRAPH), code))
+    assert read_image(tmp_path / "a.jpg").shape == (1, 6, 8, 3)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", 6 * 8 - 1)
+    with pytest.raises(ValueError, match="too large: 8 x 6 pixels"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_png_must_start_with_its_header(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_decoy(coded(".png", PHOTOGRAPH)))
+    with pytest.raises(ValueError, match=r"a\.png .* first chunk is not IHDR"):
         read_image(tmp_path / "a.png")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data import image_headers, preprocess
+from tests.data.decoys import jpeg_decoy, png_decoy, segment
 from tests.export.models import random_pixels
 
 tf = pytest.importorskip("tensorflow")
@@ -29,9 +30,12 @@ def require(data):
     return encoded_images.require(data, tf.constant("image_bytes[7]"))
 
 
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-def open_image(data):
-    return encoded_images.decode(encoded_images.require(data, tf.constant("it"))[0])
+def decode(data):
+    name = tf.constant("image_bytes[7]")
+    return encoded_images.decode(*encoded_images.require(data, name), name)
+
+
+open_image = tf.function(decode, input_signature=[tf.TensorSpec((), tf.string)])
 
 
 def refusal(data):
@@ -47,8 +51,7 @@ JPEG, PNG = encode(".jpg", PHOTO), encode(".png", PHOTO)
 def with_thumbnail(data):
     """Puts a whole JPEG file into a segment, as cameras do."""
     thumbnail = encode(".jpg", PHOTO[:8, :8])
-    length = (2 + len(thumbnail)).to_bytes(2, "big")
-    return data[:2] + b"\xff\xe1" + length + thumbnail + data[2:]
+    return data[:2] + segment(0xE1, thumbnail) + data[2:]
 
 
 def claiming(data, place, rows, columns, width):
@@ -64,7 +67,7 @@ def test_jpeg_decodes_to_the_pixels_of_opencv(tmp_path, channels, progressive):
     noise = random_pixels(61, 83, channels)
     image = cv2.GaussianBlur(noise, (5, 5), 2)
     data = encode(".jpg", image, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
-    found = encoded_images.decode(tf.constant(data)).numpy()
+    found = decode(tf.constant(data)).numpy()
     np.testing.assert_array_equal(found, read(tmp_path, data)[0])
 
 
@@ -72,7 +75,7 @@ def test_jpeg_decodes_to_the_pixels_of_opencv(tmp_path, channels, progressive):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_png_decodes_to_the_pixels_of_opencv(tmp_path, dtype, channels):
     data = encode(".png", random_pixels(17, 23, channels, dtype=dtype))
-    found = encoded_images.decode(tf.constant(data)).numpy()
+    found = decode(tf.constant(data)).numpy()
     np.testing.assert_array_equal(found, read(tmp_path, data)[0])
 
 
@@ -85,6 +88,7 @@ def test_png_decodes_to_the_pixels_of_opencv(tmp_path, dtype, channels):
         encode(".jpg", PHOTO[..., 0]),
         with_thumbnail(JPEG),
         JPEG[:2] + b"\xff\xff" + JPEG[2:],  # fill bytes before a segment
+        *(jpeg_decoy(JPEG, code) for code in (0x00, 0x01, 0xD0, 0xD7)),
         JPEG + b"what follows the image",
         PNG + b"what follows the image",
     ],
@@ -112,6 +116,7 @@ def test_the_size_is_read_as_from_files(data):
         (PNG[:20], "truncated or damaged"),
         (PNG[:-12], "truncated or damaged"),
         (claiming(PNG, 16, 0, 10, 4), "truncated or damaged"),
+        (png_decoy(PNG), "truncated or damaged"),
     ],
 )
 def test_damaged_bytes_are_named(data, reason):
@@ -126,8 +131,20 @@ def test_a_huge_image_is_refused_before_it_is_decoded():
     ):
         message = f"image_bytes[7] is too large: {size} pixels, at most 200 megapixels"
         assert message in refusal(data)
+    data = claiming(PNG, 16, 1, 65_501, 4)
+    assert "65501 x 1 pixels, at most 200 megapixels and 65500 pixels" in refusal(data)
+    require(tf.constant(claiming(PNG, 16, 65_500, 1, 4)))
     # 199,996,164 pixels.
     require(tf.constant(claiming(PNG, 16, 14_142, 14_142, 4)))
+
+
+@pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])
+def test_an_image_must_have_the_size_of_its_header(data):
+    size, name = tf.constant([33, 46]), tf.constant("image_bytes[7]")
+    with pytest.raises(tf.errors.InvalidArgumentError) as info:
+        encoded_images.decode(tf.constant(data), size, name)
+    message = "image_bytes[7] is damaged: its header says 46 x 33 pixels, and it has 47"
+    assert message in str(info.value)
 
 
 @pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 HD95_UNITS = {"transunet": "voxels"}
-FILES = """\
+FILE_SIGNATURES = """\
 - `from_bytes`: `image_bytes`, JPEG or PNG files, a string tensor `(batch,)`, to
   `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
   columns, {logits})`; `areas`, the pixels of each class, int32 `(batch, {classes})`;
@@ -17,7 +17,7 @@ FILES = """\
   of the image's own size; `areas`, `classes` and `sizes`. The answer to ask for over
   REST."""
 CODES = "; and `codes`, int32, which entry of the codebook each position takes"
-NO_FILES = """\
+NO_FILE_SIGNATURES = """\
 There is no signature for image files: this model takes Hounsfield units, or channels,
 that a JPEG or PNG file has not."""
 
@@ -34,7 +34,7 @@ def write_readme(
     taken, output = card["input"], card["output"]
     side, logits = taken["size"], output["logits"]
     labels = ", ".join(f"{value} {name}" for value, name in output["labels"].items())
-    files = FILES.format(logits=logits, classes=len(card["classes"]))
+    files = FILE_SIGNATURES.format(logits=logits, classes=len(card["classes"]))
     model = card["config"]["model"]
     sections = [
         f"# {card['name']}",
@@ -47,7 +47,7 @@ def write_readme(
         f"{output['activation']}, {output['rule']}"
         + (CODES if "codes" in signatures["serving_default"] else "")
         + ".\n"
-        + (files if "from_bytes" in signatures else NO_FILES),
+        + (files if "from_bytes" in signatures else NO_FILE_SIGNATURES),
         f"Of an image's values, {taken['scaling']}. Resizing averages areas where "
         "no side grows, and is bilinear otherwise; the logits are brought back to "
         "the image's own size, then labeled. Gray is repeated to three channels."

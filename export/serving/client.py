@@ -10,6 +10,7 @@ import argparse
 import functools
 import pathlib
 import time
+import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from synergynet_tf.evaluation.input_files import (
 from synergynet_tf.evaluation.result_files import write_result
 
 MODALITY = "rgb"
+WRONG_URL = "--url must be http://host:port for REST, or host:port for gRPC. Received: "
 FIRST_WAIT_S = 0.5  # Before the first retry; each next wait is twice as long.
 
 
@@ -45,18 +47,29 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, help="its version (the latest)")
     which.add_argument("--version-label", default="", help="its version, by a label")
-    add("--timeout", type=float, default=60.0, help="seconds a request (%(default)s)")
+    add(
+        "--timeout",
+        type=float,
+        default=60.0,
+        help="seconds to wait for a sign of the server (%(default)s)",
+    )
     add("--retries", type=int, default=4, help="of a request (%(default)s)")
     args = parser.parse_args(argv)
     if not 0 < args.timeout < float("inf"):
         parser.error(f"--timeout must be above 0. Received: {args.timeout:g}")
+    if args.version is not None and args.version < 1:
+        parser.error(f"--version must be at least 1. Received: {args.version}")
     if args.retries < 0:
         parser.error(f"--retries must be at least 0. Received: {args.retries}")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Labels every file, or refuses before it writes anything."""
+    """Labels every file; reads each before it asks the server or writes anything.
+
+    If the server fails or refuses one midway, the results so far stay; the same
+    command can be given again.
+    """
     args = parse_args(argv)
     if is_volume(pathlib.Path(args.input)):
         raise ValueError(
@@ -81,21 +94,33 @@ def connect(
     Raises:
         ValueError: If it is no address of a server.
     """
-    scheme, _, host = url.rpartition("://")
-    if scheme in ("http", "https") and host:
+    parts, port = _split(url)
+    if parts.scheme in ("http", "https"):
         from export.serving.rest import Rest
 
         return Rest(url, model, version, label, timeout)
-    name, _, port = host.rpartition(":")
-    if scheme in ("", "grpc") and name and port.isdecimal():
+    if parts.scheme == "grpc" and port is not None and not parts.path:
         # Here, because it imports TensorFlow, which REST does without.
         from export.serving.rpc import Rpc
 
-        return Rpc(host, model, version, label, timeout)
-    raise ValueError(
-        f"--url must be http://host:port for REST, or host:port for gRPC. Received: "
-        f"{url}"
-    )
+        return Rpc(parts.netloc, model, version, label, timeout)
+    raise ValueError(WRONG_URL + url)
+
+
+def _split(url: str) -> tuple[urllib.parse.SplitResult, int | None]:
+    """Returns an address's parts, and its port."""
+    try:
+        parts = urllib.parse.urlsplit(url if "://" in url else f"grpc://{url}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(WRONG_URL + url) from error
+    if "@" in parts.netloc:
+        raise ValueError("--url must not hold a user or a password; name host and port")
+    # urlsplit takes spaces, and drops line feeds.
+    whole = url.isprintable() and " " not in url
+    if not host or not whole or parts.query or parts.fragment:
+        raise ValueError(WRONG_URL + url)
+    return parts, port
 
 
 def label_files(
@@ -106,28 +131,40 @@ def label_files(
 ) -> list[dict[str, Any]]:
     """Has each file labeled, and writes what `write_result` does; last `summary.csv`.
 
+    The table is also written of the files before one that fails: it marks the folder
+    as one of results, which a next call may replace.
+
     Raises:
         OSError: If the server does not answer.
         ValueError: If it refuses a file.
     """
     rows = []
-    for path in tqdm(paths, f"label by {server}", disable=None):
-        source = read_input(path)
-        image = _encode(path, source)
-        try:
-            answer = retry(functools.partial(server.predict, image), retries)
-            _require_same_size(answer, source)
-        except Unavailable as error:
-            raise OSError(
-                f"{path}: {server} does not answer: {error}; see whether the server "
-                "runs and the model is loaded, or allow more --timeout or --retries"
-            ) from error
-        except Refused as error:
-            raise ValueError(f"{path}: {server}: {error}") from error
-        labels, names = answer.labels[None], answer.classes
-        rows.append(write_result(output, path, source, labels, names, MODALITY))
-    runs.write_csv(output / SUMMARY, rows)
+    try:
+        for path in tqdm(paths, f"label by {server}", disable=None):
+            source = read_input(path)
+            answer = _ask(server, path, source, retries)
+            labels, names = answer.labels[None], answer.classes
+            rows.append(write_result(output, path, source, labels, names, MODALITY))
+    finally:
+        if rows:
+            runs.write_csv(output / SUMMARY, rows)
     return rows
+
+
+def _ask(server: Connection, path: pathlib.Path, source: Input, retries: int) -> Answer:
+    """Returns the answer for a file; errors name the file and the server."""
+    image = _encode(path, source)
+    try:
+        answer = retry(functools.partial(server.predict, image), retries)
+        _require_same_size(answer, source)
+    except Unavailable as error:
+        raise OSError(
+            f"{path}: {server} does not answer: {error}; see whether the server "
+            "runs and the model is loaded, or allow more --timeout or --retries"
+        ) from error
+    except Refused as error:
+        raise ValueError(f"{path}: {server}: {error}") from error
+    return answer
 
 
 def retry(call: Callable[[], Answer], retries: int) -> Answer:

@@ -13,6 +13,7 @@ import urllib.request
 from typing import Any
 
 from export.serving.answers import (
+    MAX_ANSWER_BYTES,
     OUTPUTS,
     SIGNATURE,
     Answer,
@@ -24,7 +25,16 @@ from export.serving.answers import (
 
 # Too many requests, a bad gateway, unavailable, a gateway's time-out.
 LATER = (429, 502, 503, 504)
-NOT_FOUND = 404
+OK, NOT_FOUND, REDIRECTS = 200, 404, range(300, 400)
+
+
+class _EveryStatus(urllib.request.HTTPErrorProcessor):
+    """Gives every answer back, whatever its status; so no redirect is followed."""
+
+    def http_response(self, request: Any, response: Any) -> Any:
+        return response
+
+    https_response = http_response
 
 
 class Rest:
@@ -35,19 +45,20 @@ class Rest:
         model: Its name there.
         version: The version's number; `None` for the latest.
         label: The version's label, if not its number.
-        timeout: Seconds that an answer may take.
+        timeout: Seconds without a byte from the server.
     """
 
     def __init__(
         self, url: str, model: str, version: int | None, label: str, timeout: float
     ) -> None:
-        path = f"/v1/models/{urllib.parse.quote(model)}"
+        path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
         if version is not None:
             path += f"/versions/{version}"
         if label:
-            path += f"/labels/{urllib.parse.quote(label)}"
+            path += f"/labels/{urllib.parse.quote(label, safe='')}"
         self._url = f"{url.rstrip('/')}{path}:predict"
         self._timeout = timeout
+        self._opener = urllib.request.build_opener(_EveryStatus)
 
     def __str__(self) -> str:
         """Returns the address that is asked."""
@@ -62,7 +73,7 @@ class Rest:
             outputs = json.loads(answer)["outputs"]
             png, areas, classes, size = (outputs[name][0] for name in OUTPUTS)
             data = base64.b64decode(png["b64"], validate=True)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise Refused(
                 f"the answer is not that of {SIGNATURE} ({error}): is it a model of "
                 "this project, behind TensorFlow Serving?"
@@ -73,30 +84,50 @@ class Rest:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._url, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as response:
-                answer: bytes = response.read()
-                return answer
-        except urllib.error.HTTPError as error:
-            raise _http_error(error) from error
+            with self._opener.open(request, timeout=self._timeout) as response:
+                answer = _read(response)
+        except (http.client.InvalidURL, UnicodeError) as error:
+            raise Refused(f"it is no address ({error}); check --url") from error
         except urllib.error.URLError as error:
             raise _url_error(error) from error
         except (OSError, http.client.HTTPException) as error:
             # Also a time-out while the answer is read.
             raise Unavailable(str(error) or type(error).__name__) from error
+        if response.status != OK:
+            raise _http_error(response, answer)
+        return answer
 
 
-def _http_error(error: urllib.error.HTTPError) -> Exception:
-    with error:
-        text = error.read().decode("utf-8", "replace")
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Reads an answer of at most `MAX_ANSWER_BYTES`.
+
+    Raises:
+        http.client.IncompleteRead: If it ends before the length that it claims.
+        Refused: If it is longer.
+    """
+    answer = response.read(MAX_ANSWER_BYTES + 1)
+    if len(answer) > MAX_ANSWER_BYTES:
+        raise Refused(f"its answer has more than {MAX_ANSWER_BYTES // 10**6} MB")
+    if response.length:  # Of the claimed bytes; a bounded read does not say so.
+        raise http.client.IncompleteRead(answer, response.length)
+    return answer
+
+
+def _http_error(response: http.client.HTTPResponse, answer: bytes) -> Exception:
+    target = response.headers["Location"]
+    if target and response.status in REDIRECTS:
+        return Refused(f"it redirects to {target}; name that server with --url")
+    text = answer.decode("utf-8", "replace")
     try:
-        values: Any = json.loads(text)
-        text = values["error"]
-    except (ValueError, KeyError, TypeError):
-        text = text[:200] or str(error.reason)
-    text = f"{reason(text)} (HTTP {error.code})"
-    if error.code in LATER:
+        said = json.loads(text)["error"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        said = None
+    if not isinstance(said, str):
+        said = text[:200] or response.reason
+    text = f"{reason(said)} (HTTP {response.status})"
+    if response.status in LATER:
         return Unavailable(text)
-    if error.code == NOT_FOUND:
+    if response.status == NOT_FOUND:
         text += "; check --model and --version"
     return Refused(text)
 

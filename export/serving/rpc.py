@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from export.serving.answers import (
+    MAX_ANSWER_BYTES,
     OUTPUTS,
     SIGNATURE,
     Answer,
@@ -22,7 +23,7 @@ LATER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 # An image and its label map may be larger than gRPC's 4 MB.
 OPTIONS = [
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
 ]
 
 
@@ -70,10 +71,11 @@ class Rpc:
             png, areas, classes, size = (
                 tf.make_ndarray(response.outputs[name])[0] for name in OUTPUTS
             )
-            names = [name.decode() for name in classes]
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            png, names = bytes(png), [bytes(name).decode() for name in classes]
+            counts, sides = areas.tolist(), size.tolist()
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise Refused(f"the answer is not that of {SIGNATURE} ({error})") from error
-        return read_answer(png, areas.tolist(), names, size.tolist())
+        return read_answer(png, counts, names, sides)
 
 
 def _translate(error: Any) -> Exception:

@@ -3,6 +3,14 @@ import pytest
 from tests.export.models import make_card, small_model
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Clears the variables that would send requests to another machine first."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
+        for spelled in (name, name.upper()):
+            monkeypatch.delenv(spelled, raising=False)
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """The folder of an exported model with three classes, version 1."""

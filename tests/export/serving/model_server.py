@@ -24,6 +24,8 @@ URL = re.compile(
     r"/v1/models/([^/:]+)(?:/versions/(\d+))?(?:/labels/([^/:]+))?:predict"
 )
 HTTP = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "UNAVAILABLE": 503}
+NO_KEY = 'Serving signature key "{}" not found.'
+NO_NAME = 'Serving signature name: "{}" not found in signature def'
 
 
 class Failure(Exception):
@@ -57,6 +59,8 @@ class ModelServer(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise Failure("UNAVAILABLE", "the batch queue is full")
         inputs = {name: tf.make_ndarray(p) for name, p in request.inputs.items()}
         signature = spec.signature_name or "serving_default"
+        if signature not in self.model.signatures:
+            raise Failure("FAILED_PRECONDITION", NO_KEY.format(signature))
         try:
             outputs = self.model.run(signature, inputs)
         except InvalidRequest as error:
@@ -99,7 +103,10 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
             spec.version.value = int(match[2])
         if match[3]:  # One of the two: an empty label would unset the version.
             spec.version_label = match[3]
-        infos = self.server.owner.model.signatures[spec.signature_name].inputs
+        signatures = self.server.owner.model.signatures
+        if spec.signature_name not in signatures:
+            raise Failure("INVALID_ARGUMENT", NO_NAME.format(spec.signature_name))
+        infos = signatures[spec.signature_name].inputs
         for name, value in body["inputs"].items():
             array = from_json(value, infos[name].dtype)
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))

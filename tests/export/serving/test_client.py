@@ -3,6 +3,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import types
 
 import cv2
 import keras
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 
 from export.serving import client
-from export.serving.answers import Answer, Refused, Unavailable, read_answer, reason
-from export.serving.rest import Rest
+from export.serving.answers import Answer, Refused
 from synergynet_tf.data.preprocess import read_image
 from synergynet_tf.evaluation.predict import predict_case
+from tests.data.decoys import chunk
 from tests.export.models import SIZE, random_pixels, small_model
 
 tf = pytest.importorskip("tensorflow")
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
+from tests.export.serving.cpp_loader import InvalidRequest  # noqa: E402  (of TF)
 from tests.export.serving.model_server import serve  # noqa: E402  (it imports TF)
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -144,31 +146,91 @@ def test_what_the_server_refuses_is_not_asked_again(server, url, data, message):
 
 def test_damaged_files_are_not_sent(server, url, images, call, tmp_path):
     whole = (images / "a.png").read_bytes()
-    huge = whole[:16] + b"\0\1\0\0\0\1\0\0" + whole[24:]
-    for data, message in ((whole[:-9], "truncated"), (b"", "empty"), (huge, "damaged")):
+    size = b"\0\1\0\0\0\1\0\0"
+    huge = whole[:8] + chunk(b"IHDR", size + whole[24:29]) + whole[33:]
+    for data, message in (
+        (whole[:-9], "truncated"),
+        (b"", "empty"),
+        (huge, "too large: 65536 x 65536"),
+    ):
         (images / "d.png").write_bytes(data)
         with pytest.raises(ValueError, match=rf"d\.png .*{message}"):
             call(url)
     assert server.asked == 0 and not (tmp_path / "out").exists()
 
 
-def test_nobody_at_the_address(call):
+def test_nobody_at_the_address(call, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     for url in (f"http://{address}", address):
         with pytest.raises(OSError, match=rf"{address}.*does not answer: .*refused"):
             call(url, "--retries", "0")
-    with pytest.raises(ValueError, match=r"cannot be reached .*check --url"):
-        call("http://no.such.host.invalid:8501")
+
+    def no_name(*_arguments, **_named):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name)
+    with pytest.raises(ValueError, match=r"cannot be reached \(Name .*check --url"):
+        call("http://no.such.host:8501")
 
 
-@pytest.mark.parametrize(
-    "url", ["localhost", "ftp://host:1", "host:port", "http://", "grpc://host", ":8500"]
-)
-def test_what_is_no_address_is_refused(call, url):
-    with pytest.raises(ValueError, match=r"--url must be .* Received: "):
-        call(url)
+@pytest.mark.parametrize("url", ["http://[::1]:1/behind", "[::1]:1", "grpc://host:1"])
+def test_addresses_are_kept(url):
+    assert url.removeprefix("grpc://") in str(client.connect(url, "m", 1, "", 1))
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_model_that_takes_no_files_is_told(cpp_model, call, protocol):
+    infos = {"serving_default": cpp_model.signatures["serving_default"]}
+    model = types.SimpleNamespace(signatures=infos, run=cpp_model.run)
+    hint = r"\"png_from_bytes\" not found.*; .* no image files.* with predict\.py \("
+    with serve(model) as server, pytest.raises(ValueError, match=hint):
+        call(getattr(server, f"{protocol}_url"))
+    assert server.asked == (protocol == "grpc")  # Over REST it is refused before.
+
+
+def test_an_answer_of_another_model_is_refused_over_grpc(images, cpp_model, call):
+    for wrong in ("areas", "labels_png_bytes", "sizes", "classes"):
+        with serve(Changed(cpp_model, wrong)) as server, pytest.raises(ValueError) as e:
+            call(server.grpc_url)
+        assert "a.png" in str(e.value) and "the answer" in str(e.value)
+
+
+class Changed:
+    """A model one of whose outputs is no list an image, or no text."""
+
+    def __init__(self, model, name):
+        self.model, self.signatures, self.name = model, model.signatures, name
+
+    def run(self, signature, inputs):
+        outputs = self.model.run(signature, inputs)
+        if self.name == "labels_png_bytes":
+            return outputs | {self.name: outputs["sizes"]}
+        return outputs | {self.name: outputs[self.name][:, 0]}
+
+
+def test_after_a_failure_the_command_can_be_given_again(server, url, call, tmp_path):
+    answer = server.model
+
+    class Failing:
+        signatures = answer.signatures
+
+        def run(self, signature, inputs):
+            if server.asked > 1:
+                raise InvalidRequest("no more")
+            return answer.run(signature, inputs)
+
+    server.model = Failing()
+    try:
+        with pytest.raises(ValueError, match=r"b\.jpg: .*no more"):
+            call(url)
+    finally:
+        server.model = answer
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["a.png", "a_overlay.png", "summary.csv"]
+    assert "a.png" in (tmp_path / "out" / "summary.csv").read_text()
+    assert len(list(call(url).iterdir())) == 7
 
 
 def test_inputs_that_no_server_takes_are_refused(call, tmp_path):
@@ -177,16 +239,6 @@ def test_inputs_that_no_server_takes_are_refused(call, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="No image files"):
         call("host:1", source=tmp_path / "empty")
-
-
-@pytest.mark.parametrize(
-    "flags", [("--timeout", "0"), ("--timeout", "nan"), ("--retries", "-1")]
-)
-def test_limits_are_checked(flags, capsys):
-    needed = ["--url", "a:1", "--input", "c", "--output", "d"]
-    with pytest.raises(SystemExit):
-        client.parse_args([*needed, *flags])
-    assert f"error: {flags[0]} must be" in capsys.readouterr().err
 
 
 def test_one_class_is_written_as_255(images, tmp_path):
@@ -218,68 +270,14 @@ def test_what_is_sent_has_the_values_of_the_file(images, tmp_path):
     assert len(sent) == len(FILES)
 
 
-@pytest.mark.parametrize(
-    "text", [b"<html>", b"[]", b'{"outputs": [1]}', b'{"outputs": {"areas": [[1]]}}']
-)
-def test_other_servers_answers_are_refused(monkeypatch, text):
-    monkeypatch.setattr(Rest, "_post", lambda self, body: text)
-    server = Rest("http://host:1", "m", None, "", 1)
-    with pytest.raises(Refused, match="not that of png_from_bytes"):
-        server.predict(b"")
-
-
-def test_an_answer_must_agree_with_itself():
-    labels = np.array([[0, 1], [2, 2]], np.uint8)
-    png = cv2.imencode(".png", labels)[1].tobytes()
-    names = ["a", "b"]
-    answer = read_answer(png, [1, 2], names, [2, 2])
-    assert answer.labels.tolist() == labels.tolist() and answer.classes == names
-    for wrong in (
-        (b"x", [1, 2], names, [2, 2]),
-        (png, [1, 2], names, [2, 3]),
-        (png, [2, 2], names, [2, 2]),
-        (png, [1, 2], ["a"], [2, 2]),
-    ):
-        with pytest.raises(Refused, match="the answer's"):
-            read_answer(*wrong)
-
-
-def test_waits_grow_and_end(monkeypatch):
-    waits = []
-    monkeypatch.setattr(client.time, "sleep", waits.append)
-
-    def unavailable():
-        raise Unavailable("busy")
-
-    with pytest.raises(Unavailable):
-        client.retry(unavailable, 4)
-    assert waits == [0.5, 1, 2, 4]
-
-
-def test_the_sentence_of_an_error_is_found():
-    text = "Graph execution error:\n\nassertion failed: [image_bytes[0] is empty]\n\t "
-    assert reason(text + "[[{{node map/while/Assert}}]]") == "image_bytes[0] is empty"
-    assert reason(text) == "image_bytes[0] is empty"
-    assert reason("Servable not found.") == "Servable not found"
-
-
-def run_python(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
-    )
-
-
 def test_the_command_refuses_in_one_line(images, exported, tmp_path):
     flags = ["--url", "http://127.0.0.1:9", "--retries", "0", "--input", str(images)]
     flags += ["--output", str(tmp_path / "out")]
-    done = run_python("-m", "export.serving.client", *flags)
+    done = subprocess.run(
+        [sys.executable, "-m", "export.serving.client", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     *_progress, line = done.stderr.splitlines()
     assert done.returncode == 2 and line.startswith("error: ") and "a.png" in line
-
-
-def test_rest_needs_no_tensorflow():
-    code = (
-        "import export.serving.client as c, sys; c.connect('http://h', 'm', 1, '', 1);"
-        "sys.exit(bool({'tensorflow', 'keras', 'grpc'} & set(sys.modules)))"
-    )
-    assert run_python("-c", code).returncode == 0

@@ -27,7 +27,9 @@ def label_files(
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
-    Writes what `write_result` does of each, and last `summary.csv`.
+    Writes what `write_result` does of each, and last `summary.csv`: also of the files
+    before one that fails, because it marks the folder as one of results, which a next
+    call may replace.
 
     Args:
         model: What predicts.
@@ -47,17 +49,20 @@ def label_files(
     data = complete(config.data)
     output = pathlib.Path(output)
     rows = []
-    for path in tqdm(paths, f"label with {config.model.name}", disable=None):
-        source = read_input(path)
-        labels = predict_case(
-            model,
-            source.image,
-            data.modality,
-            config.model.image_size,
-            data.channels,
-            options,
-        )
-        row = write_result(output, path, source, labels, class_names, data.modality)
-        rows.append(row)
-    runs.write_csv(output / SUMMARY, rows)
+    try:
+        for path in tqdm(paths, f"label with {config.model.name}", disable=None):
+            source = read_input(path)
+            labels = predict_case(
+                model,
+                source.image,
+                data.modality,
+                config.model.image_size,
+                data.channels,
+                options,
+            )
+            row = write_result(output, path, source, labels, class_names, data.modality)
+            rows.append(row)
+    finally:
+        if rows:
+            runs.write_csv(output / SUMMARY, rows)
     return rows

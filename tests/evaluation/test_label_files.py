@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from synergynet_tf.config import DataConfig
+from synergynet_tf.evaluation.input_files import find_inputs
 from tests.evaluation import squares
 
 
@@ -39,3 +41,17 @@ def test_summary_by_hand(output):
         "square_pixels": "64",
         "square_share": "0.0625",  # 64 of 1,024
     }
+
+
+def test_what_was_labeled_before_a_failure_can_be_labeled_again(squares_run, tmp_path):
+    images = tmp_path / "data" / "test" / "images"
+    paths = sorted(images.iterdir())
+    whole = paths[1].read_bytes()
+    paths[1].write_bytes(whole[:50])
+    with pytest.raises(ValueError, match=paths[1].name):
+        squares.label(squares_run, paths, tmp_path / "out")
+    with open(tmp_path / "out" / "summary.csv") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [paths[0].name]
+    paths[1].write_bytes(whole)
+    found = find_inputs(images, tmp_path / "out", DataConfig(modality="rgb"))
+    assert found == paths

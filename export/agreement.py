@@ -105,15 +105,11 @@ def dsc_of_classes(true: np.ndarray, pred: np.ndarray, num_classes: int) -> list
 
 def mean_dsc(by_case: Sequence[Sequence[float]]) -> float:
     """Returns the mean over cases, then classes, of what is not `nan`."""
-    classes = zip(*by_case, strict=True)
-    means = [
-        _mean([dsc for dsc in scores if not math.isnan(dsc)]) for scores in classes
+    cases = [
+        {str(number): {"dsc": dsc} for number, dsc in enumerate(classes)}
+        for classes in by_case
     ]
-    return _mean([mean for mean in means if not math.isnan(mean)])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
+    return metrics.mean_of_classes(metrics.average(cases))["dsc"]
 
 
 def _require_same_shape(what: str, run: np.ndarray, export: np.ndarray) -> None:

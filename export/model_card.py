@@ -190,8 +190,8 @@ def _scores(run: str | pathlib.Path) -> tuple[dict[str, Any] | None, str]:
     report = _read(run, "metrics.json")
     if report is None:
         return None, "The run was not scored."
-    path, weights = pathlib.Path(run, "metrics.json"), runs.require_weights(run)
-    if path.stat().st_mtime < weights.stat().st_mtime:
+    path = pathlib.Path(run, "metrics.json")
+    if runs.is_older_than_weights(path):
         return None, "The run's scores are older than its weights, and left out."
     try:
         blocks = {

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Compares, writes and prints; refuses an export that is outside its limits."""
     args = parse_args(argv)
     cases = find_cases(args.run, args.split, args.data_dir)
-    exports = [_of_run(find_exported(path), args.run) for path in args.model]
+    exports = [find_exported(path) for path in args.model]
+    _require_of_run(exports, args.run)
     out = pathlib.Path(args.out or args.run)
     runs.require_writable(out, "--out")
 
@@ -75,16 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
 
-def _of_run(exported: Exported, run: str) -> Exported:
+def _require_of_run(exports: Sequence[Exported], run: str) -> None:
     """Refuses an export of another run, or of this one's earlier weights."""
     card = model_card.make_card(run)
-    for name, what in (("config", "settings"), ("weights_sha256", "weights")):
-        if exported.card.values.get(name) != card[name]:
-            raise ValueError(
-                f"{exported.path} is not an export of {run}: their {what} differ; name "
-                "the run that it was made of, or export this one"
-            )
-    return exported
+    for exported in exports:
+        for name, what in (("config", "settings"), ("weights_sha256", "weights")):
+            if exported.card.values.get(name) != card[name]:
+                raise ValueError(
+                    f"{exported.path} is not an export of {run}: their {what} differ; "
+                    "name the run that it was made of, or export this one"
+                )
 
 
 if __name__ == "__main__":

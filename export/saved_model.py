@@ -33,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints where and how exactly."""
     args = parse_args(argv)
     card = model_card.make_card(args.run)
-    runs.require_weights(args.run)
     target = version_dir(args.out, args.version)
 
     # Here, because importing Keras takes seconds and the checks above do not.

@@ -135,12 +135,11 @@ def build_signatures(
     return {f.__name__: f.get_concrete_function() for f in functions}
 
 
-def logits_function(model: keras.Model, batch: int | None = None) -> Any:
-    """Traces `image`, float32 `(batch, S, S, 3)` in [0, 1], to `logits`.
+def one_image_function(model: keras.Model) -> Any:
+    """Traces `image`, float32 `(1, S, S, 3)` in [0, 1], to `logits`, and to `codes`.
 
     Args:
         model: From `(batch, S, S, 3)` images to logits.
-        batch: How many images; `None` for any number.
 
     Returns:
         The concrete function.
@@ -151,7 +150,7 @@ def logits_function(model: keras.Model, batch: int | None = None) -> Any:
     require_tensorflow()
     named, size = with_codes(model), model.input_shape[1]
 
-    @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), name="image")])
+    @tf.function(input_signature=[tf.TensorSpec((1, size, size, 3), name="image")])
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return named(image, training=False)
 

@@ -58,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints how far the logits moved."""
     args = parse_args(argv)
     card = model_card.make_card(args.run)
-    runs.require_weights(args.run)
     target = new_file(args.out)
     require_interpreter()
     images: Collection[np.ndarray] = ()
@@ -146,7 +145,7 @@ def convert(model: Any, kind: str, images: Collection[np.ndarray] = ()) -> bytes
 
     # One image, not any number: then every shape is known when the file is written,
     # which the delegates for GPUs and NPUs need.
-    function = signatures.logits_function(model, batch=1)
+    function = signatures.one_image_function(model)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function], signatures.read_variables(function)
     )

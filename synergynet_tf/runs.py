@@ -210,6 +210,15 @@ def require_weights(run: str | pathlib.Path) -> pathlib.Path:
     return _require(run, BEST_WEIGHTS, "Train the run to the end first.")
 
 
+def is_older_than_weights(path: pathlib.Path) -> bool:
+    """Tells whether a file of a run's folder was written before its best weights.
+
+    Raises:
+        FileNotFoundError: If the run has none yet.
+    """
+    return path.stat().st_mtime < require_weights(path.parent).stat().st_mtime
+
+
 def write_text(path: str | pathlib.Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     with atomic_file(path) as temporary:

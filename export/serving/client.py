@@ -11,7 +11,7 @@ import functools
 import pathlib
 import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -19,17 +19,16 @@ import numpy as np
 from tqdm import tqdm
 
 from export.serving.answers import Answer, Connection, Refused, Unavailable
-from synergynet_tf import command_line, runs
+from synergynet_tf import command_line
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
 from synergynet_tf.evaluation.input_files import (
-    SUMMARY,
     Input,
     find_inputs,
     is_volume,
     read_input,
 )
-from synergynet_tf.evaluation.result_files import write_result
+from synergynet_tf.evaluation.result_files import Labeled, write_results
 
 MODALITY = "rgb"
 WRONG_URL = "--url must be http://host:port for REST, or host:port for gRPC. Received: "
@@ -129,26 +128,20 @@ def label_files(
     output: pathlib.Path,
     retries: int,
 ) -> list[dict[str, Any]]:
-    """Has each file labeled, and writes what `write_result` does; last `summary.csv`.
-
-    The table is also written of the files before one that fails: it marks the folder
-    as one of results, which a next call may replace.
+    """Has each file labeled, and writes what `write_results` does.
 
     Raises:
         OSError: If the server does not answer.
         ValueError: If it refuses a file.
     """
-    rows = []
-    try:
+
+    def label() -> Iterator[Labeled]:
         for path in tqdm(paths, f"label by {server}", disable=None):
             source = read_input(path)
             answer = _ask(server, path, source, retries)
-            labels, names = answer.labels[None], answer.classes
-            rows.append(write_result(output, path, source, labels, names, MODALITY))
-    finally:
-        if rows:
-            runs.write_csv(output / SUMMARY, rows)
-    return rows
+            yield Labeled(path, source, answer.labels[None], answer.classes)
+
+    return write_results(output, label(), MODALITY)
 
 
 def _ask(server: Connection, path: pathlib.Path, source: Input, retries: int) -> Answer:

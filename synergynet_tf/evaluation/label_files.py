@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
-from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.input_files import SUMMARY, read_input
+from synergynet_tf.evaluation.input_files import read_input
 from synergynet_tf.evaluation.options import PLAIN, Options
 from synergynet_tf.evaluation.predict import Model, predict_case
-from synergynet_tf.evaluation.result_files import write_result
+from synergynet_tf.evaluation.result_files import Labeled, write_results
 
 
 def label_files(
@@ -27,9 +26,7 @@ def label_files(
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
-    Writes what `write_result` does of each, and last `summary.csv`: also of the files
-    before one that fails, because it marks the folder as one of results, which a next
-    call may replace.
+    Writes what `write_results` does.
 
     Args:
         model: What predicts.
@@ -47,9 +44,8 @@ def label_files(
         OSError: If `output` cannot be written to.
     """
     data = complete(config.data)
-    output = pathlib.Path(output)
-    rows = []
-    try:
+
+    def label() -> Iterator[Labeled]:
         for path in tqdm(paths, f"label with {config.model.name}", disable=None):
             source = read_input(path)
             labels = predict_case(
@@ -60,9 +56,6 @@ def label_files(
                 data.channels,
                 options,
             )
-            row = write_result(output, path, source, labels, class_names, data.modality)
-            rows.append(row)
-    finally:
-        if rows:
-            runs.write_csv(output / SUMMARY, rows)
-    return rows
+            yield Labeled(path, source, labels, class_names)
+
+    return write_results(output, label(), data.modality)

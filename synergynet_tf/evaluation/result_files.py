@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,53 @@ from synergynet_tf.data import nifti
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.input_files import (
     OVERLAY_ENDING,
+    SUMMARY,
     Input,
     is_volume,
     stem,
 )
+
+
+class Labeled(NamedTuple):
+    """A file that was labeled.
+
+    Attributes:
+        path: Its own.
+        source: Its content.
+        labels: uint8 `(slices, rows, columns)`.
+        class_names: Foreground classes; class `i` has label `i + 1`.
+    """
+
+    path: pathlib.Path
+    source: Input
+    labels: np.ndarray
+    class_names: Sequence[str]
+
+
+def write_results(
+    output: str | pathlib.Path, labeled: Iterable[Labeled], modality: str
+) -> list[dict[str, Any]]:
+    """Writes what `write_result` does of each file, and last `summary.csv`.
+
+    The table is also written of the files before one that fails: it marks the folder
+    as one of results, which a next call may replace.
+
+    Args:
+        output: Folder for the results, made if it is not there.
+        labeled: The files, labeled one after the other.
+        modality: The model's.
+
+    Returns:
+        The lines of `summary.csv`.
+    """
+    output, rows = pathlib.Path(output), []
+    try:
+        for file in labeled:
+            rows.append(write_result(output, *file, modality))
+    finally:
+        if rows:
+            runs.write_csv(output / SUMMARY, rows)
+    return rows
 
 
 def write_result(

@@ -168,10 +168,9 @@ def read_scores(run: RowRun) -> tuple[Report | None, str]:
         there are none.
     """
     path = run.folder / "metrics.json"
-    weights = runs.require_weights(run.folder)
     if not path.is_file():
         return None, ""
-    if path.stat().st_mtime < weights.stat().st_mtime:
+    if runs.is_older_than_weights(path):
         return None, "older than the weights"
     try:
         report: Report = json.loads(path.read_text(encoding="utf-8"))

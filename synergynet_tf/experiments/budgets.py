@@ -45,7 +45,7 @@ BUDGETS = {
         ),
         Budget(
             "short",
-            "6 to 20 minutes a run on two CPU cores with AMX, in bfloat16: "
+            "7 to 32 minutes a run on two busy CPU cores, in bfloat16: "
             "compares the methods far from convergence.",
             {"image_size": 128, "epochs": 3, "encoder_weights": "none"},
         ),

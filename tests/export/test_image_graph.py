@@ -1,4 +1,3 @@
-import cv2
 import keras
 import numpy as np
 import pytest
@@ -20,16 +19,6 @@ SIZE = 64
 @pytest.fixture
 def random():
     return np.random.default_rng(0)
-
-
-def encode(suffix, image, *flags):
-    return cv2.imencode(suffix, image, list(flags))[1].tobytes()
-
-
-def read(tmp_path, data):
-    path = tmp_path / "image.png"  # The kind is told by the bytes, not the name.
-    path.write_bytes(data)
-    return preprocess.read_image(path)
 
 
 @pytest.mark.parametrize(

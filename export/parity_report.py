@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from export.agreement import LIMITS, Limits, Tally, dsc_of_classes, mean_dsc
 from export.exported_model import Answers, Exported
-from export.outputs import with_codes
 from export.signatures import require_tensorflow
 from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
@@ -26,6 +25,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.evaluation.run_cases import RunCases
 from synergynet_tf.evaluation.run_model import load_run_model
+from synergynet_tf.models.outputs import with_codes
 
 # How often each answers one image: a median of that many.
 REPEATS = 25

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from export import encoded_images
 from export.image_graph import resize, to_labels, to_network
-from export.outputs import with_codes
 from synergynet_tf.data.image_files import MAX_PIXELS
+from synergynet_tf.models.outputs import with_codes
 
 
 def build_signatures(

@@ -1,17 +1,15 @@
-"""What an exported model returns: logits, and the codes if there is a codebook."""
-
-from __future__ import annotations
+"""What a model returns besides its logits: the codes, if there is a codebook."""
 
 import keras
 
-from synergynet_tf.models import quantizers
+from synergynet_tf.models.segmenter import quantizers
 
 
-def with_codes(model: keras.Model) -> keras.Model:
+def with_codes(model):
     """Returns a model of the same layers with its outputs by their names.
 
     Args:
-        model: From images `(n, S, S, 3)` to logits `(n, S, S, C)`.
+        model: `keras.Model` from images `(n, S, S, 3)` to logits `(n, S, S, C)`.
 
     Returns:
         The same, to a dict: `logits`, and for a method with a codebook `codes`, int32

@@ -65,16 +65,20 @@ def map_labels(
     Raises:
         ValueError: If a value is none of `values`; names the file and some of them.
     """
-    found = np.unique(array)
-    if unknown := [f"{value:g}" for value in found if value not in values]:
+    labels, known = np.zeros(array.shape, np.uint8), 0
+    for value, label in values.items():
+        here = array == value
+        if label:
+            labels[here] = label
+        known += int(np.count_nonzero(here))
+    if known < array.size:
+        # Not before: of a large volume it takes seconds.
+        found = np.unique(array)
+        unknown = [f"{value:g}" for value in found if value not in values]
         raise ValueError(
             f"{path} has unknown values {', '.join(unknown[:8])}; known are "
             f"{', '.join(map(str, values))}: correct the labels"
         )
-    labels = np.zeros(array.shape, np.uint8)
-    for value, label in values.items():
-        if label:
-            labels[array == value] = label
     return labels
 
 

@@ -12,7 +12,7 @@ from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.input_files import read_input
 from synergynet_tf.evaluation.options import PLAIN, Options
-from synergynet_tf.evaluation.predict import Model, predict_case
+from synergynet_tf.evaluation.predict import Model, label_all
 from synergynet_tf.evaluation.result_files import Labeled, write_results
 
 
@@ -43,19 +43,12 @@ def label_files(
         ValueError: If a file cannot be used, or the model gives no finite number.
         OSError: If `output` cannot be written to.
     """
-    data = complete(config.data)
 
     def label() -> Iterator[Labeled]:
-        for path in tqdm(paths, f"label with {config.model.name}", disable=None):
-            source = read_input(path)
-            labels = predict_case(
-                model,
-                source.image,
-                data.modality,
-                config.model.image_size,
-                data.channels,
-                options,
-            )
-            yield Labeled(path, source, labels, class_names)
+        labeled = label_all(model, config, paths, read_input, options)
+        title, count = f"label with {config.model.name}", len(paths)
+        progress = tqdm(labeled, title, count, disable=None)
+        for path, (source, maps) in zip(paths, progress, strict=True):
+            yield Labeled(path, source, maps["native"], class_names)
 
-    return write_results(output, label(), data.modality)
+    return write_results(output, label(), complete(config.data).modality)

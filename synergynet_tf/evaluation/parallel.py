@@ -1,4 +1,4 @@
-"""A function called in processes while the caller prepares its next arguments."""
+"""Work beside the work of the caller: scoring in processes, reading in a thread."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import collections
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import TypeVar, cast
 
+Item = TypeVar("Item")
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
@@ -50,6 +51,25 @@ def map_in_processes(
             "A scoring process ended before its time, for example for want of memory; "
             "use fewer with --workers, 0 for none"
         ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yields the items, each made in a thread while the caller works on the one before.
+
+    One is waiting at any time, however fast they are made.
+
+    Raises:
+        Exception: What making an item raised, after the items before it.
+    """
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1)
+    try:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield cast(Item, item)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,20 +1,27 @@
-"""From an image to labels on the image's own grid, as scores and files need them.
+"""From images to labels on the images' own grids, as scores and files need them.
 
 Without Keras: the model may be a run's or an exported one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
 
+from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
+from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.options import PLAIN, Options, keep_largest
+from synergynet_tf.evaluation.parallel import read_ahead
 
 BATCH_SIZE = 8
+# Photographs that wait for their batch hold at most about this: a batch that would
+# hold more goes short.
+MAX_HELD_BYTES = 2**29
 # Axes of `(slices, rows, columns, channels)`; the first leaves the image as it is.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
 
@@ -24,6 +31,84 @@ class Model(Protocol):
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+
+
+class Source(Protocol):
+    """What was read: a case of a dataset, or the content of a user's file."""
+
+    @property
+    def image(self) -> np.ndarray:
+        """float32 `(slices, rows, columns, channels)`."""
+
+
+Name = TypeVar("Name")
+SourceT = TypeVar("SourceT", bound=Source)
+Maps = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Case(Generic[SourceT]):
+    """A case on its way through the model.
+
+    Attributes:
+        source: What was read.
+        images: On the network's grid, float32 `(slices, S, S, 3)`.
+        maps: For each grid the labels, filled as slices are predicted.
+    """
+
+    source: SourceT
+    images: np.ndarray
+    maps: Maps
+
+
+# Slices of a case.
+_Piece = tuple[_Case[SourceT], slice]
+
+
+def label_all(
+    model: Model,
+    config: ExperimentConfig,
+    names: Iterable[Name],
+    read: Callable[[Name], SourceT],
+    options: Options = PLAIN,
+    grids: Collection[str] = ("native",),
+) -> Iterator[tuple[SourceT, Maps]]:
+    """Labels one image or volume after the other, in order.
+
+    A thread reads and prepares the next batch while the model predicts one. Batches
+    are full, and so hold slices of several cases where these are small. Every image
+    is computed by itself: which others share its batch changes its logits by float
+    rounding at most.
+
+    When one cannot be read, those before it are labeled first.
+
+    Args:
+        model: What predicts.
+        config: The settings that it was trained with.
+        names: What `read` takes, and what an error names.
+        read: Reads an image; called in the thread.
+        options: What else is done to the predictions.
+        grids: As `predict_grids` takes them.
+
+    Yields:
+        What was read, and the labels as `predict_grids` returns them.
+
+    Raises:
+        ValueError: If an image does not fit the model, or a logit is not finite.
+        Exception: What `read` raises.
+    """
+    data, size = complete(config.data), config.model.image_size
+
+    def prepare(name: Name) -> _Case[SourceT]:
+        source = read(name)
+        try:
+            images = to_network(source.image, data.modality, size, data.channels)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        return _Case(source, images, _empty_maps(source.image, grids))
+
+    batches = read_ahead(_batches(map(prepare, names), BATCH_SIZE))
+    yield from _label_batches(model, batches, options)
 
 
 def predict_case(
@@ -61,8 +146,6 @@ def predict_grids(
     then each pixel of the image takes the nearest label, as in TransUNet's test code.
 
     Of a volume only labels are kept: its logits on its own grid can take gigabytes.
-    Cases are not mixed in a batch, so a case's labels do not depend on its
-    neighbors.
 
     Args:
         model: What predicts.
@@ -79,15 +162,67 @@ def predict_grids(
         0 is background, `i + 1` is class `i`.
     """
     images = to_network(image, modality, size, channels)
-    maps = {grid: np.empty(image.shape[:3], np.uint8) for grid in grids}
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        logits = _logits(model, images[batch], options)
-        for grid, labels in maps.items():
-            labels[batch] = _label(logits, grid, *image.shape[1:3])
-    if options.largest:
-        return {grid: keep_largest(labels) for grid, labels in maps.items()}
+    case = _Case(_Image(image), images, _empty_maps(image, grids))
+    batches = _batches([case], batch_size)
+    ((_, maps),) = _label_batches(model, batches, options)
     return maps
+
+
+class _Image(NamedTuple):
+    """An image that nobody had to read."""
+
+    image: np.ndarray
+
+
+def _empty_maps(image: np.ndarray, grids: Collection[str]) -> Maps:
+    return {grid: np.empty(image.shape[:3], np.uint8) for grid in grids}
+
+
+def _batches(
+    cases: Iterable[_Case[SourceT]], batch_size: int
+) -> Iterator[list[_Piece[SourceT]]]:
+    """Cuts cases, one after the other, into batches of `batch_size` slices.
+
+    The last is short, as is one that would hold too much, or one before a failure.
+    """
+    batch: list[_Piece[SourceT]] = []
+    free = batch_size
+    try:
+        for case in cases:
+            stop = 0
+            while stop < len(case.images):
+                start, stop = stop, min(stop + free, len(case.images))
+                batch.append((case, slice(start, stop)))
+                free -= stop - start
+                held = sum(case.source.image.nbytes for case, _ in batch)
+                if not free or (held > MAX_HELD_BYTES and stop == len(case.images)):
+                    yield batch
+                    batch, free = [], batch_size
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _label_batches(
+    model: Model, batches: Iterable[list[_Piece[SourceT]]], options: Options
+) -> Iterator[tuple[SourceT, Maps]]:
+    """Predicts batch after batch; yields each case when its last slice is labeled."""
+    for batch in batches:
+        images = np.concatenate([case.images[slices] for case, slices in batch])
+        logits = _logits(model, images, options)
+        for case, slices in batch:
+            own, logits = np.split(logits, [slices.stop - slices.start])
+            for grid, labels in case.maps.items():
+                labels[slices] = _label(own, grid, *labels.shape[1:])
+            if slices.stop < len(case.images):
+                continue
+            maps = case.maps
+            if options.largest:
+                maps = {grid: keep_largest(labels) for grid, labels in maps.items()}
+            yield case.source, maps
 
 
 def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from synergynet_tf import runs
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
+from synergynet_tf.models.outputs import with_codes
 from synergynet_tf.models.weights import load_weights
 
 
@@ -27,28 +28,33 @@ def load_run_model(run: str | pathlib.Path) -> keras.Model:
 class Predictor:
     """A segmentation model that counts the codes it uses while it predicts.
 
+    Logits and codes come from one graph, compiled for one number of images: the first
+    batch's. A shorter one is filled up with black images, which are neither returned
+    nor counted; a longer one is compiled for anew. So a single photograph costs no
+    more than itself, and the last of many costs a batch instead of a compilation.
+
     Args:
         model: `keras.Model` from images `(n, S, S, 3)` to logits `(n, S, S, C)`.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        layers = quantizers(model)
-        self._quantizer = layers[0] if layers else None
-        self._uses = np.zeros(layers[0].num_codes if layers else 0, np.int64)
-        features = [layer.input for layer in layers[:1]]
-        self._model = keras.Model(model.inputs, [model.output, *features])
+        codebooks = [layer.num_codes for layer in quantizers(model)]
+        self._uses = np.zeros(codebooks[0], np.int64) if codebooks else None
+        self._batch_size = 0
+        self._model = with_codes(model)
         # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
         self._model.compile(jit_compile=keras.backend.backend() != "tensorflow")
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits of a batch, and counts its codes."""
-        outputs = self._model.predict_on_batch(images)
-        if self._quantizer is None:
-            return outputs
-        logits, features = outputs
-        codes = keras.ops.convert_to_numpy(self._quantizer.encode(features))
-        self._uses += np.bincount(codes.ravel(), minlength=len(self._uses))
-        return logits
+        count = len(images)
+        self._batch_size = max(self._batch_size, count)
+        black = np.zeros((self._batch_size - count, *images.shape[1:]), images.dtype)
+        outputs = self._model.predict_on_batch(np.concatenate([images, black]))
+        if self._uses is not None:
+            codes = outputs["codes"][:count].ravel()
+            self._uses += np.bincount(codes, minlength=len(self._uses))
+        return outputs["logits"][:count]
 
     def codes(self) -> dict[str, Any] | None:
         """Says how many codes the predictions so far have used.
@@ -57,7 +63,7 @@ class Predictor:
             `used`, `total` and `perplexity`, which is `used` when all used codes
             are used alike; `None` for a model that does not quantize.
         """
-        if self._quantizer is None:
+        if self._uses is None:
             return None
         used, perplexity = codebook_usage(self._uses)
         return {"used": used, "total": len(self._uses), "perplexity": perplexity}

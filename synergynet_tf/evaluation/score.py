@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
+from synergynet_tf.data import Case
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.case_scores import (
     CaseResult,
@@ -21,7 +23,7 @@ from synergynet_tf.evaluation.curves import write_curves
 from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.options import PLAIN, Options
 from synergynet_tf.evaluation.parallel import map_in_processes
-from synergynet_tf.evaluation.predict import predict_case, predict_grids
+from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.report import case_rows, make_report
 from synergynet_tf.evaluation.run_cases import RunCases, find_cases
 from synergynet_tf.evaluation.run_model import Predictor, load_run_model
@@ -96,15 +98,22 @@ def _label(
     cases: RunCases, predictor: Predictor, options: Options, protocols: Sequence[str]
 ) -> Iterator[LabeledCase]:
     """Predicts case after case, once for all protocols."""
-    data, size = complete(cases.config.data), cases.config.model.image_size
     grids = {metrics.LABEL_GRIDS[protocol] for protocol in protocols}
-    for case_id in cases.case_ids:
-        case = cases.dataset.read_case(cases.root, case_id)
-        labels = predict_grids(
-            predictor, case.image, data.modality, size, data.channels, options, grids
-        )
-        patient = cases.patients[case_id]
-        yield LabeledCase(case_id, patient, case.label, labels, case.spacing_mm)
+    for case, labels in _predict(cases, cases.case_ids, predictor, options, grids):
+        patient = cases.patients[case.case_id]
+        yield LabeledCase(case.case_id, patient, case.label, labels, case.spacing_mm)
+
+
+def _predict(
+    cases: RunCases,
+    case_ids: Iterable[str],
+    predictor: Predictor,
+    options: Options,
+    grids: Collection[str],
+) -> Iterator[tuple[Case, dict[str, np.ndarray]]]:
+    """Reads and labels some of the cases."""
+    read = functools.partial(cases.dataset.read_case, cases.root)
+    return label_all(predictor, cases.config, case_ids, read, options, grids)
 
 
 def _write_overlays(
@@ -122,16 +131,14 @@ def _write_overlays(
     if not ranked:
         return
     places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
-    data, size = complete(cases.config.data), cases.config.model.image_size
+    shown_ids = [ranked[index].case_id for index in places.values()]
     # Of a scan, three channels are no colors.
-    shown = slice(None) if data.modality == "rgb" else slice(1)
-    for place, index in places.items():
-        result = ranked[index]
-        case = cases.dataset.read_case(cases.root, result.case_id)
-        labels = predict_case(
-            predictor, case.image, data.modality, size, data.channels, options
-        )
-        caption = f"{place} of {len(results)}: {case.case_id}, DSC {result.dsc:.3f}"
+    modality = complete(cases.config.data).modality
+    shown = slice(None) if modality == "rgb" else slice(1)
+    labeled = _predict(cases, shown_ids, predictor, options, {"native"})
+    for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
+        dsc = ranked[index].dsc
+        caption = f"{place} of {len(results)}: {case.case_id}, DSC {dsc:.3f}"
         image = case.image[..., shown]
-        picture = overlay(image, labels, cases.class_names, case.label, caption)
+        picture = overlay(image, maps["native"], cases.class_names, case.label, caption)
         write_png(folder / "overlays" / f"{place}.png", picture)

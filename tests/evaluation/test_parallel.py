@@ -1,9 +1,10 @@
 import os
 import sys
+import threading
 
 import pytest
 
-from synergynet_tf.evaluation.parallel import map_in_processes
+from synergynet_tf.evaluation.parallel import map_in_processes, read_ahead
 
 
 def double(number):
@@ -69,3 +70,52 @@ def test_a_process_that_died_is_one_line():
 def test_scoring_processes_do_not_import_keras():
     modules = ["synergynet_tf.evaluation.case_scores", "evaluate"]
     assert list(map_in_processes(keras_is_imported, modules, 1)) == [set(), set()]
+
+
+def test_items_are_read_one_ahead_in_a_thread():
+    made, threads = [], set()
+
+    def items():
+        for number in range(5):
+            made.append(number)
+            threads.add(threading.get_ident())
+            yield number
+
+    for count, item in enumerate(read_ahead(items()), start=1):
+        assert item == count - 1
+        assert len(made) <= count + 1
+    assert made == list(range(5))
+    assert len(threads) == 1 and threads != {threading.get_ident()}
+
+
+def test_the_next_item_is_made_while_the_caller_works():
+    begun = threading.Event()
+
+    def items():
+        yield 0
+        begun.set()
+        yield 1
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 0
+    assert begun.wait(10)  # It hangs for ever if nobody makes it.
+    assert list(ahead) == [1]
+
+
+def test_an_error_of_the_thread_follows_the_items_before_it():
+    def items():
+        yield 1
+        raise OSError("no such case")
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(OSError, match=r"^no such case$"):
+        next(ahead)
+
+
+def test_the_thread_ends_with_the_caller():
+    before = threading.active_count()
+    ahead = read_ahead(iter(range(1000)))
+    assert next(ahead) == 0
+    ahead.close()
+    assert threading.active_count() == before

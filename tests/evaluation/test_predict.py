@@ -1,14 +1,34 @@
 import tracemalloc
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
 
+from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
+from synergynet_tf.evaluation import predict
 from synergynet_tf.evaluation.options import Options
-from synergynet_tf.evaluation.predict import predict_case, predict_grids
+from synergynet_tf.evaluation.predict import label_all, predict_case, predict_grids
 from synergynet_tf.evaluation.run_model import Predictor
 from synergynet_tf.layers import VectorQuantizer
+from synergynet_tf.models import build_model
 from tests.evaluation import squares
+
+CONFIG = ExperimentConfig(
+    data=DataConfig("folder", split="official", modality="rgb"),
+    model=ModelConfig("r50-unet", image_size=squares.SIZE),
+)
+
+
+class Picture(NamedTuple):
+    image: np.ndarray
+
+
+def picture(number, slices=1, side=squares.SIZE):
+    """Returns an image in which nobody is like another."""
+    shape = (slices, side, side, 3)
+    pixels = np.random.default_rng(number).integers(0, 256, shape)
+    return Picture(pixels.astype(np.float32))
 
 
 class Recorder:
@@ -149,3 +169,90 @@ def test_logits_that_are_not_finite_are_refused():
 
     with pytest.raises(ValueError, match="logits are not finite"):
         predict_case(Broken(), np.zeros((1, 4, 4, 1), np.float32), "rgb", size=4)
+
+
+def test_small_cases_share_batches():
+    pictures = {n: picture(n, slices) for n, slices in enumerate((1, 3, 10, 1, 1))}
+    recorder = Recorder()
+    labeled = list(label_all(recorder, CONFIG, pictures, pictures.get))
+    assert recorder.batches == [8, 8]
+    for case, (source, maps) in zip(pictures.values(), labeled, strict=True):
+        assert source is case
+        expected = predict_case(Recorder(), case.image, "rgb", squares.SIZE)
+        assert np.array_equal(maps["native"], expected)
+
+
+def test_labels_do_not_change_with_the_neighbors():
+    config = ModelConfig(
+        "synergynet-8s2h",
+        image_size=squares.SIZE,
+        num_classes=4,
+        num_codes=8,
+        hidden_dim=16,
+        encoder_weights="none",
+    )
+    predictor, pictures = Predictor(build_model(config)), list(map(picture, range(11)))
+    # Each alone in a batch of 8, filled up.
+    images = np.concatenate([case.image / 255 for case in pictures])
+    predictor.predict_on_batch(images[:8])
+    alone = [predictor.predict_on_batch(image[None])[0] for image in images]
+    together = [*predictor.predict_on_batch(images[:8])]
+    together += [*predictor.predict_on_batch(images[8:])]
+    # Sums of float32, which may be cut into parts differently at another place.
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [(8, 3, 8, 1), (1, 1, 1), (2, 1)])
+def test_model_is_compiled_once(counts):
+    traced = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, images):
+            traced.append(images.shape)
+            return images[..., :1]
+
+    image = keras.Input((4, 4, 3))
+    predictor = Predictor(keras.Model(image, Traced()(image)))
+    traced.clear()
+    for count in counts:
+        images = np.full((count, 4, 4, 3), 0.5, np.float32)
+        logits = predictor.predict_on_batch(images)
+        assert logits.shape == (count, 4, 4, 1) and (logits == 0.5).all()
+    assert traced == [(counts[0], 4, 4, 3)]
+
+
+def test_images_that_fill_a_batch_up_are_not_counted():
+    image = keras.Input((2, 2, 3))
+    quantizer = VectorQuantizer(num_codes=2)
+    predictor = Predictor(keras.Model(image, quantizer(image)))
+    quantizer.codebook.assign([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    white = np.ones((2, 2, 2, 3), np.float32)
+    predictor.predict_on_batch(white)
+    predictor.predict_on_batch(white[:1])
+    assert predictor.codes() == {"used": 1, "total": 2, "perplexity": 1.0}
+
+
+def test_images_wait_for_a_batch_only_while_they_are_small(monkeypatch):
+    monkeypatch.setattr(predict, "MAX_HELD_BYTES", 2.5 * picture(0).image.nbytes)
+    recorder = Recorder()
+    assert len(list(label_all(recorder, CONFIG, range(7), picture))) == 7
+    assert recorder.batches == [3, 3, 1]
+
+
+def test_what_comes_before_a_failure_is_labeled():
+    def read(number):
+        if number == 2:
+            raise OSError("scan2.nii.gz is damaged")
+        return picture(number)
+
+    labeled = label_all(Recorder(), CONFIG, range(5), read)
+    for number in range(2):
+        assert np.array_equal(next(labeled)[0].image, picture(number).image)
+    with pytest.raises(OSError, match=r"^scan2\.nii\.gz is damaged$"):
+        next(labeled)
+
+
+def test_an_image_that_does_not_fit_is_named():
+    flat = Picture(np.zeros((1, 4, 4, 4), np.float32))
+    with pytest.raises(ValueError, match=r"^scan7: `image` must be"):
+        list(label_all(Recorder(), CONFIG, ["scan7"], {"scan7": flat}.get))

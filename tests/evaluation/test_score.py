@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from synergynet_tf.data import folder
-from synergynet_tf.evaluation import score
+from synergynet_tf.evaluation import run_cases, score
 from synergynet_tf.evaluation.figures import overlay
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.evaluation import squares
@@ -140,3 +140,19 @@ def test_missing_case_is_an_error_and_leaves_the_old_scores(squares_run, tmp_pat
     with pytest.raises(ValueError, match=r"missed\.png"):
         evaluate_run(squares_run)
     assert (squares_run / "metrics.json").read_bytes() == before
+
+
+def test_scores_do_not_change_with_the_other_cases(squares_run, monkeypatch):
+    together = {case["case_id"]: case for case in evaluate_run(squares_run)["cases"]}
+    for case_id, expected in together.items():
+        monkeypatch.setattr(run_cases, "part_ids", lambda data, part, i=case_id: [i])
+        (alone,) = evaluate_run(squares_run)["cases"]
+        assert alone == expected
+
+
+def test_case_that_cannot_be_read_is_refused_by_name(squares_run, tmp_path):
+    image = tmp_path / "data" / "test" / "images" / "missed.png"
+    image.write_bytes(image.read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"missed\.png is not a readable image"):
+        evaluate_run(squares_run)
+    assert not (squares_run / "metrics.json").exists()

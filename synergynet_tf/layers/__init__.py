@@ -11,6 +11,7 @@ from synergynet_tf.layers.quantizer import VectorQuantizer
 from synergynet_tf.layers.refinement import HardAttentionRefinement
 from synergynet_tf.layers.stochastic_depth import StochasticDepth
 from synergynet_tf.layers.transformer import TransformerBlock
+from synergynet_tf.layers.upsampled_conv import UpsampledConv2D
 
 __all__ = [
     "AtrousConv2D",
@@ -23,5 +24,6 @@ __all__ = [
     "LearnedPositions",
     "StochasticDepth",
     "TransformerBlock",
+    "UpsampledConv2D",
     "VectorQuantizer",
 ]

@@ -1,7 +1,5 @@
 """Decoders: the bottleneck's features, and the encoder's, to the image's size."""
 
-import keras
-
 from synergynet_tf.layers import AttentionGate, ConvBlock
 
 # Assumption: filters at 1/16, 1/8, 1/4, 1/2 and 1/1 of the image. The last four are
@@ -60,14 +58,9 @@ def deeplab(x, features, config):
     Returns:
         `(batch, S / 4, S / 4, 256)`.
     """
-    x = keras.layers.UpSampling2D(
-        4, interpolation="bilinear", name="decoder_2_quadruple"
-    )(x)
     skip = ConvBlock(48, kernel_size=1, name="decoder_2_skip")(features["P2"])
-    x = keras.layers.Concatenate(name="decoder_2_join")([x, skip])
-    for number in (1, 2):
-        x = ConvBlock(256, name=f"decoder_2_{number}")(x)
-    return x
+    x = ConvBlock(256, upsampling=4, name="decoder_2_1")(x, skip)
+    return ConvBlock(256, name="decoder_2_2")(x)
 
 
 def upsample(x, features, config):
@@ -90,14 +83,8 @@ def _unet(x, config, skip):
     """
     deepest = {16: 3, 32: 4}[config.bottleneck_stride]
     for level in range(deepest, -1, -1):
-        coarser = x
-        x = keras.layers.UpSampling2D(
-            2, interpolation="bilinear", name=f"decoder_{level}_double"
-        )(x)
-        if skip and level > 0:
-            x = keras.layers.Concatenate(name=f"decoder_{level}_join")(
-                [x, skip(level, coarser)]
-            )
-        for number in (1, 2):
-            x = ConvBlock(_FILTERS[level], name=f"decoder_{level}_{number}")(x)
+        beside = skip(level, x) if skip and level > 0 else None
+        filters = _FILTERS[level]
+        x = ConvBlock(filters, upsampling=2, name=f"decoder_{level}_1")(x, beside)
+        x = ConvBlock(filters, name=f"decoder_{level}_2")(x)
     return x

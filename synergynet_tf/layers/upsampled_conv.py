@@ -80,11 +80,12 @@ class UpsampledConv2D(keras.layers.Layer):
         self.built = True
 
     def call(self, coarse, skip=None):
-        channels = coarse.shape[-1]
-        outputs = self._upsampled(coarse, self.kernel[:, :, :channels])
         if skip is None:
-            return outputs
-        return outputs + ops.conv(skip, self.kernel[:, :, channels:], padding="same")
+            return self._upsampled(coarse, ops.convert_to_tensor(self.kernel))
+        # Not slices, whose gradients TensorFlow pads and adds.
+        kernel, skip_kernel = ops.split(self.kernel, [coarse.shape[-1]], axis=2)
+        joined = ops.conv(skip, skip_kernel, padding="same")
+        return self._upsampled(coarse, kernel) + joined
 
     def compute_output_shape(self, coarse_shape, skip_shape=None):
         batch, height, width, _ = coarse_shape

@@ -11,6 +11,7 @@ import numpy as np
 from synergynet_tf.layers import (
     AtrousConv2D,
     HardAttentionRefinement,
+    UpsampledConv2D,
     VectorQuantizer,
 )
 from synergynet_tf.models.segmenter import build_model
@@ -124,6 +125,19 @@ def _atrous(layer, inputs, outputs):
     return 2 * met * math.prod(layer.kernel.shape[2:])
 
 
+def _upsampled(layer, coarse, outputs):
+    """Channels on the coarse grid, both matrices of positions, and the skip's part."""
+    _, height, width, channels = coarse
+    _, tall, wide, filters = outputs
+    rows, columns, skip_channels, _ = layer.kernel.shape
+    skip_channels -= channels
+    mixed = height * width * channels * rows * columns * filters
+    moved = height * wide * (columns * width) * rows * filters
+    moved += tall * wide * (rows * height) * filters
+    beside = tall * wide * rows * columns * skip_channels * filters
+    return 2 * (mixed + moved + beside)
+
+
 def _dense(layer, inputs, outputs):
     return 2 * math.prod(layer.kernel.shape) * math.prod(outputs[:-1])
 
@@ -169,6 +183,7 @@ _COUNTS = {
     keras.layers.EinsumDense: _einsum,
     keras.layers.MultiHeadAttention: _attention,
     HardAttentionRefinement: _refinement,
+    UpsampledConv2D: _upsampled,
     VectorQuantizer: _quantizer,
 }
 

@@ -105,3 +105,27 @@ def fused_normalization(x, scale, offset, statistics, epsilon):
         values = tf.cast(tf.size(x) / channels, "float32")
         variance *= (values - 1.0) / values
     return y, mean, variance
+
+
+def momentum_step(variable, velocity, gradient, learning_rate, momentum):
+    """Moves a weight as `keras.optimizers.SGD` does, in one pass, on TensorFlow.
+
+        velocity = momentum * velocity - learning_rate * gradient
+        variable = variable + velocity
+
+    Args:
+        variable: float32 `tf.Variable`.
+        velocity: `keras.Variable` of its shape.
+        gradient: Tensor of its shape.
+        learning_rate: Scalar.
+        momentum: float.
+    """
+    import tensorflow as tf
+
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=variable.handle,
+        accum=velocity.value.handle,
+        lr=tf.cast(learning_rate, variable.dtype),
+        grad=gradient,
+        momentum=momentum,
+    )

@@ -2,6 +2,8 @@
 
 import keras
 
+from synergynet_tf.training import distribution
+
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class CoupledSGD(keras.optimizers.SGD):
@@ -30,7 +32,13 @@ class CoupledSGD(keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         """Adds the decay to the gradient, then steps."""
         gradient = gradient + self.l2 * keras.ops.cast(variable, gradient.dtype)
-        super().update_step(gradient, variable, learning_rate)
+        if keras.backend.backend() == "tensorflow" and self.momentum:
+            velocity = self.momentums[self._get_variable_index(variable)]
+            distribution.momentum_step(
+                variable, velocity, gradient, learning_rate, self.momentum
+            )
+        else:
+            super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}

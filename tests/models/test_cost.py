@@ -11,6 +11,7 @@ from synergynet_tf.layers import (
     DisConX,
     HardAttentionRefinement,
     LearnedPositions,
+    UpsampledConv2D,
     VectorQuantizer,
 )
 from synergynet_tf.models import ENCODERS, METHODS, __main__, build_model, cost
@@ -48,6 +49,16 @@ def test_operations_by_hand(layer, expected):
 def test_operations_of_cross_attention_by_hand():
     # Four projections, queries with keys, and weights with values.
     assert operations(DisConX(2), (6, 6, 4), 2) == 2 * (4 * 36 * 16 + 2 * 36 * 36 * 4)
+
+
+def test_operations_of_an_upsampled_convolution_by_hand():
+    coarse, skip = keras.Input((6, 5, 4)), keras.Input((12, 10, 3))
+    layer = UpsampledConv2D(7)
+    model = keras.Model([coarse, skip], layer(coarse, skip))
+    # 4 channels to 9 places of 7 filters; 5 x 3 columns to 10, at 6 rows of 3 places;
+    # 6 x 3 rows to 12, at 10 columns; the skip as a convolution has it.
+    products = 30 * 4 * 63 + 6 * 15 * 10 * 21 + 18 * 12 * 10 * 7 + 120 * 27 * 7
+    assert cost._upsampled(layer, coarse.shape, model.output_shape) == 2 * products
 
 
 def test_operations_are_added_and_counting_leaves_no_trace():

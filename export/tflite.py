@@ -145,7 +145,8 @@ def convert(model: Any, kind: str, images: Collection[np.ndarray] = ()) -> bytes
 
     # One image, not any number: then every shape is known when the file is written,
     # which the delegates for GPUs and NPUs need.
-    function = signatures.one_image_function(model)
+    with tflite_graph.convolutions_for(kind, model):
+        function = signatures.one_image_function(model)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function], signatures.read_variables(function)
     )

@@ -38,9 +38,7 @@ class ConvBlock(keras.layers.Layer):
     (1, 7, 7, 4)
     """
 
-    def __init__(
-        self, filters, kernel_size=3, dilation_rate=1, upsampling=1, **kwargs
-    ):
+    def __init__(self, filters, kernel_size=3, dilation_rate=1, upsampling=1, **kwargs):
         if filters < 1 or upsampling < 1:
             raise ValueError(
                 "`filters` and `upsampling` must be at least 1. Received: "

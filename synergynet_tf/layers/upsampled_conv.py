@@ -37,6 +37,10 @@ class UpsampledConv2D(keras.layers.Layer):
 
     Output shape: `(batch, factor * height, factor * width, filters)`.
 
+    Attributes:
+        usual_order: Whether to upsample, join and convolve, as the formula reads; for
+            hardware that is made for convolutions and knows no such matrices.
+
     Raises:
         ValueError: If `filters < 1`, `factor < 2`, or the shapes do not fit.
 
@@ -55,6 +59,7 @@ class UpsampledConv2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.factor = factor
+        self.usual_order = False
 
     def build(self, coarse_shape, skip_shape=None):
         _, height, width, channels = coarse_shape
@@ -80,6 +85,12 @@ class UpsampledConv2D(keras.layers.Layer):
         self.built = True
 
     def call(self, coarse, skip=None):
+        if self.usual_order:
+            size = self.compute_output_shape(coarse.shape)[1:3]
+            parts = [ops.image.resize(coarse, size, interpolation="bilinear")]
+            if skip is not None:
+                parts.append(skip)
+            return ops.conv(ops.concatenate(parts, -1), self.kernel, padding="same")
         if skip is None:
             return self._upsampled(coarse, ops.convert_to_tensor(self.kernel))
         # Not slices, whose gradients TensorFlow pads and adds.

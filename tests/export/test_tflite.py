@@ -124,6 +124,14 @@ def test_int8_chooses_the_codes_in_float(monkeypatch):
     assert {t.dtype for o in (product, *projections) for t in o.inputs} == {"FLOAT32"}
 
 
+def test_int8_upsamples_and_convolves_as_accelerators_can(monkeypatch):
+    model = tiny_model(monkeypatch, "r50-unet")
+    usual = kinds(tflite.convert(model, "int8", images()))
+    assert "RESIZE_BILINEAR" in usual and "BATCH_MATMUL" not in usual
+    # The model is left as it was.
+    assert "RESIZE_BILINEAR" not in kinds(tflite.convert(model, "dynamic"))
+
+
 def test_int8_sees_reversed_channels_as_they_are():
     """Of which TensorFlow's quantizer would leave 0 and 1."""
     keras.utils.set_random_seed(0)

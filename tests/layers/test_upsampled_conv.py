@@ -31,16 +31,20 @@ def test_layer_without_a_skip(maps):
     check_layer(UpsampledConv2D, {"filters": 7, "factor": 3}, maps[:1], weights=(1, 0))
 
 
+@pytest.mark.parametrize("usual_order", [False, True])
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_equals_the_usual_order(maps, factor):
+def test_equals_the_usual_order(maps, factor, usual_order):
     layer = UpsampledConv2D(7, factor)
+    layer.usual_order = usual_order
     result = layer(maps[0])
     expected = in_the_usual_order(layer.kernel, maps[0], factor=factor)
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-def test_equals_the_usual_order_beside_a_skip(maps):
+@pytest.mark.parametrize("usual_order", [False, True])
+def test_equals_the_usual_order_beside_a_skip(maps, usual_order):
     layer = UpsampledConv2D(7)
+    layer.usual_order = usual_order
     result = layer(*maps)
     expected = in_the_usual_order(layer.kernel, *maps)
     np.testing.assert_allclose(result, expected, atol=1e-5)
@@ -48,9 +52,7 @@ def test_equals_the_usual_order_beside_a_skip(maps):
 
 def test_upsampling_by_hand():
     middle = moved_upsampling(size=2, factor=2)[:, 1::3]
-    np.testing.assert_array_equal(
-        middle, [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]]
-    )
+    np.testing.assert_array_equal(middle, [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
 
 
 def test_moves_by_hand():

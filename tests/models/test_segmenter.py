@@ -6,6 +6,7 @@ import pytest
 
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.layers import (
+    ConvBlock,
     DisConX,
     HardAttentionRefinement,
     TransformerBlock,
@@ -105,7 +106,8 @@ def test_heads_of_transformers(name, transformer, refinement):
     assert [layer.num_heads for layer in layers] == transformer
     layers = [x for x in model.layers if isinstance(x, HardAttentionRefinement)]
     assert [layer.num_heads for layer in layers] == refinement
-    joins = [x for x in model.layers if isinstance(x, keras.layers.Concatenate)]
+    blocks = [x for x in model.layers if isinstance(x, ConvBlock)]
+    joins = [x for x in blocks if isinstance(x.input, list)]  # With a skip.
     assert len(joins) == (0 if name == "r50-vit" else 3)
 
 

@@ -11,10 +11,16 @@ DEMO_IMAGE_SIZE ?= 64
 DEMO_FLAGS ?=
 DEMO_RUN := $(DEMO_DIR)/runs/phantom/synergynet-8s2h/seed0
 
+# `make bench`: PEERS_PIP takes pip's flags for CPU wheels, benchmarks/requirements.txt
+# says which; BENCH_FLAGS those of `python -m benchmarks`.
+PEERS := .venv-peers
+PEERS_PIP ?=
+BENCH_FLAGS ?=
+
 NEUTRAL_TESTS := $(wildcard tests/layers tests/models tests/training tests/test_losses.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-jax check fix
+.PHONY: help demo test test-all test-jax bench check fix
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +44,9 @@ test-all: $(VENV)/dev.stamp ## Run every test.
 
 test-jax: $(VENV)/dev.stamp ## Run the tests of the model and its training on JAX.
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "not slow" $(NEUTRAL_TESTS)
+
+bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp ## Measure speed, beside PyTorch: 25 minutes.
+	$(BIN)/python -m benchmarks --peer-python $(PEERS)/bin/python $(BENCH_FLAGS)
 
 # The tests are not part of it: .ci/run calls `make check` and then `make test`.
 check: $(VENV)/dev.stamp ## Check formatting, lint and types.
@@ -64,3 +73,10 @@ $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	@echo "Installing requirements-dev.txt into $(VENV) (once; some minutes)"
 	@$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/runtime.stamp
+
+$(PEERS)/peers.stamp: benchmarks/requirements.txt | $(BIN)/python
+	@echo "Installing benchmarks/requirements.txt into $(PEERS) (once; some minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet $(PEERS_PIP) -r $<
+	@$(PEERS)/bin/python -c "import segmentation_models_pytorch"
+	@touch $@

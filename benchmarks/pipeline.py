@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from synergynet_tf import command_line
-from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.config import PRECISIONS, ExperimentConfig
 
 DEFAULT = ExperimentConfig()
 
@@ -22,6 +23,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dataset", default="phantom", help="default: phantom")
     parser.add_argument("--data-dir", default="", help="default: the dataset's")
     parser.add_argument("--model", default=DEFAULT.model.name, help="method to train")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=DEFAULT.training.precision
+    )
     parser.add_argument("--image-size", type=int, default=DEFAULT.model.image_size)
     parser.add_argument("--batch-size", type=int, default=DEFAULT.training.batch_size)
     parser.add_argument("--batches", type=int, default=50, help="batches to make")
@@ -29,10 +33,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Prints three rates, each after a first batch or step to warm up."""
-    args = parse_args(argv)
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Measures in this process, each after a first batch or step to warm up.
 
+    Returns:
+        `rates`: images a second, of batches made in either way and of the training.
+        `ratio`: how many times the training's rate tf.data reaches.
+    """
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.data import DATASETS, pipeline
     from synergynet_tf.data.batches import Batches
@@ -46,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name=args.model,
         image_size=args.image_size,
         batch_size=args.batch_size,
+        precision=args.precision,
         encoder_weights="none",
     )
     data = complete(config.data)
@@ -53,36 +61,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = config.replace(num_classes=1 if classes == 1 else classes + 1)
     store = open_store(data, "train", args.image_size)
     batches = Batches(store, args.batch_size, seed=0, training=True)
-
-    def make(index: int) -> None:
-        batches.batch(*divmod(index, len(batches)))
-
-    _print_rate("batches, one after the other", make, args.batches, args.batch_size)
     epochs = 1 + args.batches // len(batches)
     stream = iter(pipeline.dataset(batches, epochs=epochs))
-    _print_rate(
-        "batches, tf.data", lambda _: next(stream), args.batches, args.batch_size
-    )
     model = compiled_model(config, args.steps)
     example = batches.batch(0, 0)
-    _print_rate(
-        f"training step of {args.model}",
-        lambda _: model.train_on_batch(*example),
-        args.steps,
-        args.batch_size,
-    )
+    works: dict[str, tuple[Callable[[int], object], int]] = {
+        "one after the other": (
+            lambda index: batches.batch(*divmod(index, len(batches))),
+            args.batches,
+        ),
+        "by tf.data": (lambda _: next(stream), args.batches),
+        f"taken by {args.model} in training, {args.precision}": (
+            lambda _: model.train_on_batch(*example),
+            args.steps,
+        ),
+    }
+    rates = {
+        title: args.batch_size * calls_a_second(work, times)
+        for title, (work, times) in works.items()
+    }
+    _, made, taken = rates.values()
+    return {"rates": rates, "ratio": made / taken}
 
 
-def _print_rate(
-    title: str, work: Callable[[int], object], times: int, batch_size: int
-) -> None:
-    """Does the work once, then `times` more, and prints images a second."""
+def calls_a_second(work: Callable[[int], object], times: int) -> float:
+    """Does the work once, then `times` more, which count."""
     work(0)
     started = time.perf_counter()
     for index in range(1, times + 1):
         work(index)
-    rate = times * batch_size / (time.perf_counter() - started)
-    print(f"{title:<36}{rate:>9.1f} images/s")
+    return times / (time.perf_counter() - started)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the rates."""
+    measured = measure(parse_args(argv))
+    for title, rate in measured["rates"].items():
+        print(f"{title:<48}{rate:>9.1f} images/s")
+    print(f"the step has its data {measured['ratio']:.1f} times as fast as it takes it")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from benchmarks import example, worker
 from synergynet_tf.config import ExperimentConfig

@@ -6,6 +6,11 @@ from benchmarks import ours, steps
 SPEC = {"role": "synergynet-8s2h", "image_size": 32, "batches": [1]}
 
 
+@pytest.fixture(autouse=True)
+def defaults(tiny, monkeypatch):
+    monkeypatch.setattr(ours, "ExperimentConfig", lambda: tiny)
+
+
 @pytest.mark.parametrize("precision", steps.PRECISIONS)
 @pytest.mark.parametrize("mode", ["train", "infer"])
 def test_a_call_is_a_step_or_a_prediction(mode, precision, restore_policy):
@@ -13,7 +18,7 @@ def test_a_call_is_a_step_or_a_prediction(mode, precision, restore_policy):
     assert list(calls) == ["batch 1"] and facts == {}
     answer = calls["batch 1"]()
     if mode == "infer":
-        assert np.asarray(answer).shape == (1, 32, 32, 1)
+        assert np.asarray(answer).shape == (1, 32, 32, 4)
     else:
         assert np.isfinite(answer[0])  # The loss.
 
@@ -27,7 +32,8 @@ def test_products_of_each_precision_and_size():
 
 
 def test_operations_of_an_image():
-    spec = {"mode": "operations", "roles": ["r50-unet"], "image_size": 32}
+    spec = {"mode": "operations", "roles": ["r50-unet", "vqunet"], "image_size": 32}
     calls, facts = ours.build(spec)
-    # A thing of GFLOPs at 224 pixels, which has 49 times as many.
-    assert 1e8 < facts["operations"]["r50-unet"] < 1e9 and not calls
+    counted = facts["operations"]
+    # A codebook and the blocks around it are something more.
+    assert 1e6 < counted["r50-unet"] < counted["vqunet"] and not calls

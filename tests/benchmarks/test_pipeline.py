@@ -10,7 +10,8 @@ def test_rates_leave_out_the_first_call(monkeypatch):
     assert called == [0, 1, 2, 3, 4]
 
 
-def test_everything_is_measured_on_the_phantom():
+def test_everything_is_measured_on_the_phantom(tiny, monkeypatch):
+    monkeypatch.setattr(pipeline, "DEFAULT", tiny)
     size = "--image-size=32 --batch-size=2 --batches=2 --steps=1".split()
     args = pipeline.parse_args([*size, "--model", "r50-unet"])
     measured = pipeline.measure(args)

@@ -1,12 +1,7 @@
-import json
-import pathlib
-
 import pytest
 
 from benchmarks import report, steps
 from tests.benchmarks.results import everything_run, nothing_run, row
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def lines_of(text, start):
@@ -91,9 +86,3 @@ def test_a_page_without_marks_is_refused(tmp_path, text):
     with pytest.raises(ValueError, match=r"speed\.md must hold the lines"):
         report.replace(page, "text")
     assert page.read_text() == text
-
-
-def test_the_numbers_of_the_documentation_are_those_of_its_run():
-    results = json.loads((ROOT / "docs/results/speed.json").read_text("utf-8"))
-    page = (ROOT / "docs/speed.md").read_text("utf-8")
-    assert f"{report.BEGIN}\n\n{report.render(results)}\n{report.END}" in page

@@ -51,7 +51,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--num-codes", type=int, help="default: 1024, the paper's")
     add("--hidden-dim", type=int, help="default: 512, the paper's")
     add("--vq", choices=("default", "paper"), help="paper: its literal codebook")
-    add("--precision", choices=PRECISIONS, help="default: float32")
+    add("--precision", choices=PRECISIONS, help="auto: by hardware (default: float32)")
     add("--strategy", choices=STRATEGIES, help="mirrored: all GPUs (default: none)")
     add("--limit", type=int, help="most cases of each part, for trials")
     add("--early-stopping", type=int, help="epochs without a better validation DSC")

@@ -15,7 +15,8 @@ import re
 from typing import Any
 
 SPLITS = ("paper", "official", "random")
-PRECISIONS = ("float32", "bfloat16", "float16")
+AUTO = "auto"
+PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 STRATEGIES = ("none", "mirrored")
 STRIDES = (16, 32)
 # The literal reading of the paper's section 2.1.2, which collapses; see
@@ -193,7 +194,8 @@ class TrainingConfig:
         batch_size: Images a step, over all devices (paper, section 3: 8).
         seed: Of the weights, the order of the images and their augmentation.
         precision: `float32`, `bfloat16` or `float16`; the last two are mixed:
-            weights, codebook, logits and loss stay float32.
+            weights, codebook, logits and loss stay float32. `auto` takes the run's
+            own, or what suits the hardware. A run's config never holds `auto`.
         strategy: `none` for one device, `mirrored` for all GPUs of the machine.
         early_stopping: Epochs without a better validation DSC after which training
             ends; `None` never ends early.

@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.config import AUTO, ExperimentConfig
 
 BEST_WEIGHTS = "best.weights.h5"
 CHANNELS = "channels.json"
@@ -67,6 +67,8 @@ def check_startable(
 ) -> None:
     """Refuses to overwrite a finished run or to continue one of other settings.
 
+    The precision `auto` goes with whichever the run was begun in.
+
     Raises:
         FileExistsError: If `run` is finished, or has other settings, and `force` is
             not set.
@@ -78,6 +80,8 @@ def check_startable(
     if force or not (run / "config.json").exists():
         return
     begun = read_config(run)
+    if config.training.precision == AUTO:
+        config = config.replace(precision=begun.training.precision)
     if begun != config:
         raise FileExistsError(
             f"{run} was begun with other settings ({differences(begun, config)}). "

@@ -33,6 +33,15 @@ def test_a_run_is_not_continued_with_other_settings(run, settings, message):
         runs.check_startable(run, config.replace(**settings), force=False)
 
 
+def test_auto_goes_with_the_precision_that_a_run_began_in(run):
+    config = runs.read_config(run).replace(precision="bfloat16")
+    runs.write_text(run / "config.json", config.to_json())
+    auto = config.replace(precision="auto")
+    runs.check_startable(run, auto, force=False)
+    with pytest.raises(FileExistsError, match=r"settings \(epochs 150, not 2\)"):
+        runs.check_startable(run, auto.replace(epochs=2), force=False)
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     runs.require_writable(tmp_path / "a" / "b", "--out")
     assert not any(tmp_path.iterdir())

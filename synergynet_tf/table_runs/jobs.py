@@ -87,7 +87,8 @@ class Job:
         """Looks at the run's folder.
 
         A finished run counts wherever and however precisely it was computed; one that
-        is to be continued must have every setting of `config`.
+        is to be continued must have every setting of `config`, or be of whichever
+        precision if that is `auto`.
         """
         try:
             if runs.is_finished(self.run):

@@ -1,6 +1,7 @@
 """Devices: the one place of training that knows TensorFlow."""
 
 import contextlib
+from typing import NamedTuple
 
 import keras
 
@@ -33,6 +34,54 @@ def num_devices():
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+class Hardware(NamedTuple):
+    """What trains.
+
+    Attributes:
+        kind: `cpu`, `gpu` or `tpu`.
+        capability: CUDA's compute capability, `(8, 0)`; that of the least able, if
+            there are several GPUs. `None` if it is no such GPU.
+    """
+
+    kind: str
+    capability: tuple[int, int] | None = None
+
+
+def hardware(strategy):
+    """Returns what the backend trains on, with `strategy`: a `Hardware`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        devices = jax.local_devices()
+        kind = devices[0].platform
+        found = [getattr(device, "compute_capability", "") for device in devices]
+    else:
+        import tensorflow as tf
+
+        if tf.config.list_physical_devices("TPU"):
+            return Hardware("tpu")
+        devices = tf.config.list_physical_devices("GPU")
+        kind = "gpu" if devices else "cpu"
+        details = map(tf.config.experimental.get_device_details, devices)
+        found = [detail.get("compute_capability") for detail in details]
+    if kind != "gpu":
+        return Hardware(kind)
+    if strategy == "none":
+        found = found[:1]
+    known = [_capability(value) for value in found]
+    return Hardware("gpu", None if None in known else min(known))
+
+
+def _capability(value):
+    """Reads TensorFlow's `(8, 0)` or JAX's `"8.0"`; `None` for what is not CUDA's."""
+    parts = value.split(".") if isinstance(value, str) else value or ()
+    try:
+        major, minor = map(int, parts)
+    except ValueError:
+        return None
+    return major, minor
 
 
 def check_batch_size(batch_size):

@@ -21,7 +21,7 @@ from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.data.store import open_store
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
-from synergynet_tf.training import checkpoint, distribution
+from synergynet_tf.training import checkpoint, distribution, precision
 from synergynet_tf.training.callbacks import Progress, RunFiles, ServeEpoch
 from synergynet_tf.training.codebook import CodebookCare
 from synergynet_tf.training.normalization import fuse_normalizations
@@ -37,7 +37,7 @@ def fit(config, run, force=False):
     and the checkpoint holds every variable. A GPU adds up in an order of its own.
 
     Args:
-        config: `ExperimentConfig`.
+        config: `ExperimentConfig`; `precision.resolve` says what `auto` becomes.
         run: Folder of the run.
         force: bool. Whether to delete the run that is there and start again.
 
@@ -49,6 +49,7 @@ def fit(config, run, force=False):
     """
     run = pathlib.Path(run)
     runs.check_startable(run, config, force)
+    config = precision.resolve(config, run, force)
     train = open_store(config.data, "train", config.model.image_size)
     val = open_store(config.data, "val", config.model.image_size)
     seed, batch_size = config.training.seed, config.training.batch_size
@@ -109,8 +110,8 @@ def fit(config, run, force=False):
 def compiled_model(config, steps):
     """Returns the model with its loss, optimizer and metrics, for `steps` steps."""
     keras.utils.set_random_seed(config.training.seed)
-    precision = config.training.precision
-    policy = precision if precision == "float32" else f"mixed_{precision}"
+    dtype = config.training.precision
+    policy = dtype if dtype == "float32" else f"mixed_{dtype}"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

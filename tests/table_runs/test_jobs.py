@@ -148,6 +148,16 @@ def test_an_unfinished_run_is_continued_only_as_it_was_begun(plan):
     assert "precision 'bfloat16', not 'float32'" in job.state().text
 
 
+def test_auto_is_for_the_machine_that_trains_to_resolve(plan):
+    first, second = plan(f"{COMMAND} --precision auto")
+    assert {job.config.training.precision for job in (first, second)} == {"auto"}
+    for command in jobs.list_commands([first, second]):
+        assert "--precision auto" in command
+    begun = first.config.replace(precision="float16")
+    runs.write_text(first.run / "config.json", begun.to_json())
+    assert first.state().kind == second.state().kind == "open"
+
+
 def test_describing_says_the_settings_and_the_cost(plan):
     planned = plan(COMMAND)
     finish(planned[1])

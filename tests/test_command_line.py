@@ -1,6 +1,26 @@
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
 from synergynet_tf import command_line
+
+ROOT = pathlib.Path(__file__).parents[1]
+COMMANDS = (
+    "train.py",
+    "evaluate.py",
+    "predict.py",
+    "export.saved_model",
+    "export.tflite",
+    "export.parity",
+    "export.serving.client",
+    "synergynet_tf.data",
+    "synergynet_tf.models",
+    "synergynet_tf.models.convert_efficientnet_lite",
+)
+# What takes longer to import than the rest of a command together.
+SLOW = {"keras", "tensorflow", "jax", "scipy", "matplotlib", "nibabel", "h5py", "grpc"}
 
 
 def run_with(monkeypatch, error, *flags):
@@ -66,3 +86,25 @@ def test_another_backend_is_refused(monkeypatch, capsys, backend):
         run_with(monkeypatch, TypeError("main was called"))
     line = f"error: KERAS_BACKEND={backend}: choose tensorflow or jax"
     assert capsys.readouterr().err.startswith(line)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_waits_for_nothing_slow(command):
+    # Not a matter of seconds, which are the machine's.
+    run = "run_path" if command.endswith(".py") else "run_module"
+    code = f"""
+import runpy, sys
+sys.argv = ["command", "--help"]
+try:
+    runpy.{run}({command!r}, run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0
+print(*sys.modules, file=sys.stderr)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert process.returncode == 0 and process.stdout.startswith("usage: ")
+    imported = {name.partition(".")[0] for name in process.stderr.split()}
+    assert "synergynet_tf" in imported
+    assert not imported & SLOW

@@ -17,9 +17,7 @@ from __future__ import annotations
 import functools
 import pathlib
 
-import h5py
 import numpy as np
-import scipy.io
 
 from synergynet_tf.data.image_files import (
     find_image,
@@ -197,6 +195,8 @@ def _read_images(
 
 def _read_mat(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns image and mask; MATLAB stores columns first, so both are transposed."""
+    import h5py
+
     try:
         with h5py.File(path) as file:
             data = file["cjdata"]
@@ -225,6 +225,8 @@ def _read_names(
     paths: tuple[pathlib.Path, ...], changed: tuple[int, ...]
 ) -> tuple[str, ...]:
     """Reads the patient's name in each file; once for files as they are."""
+    import h5py
+
     names = []
     for path in paths:
         try:
@@ -243,6 +245,9 @@ def _find_folds(root: str | pathlib.Path) -> pathlib.Path | None:
 
 def _read_folds(path: pathlib.Path, files: dict[str, pathlib.Path]) -> dict[str, int]:
     """Returns the fold of each slice that is there."""
+    import h5py
+    import scipy.io
+
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:

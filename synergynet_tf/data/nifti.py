@@ -22,11 +22,13 @@ import math
 import pathlib
 import struct
 import zlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
+
+if TYPE_CHECKING:
+    # Elsewhere it is imported where it is used: that takes longer than a refusal.
+    import nibabel
 
 ENDINGS = (".nii.gz", ".nii")
 # How much coarser than the others an axis must be to be the one that is sliced.
@@ -34,7 +36,7 @@ ANISOTROPY = 2.0
 # By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 GZIP_SIGNATURE = b"\x1f\x8b"
-READING_ERRORS = (EOFError, OSError, ValueError, zlib.error, HeaderDataError)
+READING_ERRORS = (EOFError, OSError, ValueError, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,6 +103,8 @@ def read(path: str | pathlib.Path) -> Volume:
         ValueError: If it is not a whole NIfTI file of real, finite numbers with a
             spacing above 0 and axes in three directions; names the file.
     """
+    from nibabel.spatialimages import HeaderDataError
+
     path = pathlib.Path(path)
     data = path.read_bytes()
     try:
@@ -108,13 +112,12 @@ def read(path: str | pathlib.Path) -> Volume:
             data = gzip.decompress(data)
         header = _read_header(data)
         shape, spacing_mm = _check_header(header, len(data))
-        kind = nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
-        stored = kind.from_bytes(data).get_fdata(dtype=np.float32)
+        stored = _image_kind(header).from_bytes(data).get_fdata(dtype=np.float32)
         geometry = _find_geometry(header, shape, spacing_mm)
         if not np.isfinite(stored).all():
             count = int(np.count_nonzero(~np.isfinite(stored)))
             raise ValueError(f"it holds {count} NaN or infinite values")
-    except READING_ERRORS as error:
+    except (*READING_ERRORS, HeaderDataError) as error:
         raise ValueError(
             f"{path} is not a usable NIfTI file: {error}; correct or remove it"
         ) from error
@@ -153,15 +156,22 @@ def write_labels(
     header = geometry.header.copy()
     header.set_data_dtype(np.uint8)
     header["cal_min"], header["cal_max"] = 0, 0
-    kind = nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
     stored = geometry.to_stored(labels)
     # A flat volume may be stored with two axes, one with channels with four.
     stored = stored.reshape(geometry.shape[: len(header.get_data_shape())])
-    nibabel.save(kind(stored, None, header), path)
+    _image_kind(header)(stored, None, header).to_filename(path)
+
+
+def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
+    import nibabel
+
+    return nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
 
 
 def _read_header(data: bytes) -> nibabel.Nifti1Header:
     """Returns the header as it stands, without nibabel's silent corrections."""
+    import nibabel
+
     for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
         for order in "<>":
             if data.startswith(struct.pack(order + "i", kind.sizeof_hdr)):
@@ -201,6 +211,8 @@ def _find_geometry(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
 ) -> Geometry:
+    import nibabel
+
     # For each stored axis: 0 right-left, 1 anterior-posterior, 2 superior-inferior,
     # and whether it runs to the right, anterior, superior (1) or away from it (-1).
     orientation = nibabel.io_orientation(header.get_best_affine())

@@ -23,7 +23,6 @@ import re
 import zipfile
 import zlib
 
-import h5py
 import numpy as np
 
 from synergynet_tf.data.labeled_volume import map_labels, read_labeled
@@ -274,6 +273,8 @@ def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarr
             with np.load(data, allow_pickle=False) as arrays:
                 image, label = arrays["image"], arrays["label"]
         else:
+            import h5py
+
             with h5py.File(path) as file:
                 image, label = file["image"][()], file["label"][()]
     except (*READING_ERRORS, zlib.error) as error:

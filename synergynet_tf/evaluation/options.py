@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +55,8 @@ def keep_largest(labels: np.ndarray) -> np.ndarray:
     Args:
         labels: uint8 `(slices, rows, columns)`.
     """
+    from scipy import ndimage
+
     kept = np.zeros_like(labels)
     touching = ndimage.generate_binary_structure(labels.ndim, labels.ndim)
     for value, box in enumerate(ndimage.find_objects(labels), start=1):

@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from synergynet_tf.metrics.overlap import Counts
 from synergynet_tf.metrics.protocols import ClassScores, overlap_scores
@@ -141,6 +140,8 @@ def signed_rank_p(differences: Sequence[float], patients: Sequence[str]) -> floa
     Returns:
         A fraction; 1.0 if no patient has a difference.
     """
+    from scipy import stats
+
     owner = np.unique(patients, return_inverse=True)[1]
     means = np.bincount(owner, differences) / np.bincount(owner)
     if not means.any():

@@ -17,7 +17,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage, spatial
 
 from synergynet_tf.metrics.overlap import check_masks
 
@@ -143,12 +142,16 @@ def surface_distances(
 
 def boundary(mask: np.ndarray) -> np.ndarray:
     """Returns the pixels of a boolean mask that touch its outside by a face."""
+    from scipy import ndimage
+
     faces = ndimage.generate_binary_structure(mask.ndim, 1)
     return mask & ~ndimage.binary_erosion(mask, faces)
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """Returns the smallest box around the mask; beyond it nothing is inside."""
+    from scipy import ndimage
+
     found = ndimage.find_objects(mask.view(np.uint8), max_label=1)[0]
     return found or (slice(0),) * mask.ndim
 
@@ -159,6 +162,8 @@ def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     A tree over the boundary pixels costs less than a distance transform of every
     pixel, most of all on photographs of many millions.
     """
+    from scipy import spatial
+
     if not len(points) or not len(targets):
         return np.full(len(points), np.inf)
     # Boxes shrunk to their points cost more to visit than they save: on boundaries a

@@ -28,7 +28,6 @@ from synergynet_tf.evaluation.input_files import (
     is_volume,
     read_input,
 )
-from synergynet_tf.evaluation.result_files import Labeled, write_results
 
 MODALITY = "rgb"
 WRONG_URL = "--url must be http://host:port for REST, or host:port for gRPC. Received: "
@@ -134,6 +133,8 @@ def label_files(
         OSError: If the server does not answer.
         ValueError: If it refuses a file.
     """
+    # Here, because it imports what draws.
+    from synergynet_tf.evaluation.result_files import Labeled, write_results
 
     def label() -> Iterator[Labeled]:
         for path in tqdm(paths, f"label by {server}", disable=None):

@@ -208,10 +208,11 @@ def _operations(options: Options) -> tuple[dict[str, int], dict[str, str]]:
             "image_size": options.image_size,
         }
 
-    with ours(spec(ROLES)) as worker:
-        counted = worker.facts()["operations"]
-    if not options.peer_python:
-        return counted, {}
-    with peers(options.peer_python, spec([PEER])) as worker:
-        facts = worker.facts()
-    return {**counted, **facts["operations"]}, facts["versions"]
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(ours(spec(ROLES)))]
+        if options.peer_python:
+            worker = peers(options.peer_python, spec([PEER]))
+            workers.append(stack.enter_context(worker))
+        found = [worker.facts() for worker in workers]
+    counted = {name: n for facts in found for name, n in facts["operations"].items()}
+    return counted, found[-1].get("versions", {})

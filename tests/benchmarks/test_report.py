@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from benchmarks import report, steps
+from benchmarks.worker import ROOT
 from tests.benchmarks.results import everything_run, nothing_run, row
 
 
@@ -86,3 +89,12 @@ def test_a_page_without_marks_is_refused(tmp_path, text):
     with pytest.raises(ValueError, match=r"speed\.md must hold the lines"):
         report.replace(page, "text")
     assert page.read_text() == text
+
+
+def test_the_numbers_of_the_documentation_are_those_of_its_run():
+    page = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    run = ROOT / "docs" / "results" / "speed.json"
+    text = ""  # No run, no number.
+    if run.is_file():
+        text = f"\n{report.render(json.loads(run.read_text('utf-8')))}"
+    assert f"{report.BEGIN}\n{text}\n{report.END}" in page

@@ -6,7 +6,7 @@ evaluate.py and predict.py go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import keras
@@ -52,7 +52,9 @@ def _train(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     for batch in spec["batches"]:
         images = example.images(batch, spec["image_size"])
         labels = example.labels(batch, spec["image_size"])
-        calls[f"batch {batch}"] = _call(model.train_on_batch, images, labels)
+        calls[f"batch {batch}"] = functools.partial(
+            model.train_on_batch, images, labels
+        )
     return calls, {}
 
 
@@ -63,7 +65,7 @@ def _infer(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     model = build_model(config.model)
     return {
         # Each its own, because a `Predictor` fills a batch up to its largest.
-        f"batch {batch}": _call(
+        f"batch {batch}": functools.partial(
             Predictor(model).predict_on_batch, example.images(batch, spec["image_size"])
         )
         for batch in spec["batches"]
@@ -79,7 +81,7 @@ def _gemm(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
         for size in spec["sizes"]:
             shape = (size, size)
             a, b = (keras.random.uniform(shape, dtype=precision) for _ in range(2))
-            calls[f"{precision} {size}"] = _call(product, a, b)
+            calls[f"{precision} {size}"] = functools.partial(product, a, b)
     return calls, {}
 
 
@@ -89,10 +91,6 @@ def _operations(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
         model = build_model(_config(role, spec).model)
         counted[role] = cost.count_operations(model)
     return {}, {"operations": counted}
-
-
-def _call(function: Callable[..., object], *arguments: Any) -> Callable[[], object]:
-    return lambda: function(*arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ fastest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -75,7 +75,7 @@ def _train(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     for batch in spec["batches"]:
         images = _images(batch, spec["image_size"])
         labels = torch.from_numpy(example.labels(batch, spec["image_size"]))[:, None]
-        calls[f"batch {batch}"] = _call(step, images, labels.float())
+        calls[f"batch {batch}"] = functools.partial(step, images, labels.float())
     return calls, {}
 
 
@@ -94,7 +94,7 @@ def _infer(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
         return logits.float().numpy()
 
     return {
-        f"batch {batch}": _call(predict, _images(batch, spec["image_size"]))
+        f"batch {batch}": functools.partial(predict, _images(batch, spec["image_size"]))
         for batch in spec["batches"]
     }, {}
 
@@ -111,7 +111,7 @@ def _gemm(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
             a, b = (
                 torch.rand(size, size).to(getattr(torch, precision)) for _ in range(2)
             )
-            calls[f"{precision} {size}"] = _call(torch.mm, a, b)
+            calls[f"{precision} {size}"] = functools.partial(torch.mm, a, b)
     return calls, {}
 
 
@@ -122,10 +122,6 @@ def _operations(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     return {}, {
         "operations": {role: counter.get_total_flops() for role in spec["roles"]}
     }
-
-
-def _call(function: Callable[..., object], *arguments: Any) -> Callable[[], object]:
-    return lambda: function(*arguments)
 
 
 if __name__ == "__main__":

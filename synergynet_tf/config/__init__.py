@@ -1,0 +1,36 @@
+"""Every setting, with its default: five frozen dataclasses, and the one of them all.
+
+They are written into a run's `config.json` and read back from it, unchanged.
+"""
+
+from synergynet_tf.config.experiment import ExperimentConfig
+from synergynet_tf.config.settings import (
+    AUTO,
+    PAPER_VQ,
+    PRECISIONS,
+    SPLITS,
+    STRATEGIES,
+    STRIDES,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainingConfig,
+    default_data_dir,
+)
+
+__all__ = [
+    "AUTO",
+    "PAPER_VQ",
+    "PRECISIONS",
+    "SPLITS",
+    "STRATEGIES",
+    "STRIDES",
+    "DataConfig",
+    "ExperimentConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "TrainingConfig",
+    "default_data_dir",
+]

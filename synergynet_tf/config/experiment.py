@@ -1,0 +1,91 @@
+"""One experiment, as a run's `config.json` holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from synergynet_tf.config.settings import (
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """One run: its data, model, loss, optimizer and training."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    def replace(self, **values: Any) -> ExperimentConfig:
+        """Returns a copy in which each named field, of whichever part, is set.
+
+        Raises:
+            ValueError: If no part, or more than one, has a field of that name.
+        """
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            owners = [p for p, settings in vars(self).items() if name in vars(settings)]
+            if len(owners) != 1:
+                raise ValueError(f"`{name}` is not the name of one setting: {owners}")
+            parts.setdefault(owners[0], {})[name] = value
+        changed = {
+            part: dataclasses.replace(getattr(self, part), **fields)
+            for part, fields in parts.items()
+        }
+        return dataclasses.replace(self, **changed)
+
+    def to_json(self) -> str:
+        """Returns the config as indented JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ExperimentConfig:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: If it is not JSON, or a part or field is missing, unknown or
+                of the wrong type: the file is damaged or of another version.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error}") from error
+        defaults: dict[str, Any] = vars(cls())
+        _check_names("the config", values, set(defaults))
+        built = {}
+        for part, default in defaults.items():
+            kinds = {f.name: f.type for f in dataclasses.fields(default)}
+            _check_names(part, values[part], set(kinds))
+            for name, value in values[part].items():
+                _check_type(name, str(kinds[name]), value)
+            built[part] = dataclasses.replace(default, **values[part])
+        return cls(**built)
+
+
+def _check_names(where: str, values: object, expected: set[str]) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object. Received: {values!r}")
+    if missing := expected - set(values):
+        raise ValueError(f"{where} lacks {', '.join(sorted(missing))}")
+    if unknown := set(values) - expected:
+        raise ValueError(f"{where} has unknown {', '.join(sorted(unknown))}")
+
+
+def _check_type(name: str, kind: str, value: object) -> None:
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "int | None": (int, type(None)),
+    }
+    if isinstance(value, bool) or not isinstance(value, kinds[kind]):
+        raise ValueError(f"`{name}` must be {kind}. Received: {name}={value!r}")

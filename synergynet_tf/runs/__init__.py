@@ -1,0 +1,57 @@
+"""A run's folder: its names, its files, and how they are written.
+
+    runs/<dataset>/<model>/seed<k>/
+        config.json         every setting
+        classes.json        names of the foreground classes, in label order
+        channels.json       how many channels a scan has; no file for photographs
+        environment.json    versions, machine, command and commit
+        history.csv         a row an epoch
+        checkpoints/        everything that continues the run
+        best.weights.h5     the weights of the best validation DSC
+        finished.json       written last: the run is whole
+        metrics.json        evaluate.py's scores
+
+Every file is written beside its place, flushed to the disk and renamed, so a reader
+never sees half of one.
+"""
+
+from synergynet_tf.runs.files import atomic_file, write_csv, write_json, write_text
+from synergynet_tf.runs.folder import (
+    BEST_WEIGHTS,
+    CHANNELS,
+    FINISHED,
+    check_startable,
+    class_names,
+    differences,
+    find_runs,
+    image_channels,
+    is_finished,
+    is_older_than_weights,
+    read_config,
+    read_history,
+    require_weights,
+    require_writable,
+    run_dir,
+)
+
+__all__ = [
+    "BEST_WEIGHTS",
+    "CHANNELS",
+    "FINISHED",
+    "atomic_file",
+    "check_startable",
+    "class_names",
+    "differences",
+    "find_runs",
+    "image_channels",
+    "is_finished",
+    "is_older_than_weights",
+    "read_config",
+    "read_history",
+    "require_weights",
+    "require_writable",
+    "run_dir",
+    "write_csv",
+    "write_json",
+    "write_text",
+]

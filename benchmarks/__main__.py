@@ -111,8 +111,9 @@ def main(arguments: Sequence[str]) -> None:
         for name in args.only or PARTS:
             print(f"{name} ...", file=sys.stderr)
             results[name] = parts[name]()
-    results["minutes"] = (time.monotonic() - started) / 60
-    runs.write_json(args.out, results)
+            results["minutes"] = (time.monotonic() - started) / 60
+            # After each, because the next may fail, and this took minutes.
+            runs.write_json(args.out, results)
     text = report.render(results)
     print(text, end="")
     if args.write:

@@ -16,7 +16,8 @@ class Limits:
     """How far an export may be from its run; what is `None` has no limit.
 
     Attributes:
-        logits: Largest difference of a logit.
+        logits: Largest difference of a logit, as a share of the largest logit where
+            that is above 1: see `allowed_difference`.
         dsc: Largest change, up or down, of the mean DSC.
     """
 
@@ -32,6 +33,15 @@ LIMITS = {
 }
 
 
+def allowed_difference(limit: float, largest_logit: float) -> float:
+    """Returns how far logits may differ.
+
+    Rounding grows with what is rounded, and a choice between two codes that are equally
+    near may fall the other way.
+    """
+    return limit * max(1.0, largest_logit)
+
+
 class Tally:
     """Adds up, case after case, how an export's answers differ from its run's.
 
@@ -41,7 +51,7 @@ class Tally:
 
     def __init__(self, num_classes: int) -> None:
         self._num_classes = num_classes
-        self._largest = 0.0
+        self._largest = self._largest_logit = 0.0
         self._labels = self._changed = 0
         self._codes = self._other_codes = 0
         self._dsc: list[list[float]] = []
@@ -57,6 +67,7 @@ class Tally:
         if not math.isfinite(difference):
             difference = math.inf
         self._largest = max(self._largest, difference)
+        self._largest_logit = max(self._largest_logit, float(np.max(np.abs(run))))
 
     def add_codes(self, run: np.ndarray, export: np.ndarray | None) -> None:
         """Compares the codes of some images.
@@ -80,6 +91,11 @@ class Tally:
     def largest_logit_difference(self) -> float:
         """Of all logits."""
         return self._largest
+
+    @property
+    def largest_logit(self) -> float:
+        """The run's farthest from 0."""
+        return self._largest_logit
 
     @property
     def labels_changed(self) -> float:

@@ -16,7 +16,14 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from export.agreement import LIMITS, Limits, Tally, dsc_of_classes, mean_dsc
+from export.agreement import (
+    LIMITS,
+    Limits,
+    Tally,
+    allowed_difference,
+    dsc_of_classes,
+    mean_dsc,
+)
 from export.exported_model import Answers, Exported
 from export.signatures import require_tensorflow
 from synergynet_tf import runs
@@ -195,6 +202,7 @@ def _labels(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Report:
     limits = LIMITS[export.precision]
     measured = {
+        "largest_logit": tally.largest_logit,
         "largest_logit_difference": tally.largest_logit_difference,
         "labels_changed": tally.labels_changed,
         "codes_changed": tally.codes_changed,
@@ -217,8 +225,10 @@ def outside(measured: Report, limits: Limits) -> list[str]:
     """Says which limits are not kept; what is not a number keeps none."""
     found = []
     largest, change = measured["largest_logit_difference"], measured["dsc_change"]
-    if limits.logits is not None and not largest <= limits.logits:
-        found.append(f"logits differ by {largest:.1e}, more than {limits.logits:.0e}")
+    if limits.logits is not None:
+        allowed = allowed_difference(limits.logits, measured["largest_logit"])
+        if not largest <= allowed:
+            found.append(f"logits differ by {largest:.1e}, more than {allowed:.1e}")
     if not abs(change) <= limits.dsc:
         found.append(f"DSC changes by {change:+.4f}, more than {limits.dsc}")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from export.agreement import allowed_difference
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.preprocess import to_network
 
@@ -32,13 +33,14 @@ def require_same_logits(
     """Returns the largest difference of two arrays of logits.
 
     Raises:
-        ValueError: If it is above `limit`, or a value is not finite.
+        ValueError: If it is above what `limit` allows, or a value is not finite.
     """
     difference = float(np.max(np.abs(expected - found)))
-    if not (difference <= limit and np.isfinite(difference)):
+    allowed = allowed_difference(limit, float(np.max(np.abs(expected))))
+    if not (difference <= allowed and np.isfinite(difference)):
         raise ValueError(
             f"The exported model's logits differ from the Keras model's by "
-            f"{difference:.1e}, more than {limit:.0e}; nothing was "
+            f"{difference:.1e}, more than {allowed:.1e}; nothing was "
             "written. Please report it with the run's config.json."
         )
     return difference

@@ -14,6 +14,7 @@ ROOMS = {
     "experiments": set(),
     "layers": set(),
     "losses": set(),
+    "machine": set(),
     "metrics": set(),
     "runs": set(),
     "command_line": set(),
@@ -21,7 +22,7 @@ ROOMS = {
     # Its table of costs, and a conversion, are commands.
     "models": {"command_line", "layers"},
     "table_runs": {"command_line", "experiments", "models", "runs", "training"},
-    "training": {"data", "losses", "metrics", "models", "runs"},
+    "training": {"data", "losses", "machine", "metrics", "models", "runs"},
     "evaluation": {
         "command_line",
         "data",

@@ -11,6 +11,7 @@ import numpy as np
 from synergynet_tf import runs
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
+from synergynet_tf.models.folding import fold_normalizations
 from synergynet_tf.models.outputs import with_codes
 from synergynet_tf.models.weights import load_weights
 
@@ -28,19 +29,24 @@ def load_run_model(run: str | pathlib.Path) -> keras.Model:
 class Predictor:
     """A segmentation model that counts the codes it uses while it predicts.
 
+    The model is its own from then on: batch normalizations are folded, and what is left
+    of it only predicts.
+
     Logits and codes come from one graph, compiled for one number of images: the first
     batch's. A shorter one is filled up with black images, which are neither returned
     nor counted; a longer one is compiled for anew. So a single photograph costs no
     more than itself, and the last of many costs a batch instead of a compilation.
 
     Args:
-        model: `keras.Model` from images `(n, S, S, 3)` to logits `(n, S, S, C)`.
+        model: `keras.Model` from images `(n, S, S, 3)` to logits `(n, S, S, C)`; is
+            changed.
     """
 
     def __init__(self, model: keras.Model) -> None:
         codebooks = [layer.num_codes for layer in quantizers(model)]
         self._uses = np.zeros(codebooks[0], np.int64) if codebooks else None
         self._batch_size = 0
+        fold_normalizations(model)
         self._model = with_codes(model)
         # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
         self._model.compile(jit_compile=keras.backend.backend() != "tensorflow")

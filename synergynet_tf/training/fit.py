@@ -7,14 +7,13 @@ import os
 import pathlib
 import platform
 import shutil
-import subprocess
 import sys
 import time
 
 import keras
 
 import synergynet_tf
-from synergynet_tf import runs
+from synergynet_tf import machine, runs
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.splits import complete, split_ids
@@ -193,7 +192,7 @@ def _environment():
     return {
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(),
         "command": sys.argv,
-        "commit": _commit(),
+        "commit": machine.commit(),
         "synergynet_tf": synergynet_tf.__version__,
         "python": platform.python_version(),
         "keras": keras.version(),
@@ -203,21 +202,3 @@ def _environment():
         "system": platform.platform(),
         "cores": os.cpu_count(),
     }
-
-
-def _commit():
-    """Returns the commit of the code, `+` if it was changed, or `None`."""
-    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
-    try:
-        commit, changes = (
-            subprocess.run(
-                [*git, *command], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for command in (
-                ["rev-parse", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+" if changes else "")

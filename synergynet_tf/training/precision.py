@@ -2,11 +2,10 @@
 
 import pathlib
 
-from synergynet_tf import runs
+from synergynet_tf import machine, runs
 from synergynet_tf.config import AUTO
 from synergynet_tf.training import distribution
 
-CPU_INFO = pathlib.Path("/proc/cpuinfo")
 # Instructions that multiply bfloat16 numbers, as Linux names them.
 CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 
@@ -28,7 +27,7 @@ def resolve(config, run, force):
         reason = "the run was begun in it"
     else:
         hardware = distribution.hardware(config.training.strategy)
-        precision, reason = choose(hardware, cpu_flags())
+        precision, reason = choose(hardware, machine.cpu_flags())
     print(f"precision {precision}: {reason}")
     return config.replace(precision=precision)
 
@@ -42,7 +41,7 @@ def choose(hardware, flags):
 
     Args:
         hardware: A `distribution.Hardware`.
-        flags: What the CPU can do, as `cpu_flags` returns it.
+        flags: What the CPU can do, as `machine.cpu_flags` returns it.
     """
     kind, capability = hardware
     if kind == "tpu":
@@ -60,13 +59,3 @@ def choose(hardware, flags):
     if capability >= (7, 0):
         return "float16", f"the GPU's compute capability is {number}, below 8.0"
     return "float32", f"the GPU's compute capability is {number}, below 7.0"
-
-
-def cpu_flags():
-    """Reads what the first core can do; nothing where Linux does not say it."""
-    try:
-        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ()
-    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
-    return tuple(next(flags, "").split())

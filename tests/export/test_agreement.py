@@ -52,21 +52,27 @@ def test_an_absent_class_is_not_scored():
 
 
 @pytest.mark.parametrize(
-    ("precision", "logits", "change", "count"),
+    ("precision", "largest", "difference", "change", "count"),
     [
-        ("none", 1e-4, 1e-4, 0),
-        ("none", 2e-4, -2e-4, 2),
-        ("none", math.inf, 0.0, 1),
-        ("none", 0.0, math.nan, 1),
-        ("float16", 9.0, 0.002, 0),
-        ("float16", 9.0, -0.0021, 1),
-        ("dynamic", 9.0, 0.0051, 1),
-        ("int8", 9.0, -0.01, 0),
-        ("int8", 9.0, -0.011, 1),
+        ("none", 0.5, 1e-4, 1e-4, 0),
+        ("none", 0.5, 2e-4, -2e-4, 2),
+        ("none", 10.0, 9e-4, 0.0, 0),
+        ("none", 10.0, 1.1e-3, 0.0, 1),
+        ("none", 10.0, math.inf, 0.0, 1),
+        ("none", 10.0, 0.0, math.nan, 1),
+        ("float16", 10.0, 9.0, 0.002, 0),
+        ("float16", 10.0, 9.0, -0.0021, 1),
+        ("dynamic", 10.0, 9.0, 0.0051, 1),
+        ("int8", 10.0, 9.0, -0.01, 0),
+        ("int8", 10.0, 9.0, -0.011, 1),
     ],
 )
-def test_limits(precision, logits, change, count):
-    measured = {"largest_logit_difference": logits, "dsc_change": change}
+def test_limits(precision, largest, difference, change, count):
+    measured = {
+        "largest_logit": largest,
+        "largest_logit_difference": difference,
+        "dsc_change": change,
+    }
     assert len(outside(measured, LIMITS[precision])) == count
 
 

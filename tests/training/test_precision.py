@@ -34,22 +34,6 @@ def test_what_the_hardware_has_decides(hardware, flags, expected, reason):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("processor : 0\nflags\t\t: fpu avx512_bf16\nflags\t\t: fpu\n", "avx512_bf16"),
-        ("processor : 0\nFeatures : fp asimd\n", None),
-        (None, None),
-    ],
-)
-def test_flags_of_the_cpu(tmp_path, monkeypatch, text, expected):
-    path = tmp_path / "cpuinfo"
-    if text:
-        path.write_text(text)
-    monkeypatch.setattr(precision, "CPU_INFO", path)
-    assert precision.cpu_flags() == (("fpu", expected) if expected else ())
-
-
-@pytest.mark.parametrize(
     ("capabilities", "none", "mirrored"),
     [
         ((), Hardware("cpu"), Hardware("cpu")),

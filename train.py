@@ -14,6 +14,7 @@ from synergynet_tf.config import (
     PRECISIONS,
     SPLITS,
     STRATEGIES,
+    VQ_CHOICES,
     ExperimentConfig,
     default_data_dir,
 )
@@ -51,6 +52,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--num-codes", type=int, help="default: 1024, the paper's")
     add("--hidden-dim", type=int, help="default: 512, the paper's")
     add("--vq", choices=("default", "paper"), help="paper: its literal codebook")
+    for name, choices in VQ_CHOICES.items():
+        add(_flag(name), choices=choices, help=f"default: {choices[0]}")
+    add("--restart-every", type=int, help="steps between looks for dead codes; 0: none")
     add("--precision", choices=PRECISIONS, help="auto: by hardware (default: float32)")
     add("--strategy", choices=STRATEGIES, help="mirrored: all GPUs (default: none)")
     add("--limit", type=int, help="most cases of each part, for trials")
@@ -61,13 +65,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     command.check_flags(parser, args)
     method = METHODS[args.name or ExperimentConfig().model.name]
-    for flag, value, fits in (
-        ("--num-codes", args.num_codes, method.has_codebook),
-        ("--vq", args.vq, method.has_codebook),
-        ("--hidden-dim", args.hidden_dim, method.has_hidden_dim),
-    ):
-        if value is not None and not fits:
-            parser.error(f"{flag} changes nothing in {args.name}; leave it out")
+    fits = dict.fromkeys(
+        ("num_codes", "vq", *VQ_CHOICES, "restart_every"), method.has_codebook
+    )
+    for name, fit in {**fits, "hidden_dim": method.has_hidden_dim}.items():
+        if getattr(args, name) is not None and not fit:
+            parser.error(f"{_flag(name)} changes nothing in {args.name}; leave it out")
     return args
 
 
@@ -88,7 +91,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
         if name in flags:
             flags[name] = _weights(name, flags[name], words)
     if args.vq == "paper":
-        flags |= PAPER_VQ
+        flags = {**PAPER_VQ, **flags}
     dataset = DATASETS[args.dataset]
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset))
     flags["data_dir"] = str(root.resolve())
@@ -111,12 +114,15 @@ def _weights(name: str, value: str, words: Sequence[str]) -> str:
         return value
     path = pathlib.Path(value)
     if not path.is_file():
-        flag = f"--{name.replace('_', '-')}"
         raise FileNotFoundError(
-            f"No weights file {value}; pass {flag} {', '.join(words)}, or the path of "
-            "a file"
+            f"No weights file {value}; pass {_flag(name)} {', '.join(words)}, or the "
+            "path of a file"
         )
     return str(path.resolve())
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def main(arguments: Sequence[str]) -> None:

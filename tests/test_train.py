@@ -10,7 +10,8 @@ import pytest
 
 import train
 from synergynet_tf import command_line, runs
-from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.config import PAPER_VQ, ExperimentConfig
+from synergynet_tf.experiments import settings_of
 from tests.data import trees
 from tests.training.test_fit import assert_equal_runs
 
@@ -58,6 +59,11 @@ def test_unknown_values_of_flags(refusal):
     [
         ("r50-unet", "--num-codes", 64),
         ("transunet", "--vq", "paper"),
+        ("transunet", "--vq-init", "kmeans"),
+        ("r50-vit", "--vq-update", "moving_average"),
+        ("r50-unet", "--vq-estimator", "rotation"),
+        ("r50-unet", "--vq-distance", "cosine"),
+        ("r50-unet", "--restart-every", 0),
         ("deeplabv3plus", "--hidden-dim", 64),
         ("r50-attunet", "--hidden-dim", 64),
     ],
@@ -173,6 +179,11 @@ def test_every_flag_reaches_the_settings(photos):
         "--image-size": 64,
         "--num-codes": 32,
         "--hidden-dim": 48,
+        "--vq-init": "kmeans",
+        "--vq-update": "moving_average",
+        "--vq-estimator": "rotation",
+        "--vq-distance": "cosine",
+        "--restart-every": 5,
         "--precision": "bfloat16",
         "--strategy": "mirrored",
         "--fold": "2/3",
@@ -182,13 +193,16 @@ def test_every_flag_reaches_the_settings(photos):
     }
     words = " ".join(f"{flag} {value}" for flag, value in flags.items()).split()
     common = ["--dataset", "folder", "--data-dir", str(photos)]
+    # What is given besides wins over the literal reading.
     config = train.experiment(train.parse_args([*common, *words, "--vq", "paper"]))
     default = train.experiment(train.parse_args(common))
     for flag, value in flags.items():
         name = {"--model": "name"}.get(flag, flag[2:].replace("-", "_"))
         (part,) = (p for p in vars(config).values() if name in vars(p))
         assert getattr(part, name) == value, flag
-    assert (config.model.commitment_cost, config.model.restart_every) == (1.0, 0)
+    assert config.model.commitment_cost == 1.0
+    paper = train.experiment(train.parse_args([*common, "--vq", "paper"]))
+    assert settings_of(paper) == settings_of(default) | PAPER_VQ
     assert config.data.data_dir == str(photos)
     assert config.model.num_classes == 1
     for part in ("data", "model", "loss", "optimizer", "training"):

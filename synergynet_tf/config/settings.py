@@ -14,9 +14,23 @@ AUTO = "auto"
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 STRATEGIES = ("none", "mirrored")
 STRIDES = (16, 32)
+# What each choice of a codebook can be, its default first.
+VQ_CHOICES = {
+    "vq_init": ("first_batches", "uniform", "kmeans"),
+    "vq_update": ("gradient", "moving_average"),
+    "vq_estimator": ("straight_through", "rotation"),
+    "vq_distance": ("euclidean", "cosine"),
+}
 # The literal reading of the paper's section 2.1.2, which collapses; see
 # docs/assumptions.md.
-PAPER_VQ: dict[str, Any] = {"commitment_cost": 1.0, "restart_every": 0}
+PAPER_VQ: dict[str, Any] = {
+    "commitment_cost": 1.0,
+    "restart_every": 0,
+    "vq_init": "uniform",
+    "vq_update": "gradient",
+    "vq_estimator": "straight_through",
+    "vq_distance": "euclidean",
+}
 
 
 def _require(ok: bool, name: str, rule: str, value: object) -> None:
@@ -96,6 +110,17 @@ class ModelConfig:
             searches.
             Assumption: 25. Without it the codebook collapses to one code from
             scratch at the paper's learning rate; `--vq paper` sets 0.
+        vq_init: How codes begin: `uniform`, as VQ-VAE's code; `first_batches`, where
+            unused codes move to vectors of the first step; or `kmeans` of the first
+            batches' vectors.
+            Assumption: the paper does not say how codes begin; `--vq paper` takes
+            `uniform`.
+        vq_update: `gradient`, the paper's, or `moving_average`, which trains codes
+            without the optimizer (arXiv:1711.00937v2, appendix A.1).
+        vq_estimator: What gradient passes the choice of a code: `straight_through`,
+            the paper's, or `rotation` (arXiv:2410.06424).
+        vq_distance: `euclidean`, the paper's, or `cosine`, where vectors and codes,
+            and so the output, have unit length (arXiv:2110.04627, section 3.2).
         vit_layers: Blocks of the transformer, in the methods that have one; at
             least 1 (TransUNet: 12, those of ViT-B).
         vit_dim: Its channels, a multiple of 64 (TransUNet: 768).
@@ -112,6 +137,10 @@ class ModelConfig:
     bottleneck_stride: int = 16
     commitment_cost: float = 0.25
     restart_every: int = 25
+    vq_init: str = VQ_CHOICES["vq_init"][0]
+    vq_update: str = VQ_CHOICES["vq_update"][0]
+    vq_estimator: str = VQ_CHOICES["vq_estimator"][0]
+    vq_distance: str = VQ_CHOICES["vq_distance"][0]
     vit_layers: int = 12
     vit_dim: int = 768
     vit_weights: str = "none"
@@ -127,6 +156,9 @@ class ModelConfig:
         for name, low in {**least, "commitment_cost": 0, "restart_every": 0}.items():
             value = getattr(self, name)
             _require(value >= low, name, f"at least {low}", value)
+        for name, choices in VQ_CHOICES.items():
+            value = getattr(self, name)
+            _require(value in choices, name, f"one of {', '.join(choices)}", value)
         vit_dim_ok = self.vit_dim > 0 and self.vit_dim % 64 == 0
         _require(vit_dim_ok, "vit_dim", "a positive multiple of 64", self.vit_dim)
 

@@ -4,6 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from synergynet_tf.layers.code_gradients import ESTIMATORS
+from synergynet_tf.layers.moving_average import average_codes
+
+INITIALIZATIONS = ("uniform", "first_batches", "kmeans")
+UPDATES = ("gradient", "moving_average")
+DISTANCES = ("euclidean", "cosine")
+# A vector under this length is not stretched to a unit, nor is its gradient.
+_SHORTEST = 1e-4
+
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class VectorQuantizer(keras.layers.Layer):
@@ -12,7 +21,7 @@ class VectorQuantizer(keras.layers.Layer):
     For a vector `z` and a codebook `E` of `K` rows (paper, section 2.1.2):
 
         k      = argmin_j ||z - e_j||^2            # ties go to the first
-        output = e_k                               # gradient copied straight to z
+        output = e_k                               # gradient by `estimator`
         loss   = mean((sg[z] - e_k)^2) + beta * mean((z - sg[e_k])^2)
 
     `sg` is stop-gradient. The loss is added with `add_loss`, in training and in
@@ -20,10 +29,17 @@ class VectorQuantizer(keras.layers.Layer):
     whatever the dtype policy, and from the codebook's mean: far from the origin, or
     in 16 bits, the expanded square loses the digits that decide.
 
-    Every training step adds to the uses of each code (`counts`) and keeps some of
-    its vectors (`candidates`); `restart_dead_codes` moves unused codes there. When
-    to look, and when to count from zero, is the training's business
-    (`training.codebook.CodebookCare`).
+    A `moving_average` takes the loss's first term away: each code is the mean of its
+    vectors, which forgets 1 % a step (`layers.moving_average`).
+
+    With the distance `cosine`, `z` and the codes are first divided by their lengths
+    (ViT-VQGAN, section 3.2): all above holds on the unit sphere, and so is the output.
+
+    Every training step adds to the uses of each code (`counts`), to the quantization
+    error (`errors`: the sum of ||z - e_k||^2, and the number of vectors), and keeps
+    some of its vectors (`candidates`); `restart_dead_codes` moves unused codes there.
+    When to look, when to count from zero, and the initializations but `uniform` are
+    the training's business (`training.codebook`).
 
     Assumption: the loss is a mean over vectors and channels; the paper prints the
     squared norm of one vector.
@@ -34,6 +50,11 @@ class VectorQuantizer(keras.layers.Layer):
             stop-gradient, which equals 1.0.
         restart_every: int. Training steps between two searches for dead codes; 0
             never searches.
+        initialization: `uniform` in [-1/K, 1/K]; `first_batches`, where unused codes
+            move to vectors of the first step; or `kmeans` of the first batches'.
+        update: `gradient`, or `moving_average`, which no optimizer touches.
+        estimator: Of the gradient of `z`: `straight_through` or `rotation`.
+        distance: `euclidean` or `cosine`.
         **kwargs: Base layer arguments (`name`, `dtype`).
 
     Input shape: `(batch, height, width, channels)`.
@@ -41,7 +62,8 @@ class VectorQuantizer(keras.layers.Layer):
 
     Raises:
         ValueError: If `num_codes < 2`, `commitment_cost < 0`, `restart_every < 0`,
-            or the channel dimension is not known when the layer is built.
+            one of the words is unknown, or the channel dimension is not known when
+            the layer is built.
 
     Example:
     >>> layer = VectorQuantizer(num_codes=8)
@@ -50,30 +72,50 @@ class VectorQuantizer(keras.layers.Layer):
 
     Reference:
         van den Oord et al., 2017, Neural Discrete Representation Learning,
-        section 3, https://arxiv.org/abs/1711.00937v2.
+        section 3 and appendix A.1, https://arxiv.org/abs/1711.00937v2.
+        Yu et al., 2021, Vector-Quantized Image Modeling with Improved VQGAN,
+        section 3.2, https://arxiv.org/abs/2110.04627.
     """
 
     def __init__(
-        self, num_codes=1024, commitment_cost=0.25, restart_every=25, **kwargs
+        self,
+        num_codes=1024,
+        commitment_cost=0.25,
+        restart_every=25,
+        initialization="first_batches",
+        update="gradient",
+        estimator="straight_through",
+        distance="euclidean",
+        **kwargs,
     ):
-        if num_codes < 2:
-            raise ValueError(
-                f"`num_codes` must be at least 2. Received: num_codes={num_codes}"
-            )
-        if commitment_cost < 0:
-            raise ValueError(
-                "`commitment_cost` must be at least 0. "
-                f"Received: commitment_cost={commitment_cost}"
-            )
-        if restart_every < 0:
-            raise ValueError(
-                "`restart_every` must be at least 0. "
-                f"Received: restart_every={restart_every}"
-            )
+        for name, value, least in (
+            ("num_codes", num_codes, 2),
+            ("commitment_cost", commitment_cost, 0),
+            ("restart_every", restart_every, 0),
+        ):
+            if value < least:
+                raise ValueError(
+                    f"`{name}` must be at least {least}. Received: {name}={value}"
+                )
+        for name, value, choices in (
+            ("initialization", initialization, INITIALIZATIONS),
+            ("update", update, UPDATES),
+            ("estimator", estimator, ESTIMATORS),
+            ("distance", distance, DISTANCES),
+        ):
+            if value not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(choices)}. "
+                    f"Received: {name}={value!r}"
+                )
         super().__init__(**kwargs)
         self.num_codes = num_codes
         self.commitment_cost = commitment_cost
         self.restart_every = restart_every
+        self.initialization = initialization
+        self.update = update
+        self.estimator = estimator
+        self.distance = distance
         # Counting writes a variable, which an exported graph must never do: in
         # inference it happens only where `fit` asks for it.
         self.count_in_inference = False
@@ -85,39 +127,65 @@ class VectorQuantizer(keras.layers.Layer):
                 "The last dimension of the input must be known. "
                 f"Received: input_shape={input_shape}"
             )
+        table, averages = (self.num_codes, channels), self.update == "moving_average"
         limit = 1.0 / self.num_codes
-        self.codebook = self.add_weight(
-            name="codebook",
-            shape=(self.num_codes, channels),
-            initializer=keras.initializers.RandomUniform(-limit, limit),
-            dtype="float32",
-            autocast=False,
+        # Of one seed: what it draws for the codes, it draws for their sums again.
+        uniform = keras.initializers.RandomUniform(-limit, limit)
+        self.codebook = self._weight(
+            "codebook",
+            table,
+            uniform,
+            trainable=not averages,
+            aggregation="only_first_replica" if averages else "none",
         )
-        self.candidates = self.add_weight(
-            name="candidates",
-            shape=(self.num_codes, channels),
-            initializer="zeros",
-            trainable=False,
-            dtype="float32",
-            autocast=False,
-            aggregation="only_first_replica",
+        self.candidates = self._weight(
+            "candidates", table, aggregation="only_first_replica"
         )
-        self.counts = self.add_weight(
-            name="counts",
-            shape=(self.num_codes,),
-            initializer="zeros",
-            trainable=False,
-            dtype="float32",
-            autocast=False,
-            aggregation="sum",
-        )
+        self.counts = self._weight("counts", (self.num_codes,), aggregation="sum")
+        self.errors = self._weight("errors", (2,), aggregation="sum")
+        if averages:
+            self.shares = self._weight(
+                "shares",
+                (self.num_codes,),
+                keras.initializers.Constant(1.0 / self.num_codes),
+                aggregation="mean",
+            )
+            self.sums = self._weight(
+                "sums",
+                table,
+                lambda shape, dtype: uniform(shape, dtype) / self.num_codes,
+                aggregation="mean",
+            )
         self.built = True
+
+    def _weight(self, name, shape, initializer="zeros", trainable=False, **kwargs):
+        """Adds a weight that is float32 under every policy."""
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            trainable=trainable,
+            dtype="float32",
+            autocast=False,
+            **kwargs,
+        )
 
     def encode(self, inputs):
         """Returns the index of the nearest code: int32 `(batch, height, width)`."""
-        center = ops.mean(self.codebook, axis=0)
-        codes = ops.convert_to_tensor(self.codebook) - center
-        z = ops.cast(inputs, "float32") - center
+        return self._nearest(self.to_compare(inputs))
+
+    def to_compare(self, x):
+        """Returns vectors as they are compared: float32, for `cosine` of length 1."""
+        x = ops.cast(x, "float32")
+        if self.distance == "euclidean":
+            return x
+        squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+        return x * ops.rsqrt(ops.maximum(squares, _SHORTEST**2))
+
+    def _nearest(self, z):
+        codes = self.to_compare(self.codebook)
+        center = ops.mean(codes, axis=0)
+        codes, z = codes - center, z - center
         # ||z||^2 is the same for every code and cannot change which is nearest.
         nearness = ops.matmul(z, ops.transpose(codes)) - 0.5 * ops.sum(
             ops.square(codes), axis=-1
@@ -126,19 +194,47 @@ class VectorQuantizer(keras.layers.Layer):
         return ops.squeeze(ops.top_k(nearness, 1)[1], axis=-1)
 
     def call(self, inputs, training=None):
-        z = ops.cast(inputs, "float32")
-        indices = self.encode(ops.stop_gradient(z))
-        codes = ops.take(self.codebook, indices, axis=0)
-        codebook_loss = ops.mean(ops.square(ops.stop_gradient(z) - codes))
+        z = self.to_compare(inputs)
+        constant = ops.stop_gradient(z)
+        indices = self._nearest(constant)
+        codes = self.to_compare(ops.take(self.codebook, indices, axis=0))
+        output = ESTIMATORS[self.estimator](z, codes)
         commitment = ops.mean(ops.square(z - ops.stop_gradient(codes)))
-        self.add_loss(codebook_loss + self.commitment_cost * commitment)
+        loss = self.commitment_cost * commitment
+        if self.update == "gradient":
+            loss = ops.mean(ops.square(constant - codes)) + loss
+        self.add_loss(loss)
+        flat = ops.reshape(indices, (-1,))
         if training or self.count_in_inference:
-            flat = ops.reshape(indices, (-1,))
-            uses = ops.ones_like(flat, dtype="float32")
-            self.counts.assign_add(ops.segment_sum(uses, flat, self.num_codes))
-        if training and self.restart_every:
-            self.candidates.assign(_spread(ops.stop_gradient(z), self.num_codes))
-        return ops.cast(_straight_through(z, codes), self.compute_dtype)
+            ones = ops.ones_like(flat, dtype="float32")
+            uses = ops.segment_sum(ones, flat, self.num_codes)
+            self.counts.assign_add(uses)
+            squares = ops.sum(ops.square(constant - ops.stop_gradient(codes)))
+            self.errors.assign_add(ops.stack([squares, ops.sum(uses)]))
+        if training and (self.restart_every or self.initialization == "first_batches"):
+            self.candidates.assign(_spread(constant, self.num_codes))
+        if training and self.update == "moving_average":
+            vectors = ops.reshape(constant, (-1, z.shape[-1]))
+            totals = ops.segment_sum(vectors, flat, self.num_codes)
+            codes = average_codes(self.shares, self.sums, uses, totals)
+            self.codebook.assign(codes)
+        return ops.cast(output, self.compute_dtype)
+
+    def place(self, numbers, vectors):
+        """Puts codes at vectors, where a moving average starts anew.
+
+        Args:
+            numbers: int array `(n,)`: which codes.
+            vectors: float array `(n, channels)`.
+        """
+        changes = [(self.codebook, vectors)]
+        if self.update == "moving_average":
+            weight = 1.0 / self.num_codes
+            changes += [(self.shares, weight), (self.sums, vectors * weight)]
+        for variable, values in changes:
+            array = np.array(ops.convert_to_numpy(variable))
+            array[numbers] = values
+            variable.assign(array)
 
     def restart_dead_codes(self, uses, generator):
         """Moves codes without a use to vectors of the last training step.
@@ -156,10 +252,25 @@ class VectorQuantizer(keras.layers.Layer):
         vectors = np.unique(ops.convert_to_numpy(self.candidates), axis=0)
         chosen = generator.permutation(len(vectors))
         moved = (uses == 0).nonzero()[0][: len(vectors)]
-        codebook = np.array(ops.convert_to_numpy(self.codebook))
-        codebook[moved] = vectors[chosen[: moved.size]]
-        self.codebook.assign(codebook)
+        self.place(moved, vectors[chosen[: moved.size]])
         return moved
+
+    def save_own_variables(self, store):
+        for number, weight in enumerate(self._lasting_weights()):
+            store[str(number)] = weight
+
+    def load_own_variables(self, store):
+        weights = self._lasting_weights()
+        if len(store.keys()) != len(weights):
+            raise ValueError(
+                f"{self.name} has {len(weights)} weights, the file {len(store.keys())}"
+            )
+        for number, weight in enumerate(weights):
+            weight.assign(store[str(number)])
+
+    def _lasting_weights(self):
+        """Lists what weights files hold: not `errors`, so that old ones still fit."""
+        return [weight for weight in self.weights if weight is not self.errors]
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -170,18 +281,11 @@ class VectorQuantizer(keras.layers.Layer):
             "num_codes": self.num_codes,
             "commitment_cost": self.commitment_cost,
             "restart_every": self.restart_every,
+            "initialization": self.initialization,
+            "update": self.update,
+            "estimator": self.estimator,
+            "distance": self.distance,
         }
-
-
-@ops.custom_gradient
-def _straight_through(z, codes):
-    """Returns `codes`; hands the gradient to `z` unchanged and none to `codes`."""
-
-    def grad(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        return upstream, ops.zeros_like(upstream)
-
-    return codes, grad
 
 
 def _spread(z, count):

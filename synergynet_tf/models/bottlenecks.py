@@ -100,5 +100,9 @@ def _quantizer(config):
         num_codes=config.num_codes,
         commitment_cost=config.commitment_cost,
         restart_every=config.restart_every,
+        initialization=config.vq_init,
+        update=config.vq_update,
+        estimator=config.vq_estimator,
+        distance=config.vq_distance,
         name="quantizer",
     )

@@ -63,7 +63,8 @@ def count_parameters(model):
         id(weight)
         for layer in model.layers
         if isinstance(layer, VectorQuantizer)
-        for weight in (layer.counts, layer.candidates)
+        for weight in layer.weights
+        if weight is not layer.codebook
     }
     return sum(
         math.prod(weight.shape)

@@ -1,32 +1,91 @@
 """Care for the codebooks: a model trains with codes that live, and says how many."""
 
+import itertools
 import sys
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
+from scipy.cluster.vq import kmeans2
 
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
 
 # Under this share of used codes a codebook has collapsed.
 _COLLAPSE = 0.05
+# K-means: of how many vectors for each code, and how often they are assigned.
+_VECTORS_A_CODE = 4
+_ROUNDS = 10
+
+
+def start_codebooks(model, batches, seed):
+    """Puts the codes of each `kmeans` codebook among the features of first batches.
+
+    The untrained model sees the first batches of epoch 0, as many as have four vectors
+    for each code, and is left as it was but for the codes. Centers start at vectors
+    drawn without replacement. Where there are fewer different vectors than codes, the
+    other codes stay where they are.
+
+    Args:
+        model: `keras.Model`, built.
+        batches: `Batches` of the training.
+        seed: int. Of the draw.
+    """
+    for layer in quantizers(model):
+        if layer.initialization != "kmeans":
+            continue
+        vectors = _first_vectors(model, layer, batches)
+        different = np.unique(vectors, axis=0)
+        generator = np.random.default_rng(seed)
+        size = min(layer.num_codes, len(different))
+        centers = generator.choice(different, size, replace=False)
+        with warnings.catch_warnings():
+            # A center that lost its vectors stays, and may be restarted.
+            warnings.filterwarnings("ignore", "One of the clusters is empty")
+            codes, _ = kmeans2(vectors, centers, iter=_ROUNDS, minit="matrix")
+        layer.place(np.arange(size), codes)
+
+
+def _first_vectors(model, layer, batches):
+    """Returns what a quantizer compares in the first batches: `(n, channels)`."""
+    features = keras.Model(model.input, layer.input)
+    # Training's mode, because averages of batch normalization are not there yet.
+    variables = model.non_trainable_variables
+    before = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+    found, enough = [], _VECTORS_A_CODE * layer.num_codes
+    for step in itertools.takewhile(
+        lambda _: sum(map(len, found)) < enough, range(len(batches))
+    ):
+        images, _ = batches.batch(0, step)
+        vectors = layer.to_compare(features(images, training=True))
+        found.append(
+            ops.convert_to_numpy(ops.reshape(vectors, (-1, vectors.shape[-1])))
+        )
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
+    return np.concatenate(found)
 
 
 class CodebookCare(keras.callbacks.Callback):
     """Counts the codes used in each epoch, and moves those that are dead.
 
-    It adds `codes_used` and `perplexity` to the logs of an epoch, and the same with
-    `val_` for the validation, where batch normalization and so the features differ.
+    It adds to the logs of an epoch, and with `val_` for the validation, where batch
+    normalization and so the features differ:
+
+        codes_used            codes with a use; the others of `num_codes` are dead
+        perplexity            how evenly: `codes_used`, if all are used alike
+        quantization_error    mean of ||z - e_k||^2 over vectors
+
     In training a code's uses count from when it was last moved; as moving keeps codes
     alive, it is the validation's number that tells what the model has learned. With
     several codebooks they are those of the least used one. A collapse of either is
     said aloud. Put it before the callbacks that read the logs.
 
-    Dead codes are looked for after the first step of training, which so initializes
-    the codebook from the first batch, and then after every `restart_every` steps of
-    an epoch, or at its end if that comes first. A code is dead if no step since the
-    last look in the same epoch used it.
+    Dead codes are looked for after every `restart_every` steps of an epoch, or at its
+    end if that comes first, and for `first_batches` after the first step of training,
+    which so initializes the codebook. A code is dead if no step since the last look
+    in the same epoch used it.
 
     Args:
         seed: int. Of the draw of the vectors that dead codes move to.
@@ -48,10 +107,7 @@ class CodebookCare(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         done = batch + 1
         for number, layer in enumerate(self.layers):
-            if not layer.restart_every:
-                continue
-            first = self.epoch == 0 and done == 1
-            if not first and done % min(layer.restart_every, self.steps):
+            if not self._is_due(layer, done):
                 continue
             _sync(self.model)
             counts = np.array(ops.convert_to_numpy(layer.counts))
@@ -60,6 +116,13 @@ class CodebookCare(keras.callbacks.Callback):
             counts[moved] = 0
             layer.counts.assign(counts)
             self.seen[number] = counts
+
+    def _is_due(self, layer, done):
+        """Tells whether dead codes are looked for after `done` steps of this epoch."""
+        if layer.initialization == "first_batches" and (self.epoch, done) == (0, 1):
+            return True
+        every = min(layer.restart_every, self.steps)
+        return bool(every) and done % every == 0
 
     def on_test_begin(self, logs=None):
         self._read_usage("")
@@ -86,13 +149,18 @@ class CodebookCare(keras.callbacks.Callback):
         self.seen = [np.zeros(layer.num_codes) for layer in self.layers]
         for layer, zeros in zip(self.layers, self.seen, strict=True):
             layer.counts.assign(zeros)
+            layer.errors.assign(np.zeros(2))
 
     def _read_usage(self, prefix):
         _sync(self.model)
-        counts = [ops.convert_to_numpy(layer.counts) for layer in self.layers]
-        for codes_used, perplexity in sorted(map(codebook_usage, counts))[:1]:
-            self.usage[f"{prefix}codes_used"] = codes_used
-            self.usage[f"{prefix}perplexity"] = perplexity
+        found = []
+        for layer in self.layers:
+            squares, vectors = ops.convert_to_numpy(layer.errors).tolist()
+            usage = codebook_usage(ops.convert_to_numpy(layer.counts))
+            found.append((*usage, squares / max(vectors, 1)))
+        for values in sorted(found)[:1]:
+            names = ("codes_used", "perplexity", "quantization_error")
+            self.usage |= {prefix + n: v for n, v in zip(names, values, strict=True)}
 
 
 def _sync(model):

@@ -22,7 +22,7 @@ from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
 from synergynet_tf.training import checkpoint, distribution, precision
 from synergynet_tf.training.callbacks import Progress, RunFiles, ServeEpoch
-from synergynet_tf.training.codebook import CodebookCare
+from synergynet_tf.training.codebook import CodebookCare, start_codebooks
 from synergynet_tf.training.normalization import fuse_normalizations
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
@@ -60,7 +60,10 @@ def fit(config, run, force=False):
         model = compiled_model(config, config.training.epochs * len(train_batches))
     if force and run.exists():
         shutil.rmtree(run)
-    rows = checkpoint.restore(model, run / "checkpoints") or []
+    rows = checkpoint.restore(model, run / "checkpoints")
+    if rows is None:
+        start_codebooks(model, train_batches, seed)
+        rows = []
     _write_settings(run, config, rows)
 
     files = RunFiles(run, rows, config.training.early_stopping)

@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -5,7 +6,14 @@ import pytest
 from synergynet_tf.layers import VectorQuantizer
 from tests.checks import check_layer
 
-ARGUMENTS = {"num_codes": 8, "commitment_cost": 0.5, "restart_every": 3}
+ARGUMENTS = {
+    "num_codes": 8,
+    "commitment_cost": 0.5,
+    "restart_every": 3,
+    "initialization": "uniform",
+    "estimator": "rotation",
+    "distance": "cosine",
+}
 
 
 @pytest.fixture
@@ -22,7 +30,7 @@ def quantizer(codebook, **arguments):
 
 
 def test_layer(features):
-    check_layer(VectorQuantizer, ARGUMENTS, [features], weights=(1, 2))
+    check_layer(VectorQuantizer, ARGUMENTS, [features], weights=(1, 3))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,10 @@ def test_layer(features):
         ({"num_codes": 1}, "num_codes=1"),
         ({"commitment_cost": -0.1}, "commitment_cost=-0.1"),
         ({"restart_every": -1}, "restart_every=-1"),
+        ({"initialization": "zeros"}, "initialization='zeros'"),
+        ({"update": "ema"}, "update='ema'"),
+        ({"estimator": "gumbel"}, "estimator='gumbel'"),
+        ({"distance": "manhattan"}, "distance='manhattan'"),
     ],
 )
 def test_refuses(arguments, message):
@@ -118,7 +130,7 @@ def test_gradient_of_the_codebook_by_hand():
 def test_inference_counts_only_where_asked(features):
     layer = VectorQuantizer(num_codes=8)
     layer(features, training=False)
-    assert float(keras.ops.sum(layer.counts)) == 0
+    assert float(keras.ops.sum(layer.counts)) == float(layer.errors[1]) == 0
     layer(features, training=True)
     assert float(keras.ops.sum(layer.counts)) == 18
     layer.count_in_inference = True
@@ -127,7 +139,7 @@ def test_inference_counts_only_where_asked(features):
     once = np.bincount(keras.ops.convert_to_numpy(layer.encode(features)).ravel())
     counts = keras.ops.convert_to_numpy(layer.counts)
     np.testing.assert_array_equal(counts[: once.size], 2 * once)
-    assert counts.sum() == 36
+    assert counts.sum() == float(layer.errors[1]) == 36
 
 
 def test_restart_moves_dead_codes_to_recent_features(features):
@@ -153,7 +165,43 @@ def test_restart_moves_no_two_codes_to_one_feature():
     assert sorted(codebook) == [1.0, 2.0, 102.0, 103.0, 104.0]
 
 
-def test_no_candidates_are_kept_without_restart(features):
+def test_no_candidates_are_kept_without_use(features):
     layer = VectorQuantizer(num_codes=8, restart_every=0)
     layer(features, training=True)
+    assert keras.ops.convert_to_numpy(layer.candidates).any()
+    layer = VectorQuantizer(num_codes=8, restart_every=0, initialization="uniform")
+    layer(features, training=True)
     assert not keras.ops.convert_to_numpy(layer.candidates).any()
+
+
+def test_quantization_error_by_hand():
+    layer = quantizer([[0.0, 0.0], [9.0, 9.0]])
+    z = np.array([[[[3.0, 1.0], [9.0, 7.0], [1.0, 0.0]]]], "float32")
+    layer(z, training=True)
+    # 9 + 1, 4 and 1, of three vectors.
+    assert keras.ops.convert_to_numpy(layer.errors).tolist() == [15, 3]
+
+
+def test_weights_files_have_the_layout_of_before(features, tmp_path):
+    image = keras.Input(features.shape[1:])
+    layer = VectorQuantizer(num_codes=8, name="quantizer")
+    model = keras.Model(image, layer(image))
+    layer(features, training=True)
+    path = tmp_path / "a.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path) as file:
+        found = {k: v[()] for k, v in file["layers/vector_quantizer/vars"].items()}
+    expected = (layer.codebook, layer.candidates, layer.counts)
+    assert set(found) == {"0", "1", "2"}
+    for number, weight in enumerate(expected):
+        np.testing.assert_array_equal(
+            found[str(number)], keras.ops.convert_to_numpy(weight)
+        )
+
+
+def test_weights_of_another_update_are_refused(features):
+    layer = VectorQuantizer(num_codes=8, name="quantizer")
+    layer(features)
+    averaged = dict.fromkeys("01234", np.zeros((8, 6)))
+    with pytest.raises(ValueError, match="quantizer has 3 weights, the file 5"):
+        layer.load_own_variables(averaged)

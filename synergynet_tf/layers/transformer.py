@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from synergynet_tf.layers.gelu import gelu
 from synergynet_tf.layers.heads import check_num_heads, glorot_uniform, head_dim
 from synergynet_tf.layers.tokens import to_tokens
 
@@ -88,7 +89,7 @@ class TransformerBlock(keras.layers.Layer):
         normalized = self.attention_normalization(x)
         x = x + self.attention(query=normalized, value=normalized)
         hidden = self.hidden(self.perceptron_normalization(x))
-        hidden = self._drop(ops.gelu(hidden, approximate=False), training)
+        hidden = self._drop(gelu(hidden), training)
         x = x + self._drop(self.output_projection(hidden), training)
         return ops.reshape(x, ops.shape(inputs))
 

@@ -7,7 +7,6 @@ import warnings
 import keras
 import numpy as np
 from keras import ops
-from scipy.cluster.vq import kmeans2
 
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
@@ -32,6 +31,8 @@ def start_codebooks(model, batches, seed):
         batches: `Batches` of the training.
         seed: int. Of the draw.
     """
+    from scipy.cluster.vq import kmeans2  # Only this needs it.
+
     for layer in quantizers(model):
         if layer.initialization != "kmeans":
             continue

@@ -89,8 +89,8 @@ def test_moving_average_equals_its_formula_in_float64(features):
 def test_smoothing_by_hand():
     layer = averaging([[1.0, 0.0], [0.0, 1.0]])
     tiny = SMOOTHING / DECAY
-    layer.shares.assign([1.0, tiny])
-    layer.sums.assign([[1.0, 0.0], [0.0, tiny]])
+    layer.shares.assign([2.0, tiny])
+    layer.sums.assign([[2.0, 0.0], [0.0, tiny]])
     layer(np.array([[[[1.0, 0.0]]]], "float32"), training=True)
     # The second code keeps a share as large as what smoothing adds to it: it is
     # divided by twice its share.

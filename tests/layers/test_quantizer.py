@@ -115,8 +115,10 @@ def test_gradient_goes_straight_through(features):
     assert np.any(before != keras.ops.convert_to_numpy(dense.kernel))
 
 
-def test_gradient_of_the_codebook_by_hand():
-    layer = quantizer([[0.0, 0.0], [9.0, 9.0]], commitment_cost=0.25)
+@pytest.mark.parametrize("estimator", ["straight_through", "rotation"])
+def test_gradient_of_the_codebook_by_hand(estimator):
+    codes = [[0.0, 0.0], [9.0, 9.0]]
+    layer = quantizer(codes, commitment_cost=0.25, estimator=estimator)
     image = keras.Input((1, 1, 2))
     model = keras.Model(image, layer(image))
     # The output's own loss must not reach the codebook.

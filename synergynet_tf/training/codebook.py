@@ -1,6 +1,5 @@
 """Care for the codebooks: a model trains with codes that live, and says how many."""
 
-import itertools
 import sys
 import warnings
 
@@ -54,15 +53,14 @@ def _first_vectors(model, layer, batches):
     # Training's mode, because averages of batch normalization are not there yet.
     variables = model.non_trainable_variables
     before = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
-    found, enough = [], _VECTORS_A_CODE * layer.num_codes
-    for step in itertools.takewhile(
-        lambda _: sum(map(len, found)) < enough, range(len(batches))
-    ):
+    found = []
+    for step in range(len(batches)):
+        if sum(map(len, found)) >= _VECTORS_A_CODE * layer.num_codes:
+            break
         images, _ = batches.batch(0, step)
         vectors = layer.to_compare(features(images, training=True))
-        found.append(
-            ops.convert_to_numpy(ops.reshape(vectors, (-1, vectors.shape[-1])))
-        )
+        vectors = ops.convert_to_numpy(vectors)
+        found.append(vectors.reshape(-1, vectors.shape[-1]))
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     return np.concatenate(found)

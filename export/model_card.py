@@ -21,7 +21,6 @@ It goes with the model, as `model_card.json` in a SavedModel's folder and as
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 from typing import Any
@@ -84,7 +83,7 @@ def make_card(run: str | pathlib.Path) -> dict[str, Any]:
         "training_data": _training_data(run, config),
         "scores": scores,
         "scores_note": note,
-        "weights_sha256": _digest(runs.require_weights(run)),
+        "weights_sha256": runs.sha256(runs.require_weights(run)),
         "provenance": {name: environment.get(name) for name in PROVENANCE},
         "intended_use": INTENDED_USE,
         "limits": _limits(config, scores),
@@ -249,7 +248,3 @@ def _read(run: str | pathlib.Path, name: str) -> Any:
             f"{path} is damaged ({error}); restore it or delete it"
         ) from error
     return values
-
-
-def _digest(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from synergynet_tf import stopping
+
 BACKENDS = ("tensorflow", "jax")
 # What is wrong with the input, not with the program.
 REFUSALS = (OSError, ValueError, KeyError, ImportError)
@@ -68,17 +70,18 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
     `REFUSALS` (`OSError`, `ValueError`, `KeyError`, `ImportError`) end in
     `error: <message>` and exit code 2, or in their traceback with `--debug`.
-    Ctrl-C exits with 130.
+    Ctrl-C exits with 130, SIGTERM with 143.
     """
     # TensorFlow's C++ log would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     arguments = sys.argv[1:]
     try:
         _require_backend()
-        main(arguments)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        with stopping.Stop():
+            main(arguments)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        sys.exit(getattr(error, "code", 130))
     except REFUSALS as error:
         if "--debug" in arguments:
             raise

@@ -17,12 +17,20 @@ ROOMS = {
     "machine": set(),
     "metrics": set(),
     "runs": set(),
-    "command_line": set(),
+    "stopping": set(),
+    "command_line": {"stopping"},
     "data": {"command_line"},  # The table of a dataset is a command.
     # Its table of costs, and a conversion, are commands.
     "models": {"command_line", "layers"},
-    "table_runs": {"command_line", "experiments", "models", "runs", "training"},
-    "training": {"data", "losses", "machine", "metrics", "models", "runs"},
+    "table_runs": {
+        "command_line",
+        "experiments",
+        "models",
+        "runs",
+        "stopping",
+        "training",
+    },
+    "training": {"data", "losses", "machine", "metrics", "models", "runs", "stopping"},
     "evaluation": {
         "command_line",
         "data",

@@ -29,6 +29,7 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         epoch: The epoch that indexing serves, from 0. It is for the caller to set:
             Keras moves on at moments that differ between its backends.
+        first_step: The step that index 0 serves; those before it come last.
 
     Raises:
         ValueError: If the batch size is below 1 or the store is empty.
@@ -47,6 +48,7 @@ class Batches(keras.utils.PyDataset):
         self.seed = seed
         self.training = training
         self.epoch = 0
+        self.first_step = 0
 
     def __len__(self) -> int:
         """Returns the number of batches an epoch."""
@@ -54,8 +56,8 @@ class Batches(keras.utils.PyDataset):
         return max(whole, 1) if self.training else whole + (rest > 0)
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns batch `step` of the current epoch."""
-        return self.batch(self.epoch, step)
+        """Returns batch `first_step + step` of the current epoch."""
+        return self.batch(self.epoch, (self.first_step + step) % len(self))
 
     def batch(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns batch `step` of an epoch.

@@ -12,16 +12,33 @@
         metrics.json        evaluate.py's scores
 
 Every file is written beside its place, flushed to the disk and renamed, so a reader
-never sees half of one.
+never sees half of one, and neither does a machine that lost its power.
 """
 
-from synergynet_tf.runs.files import atomic_file, write_csv, write_json, write_text
+from synergynet_tf.runs.files import (
+    atomic_file,
+    check_seal,
+    remove_temporaries,
+    require_room,
+    seal,
+    sha256,
+    write_csv,
+    write_json,
+    write_text,
+)
 from synergynet_tf.runs.folder import (
     BEST_WEIGHTS,
     CHANNELS,
+    CHECKPOINTS,
+    CONFIG,
     FINISHED,
+    HISTORY,
+    WEIGHTS_SHA256,
+    check_settings,
     check_startable,
+    check_weights,
     class_names,
+    delete,
     differences,
     find_runs,
     image_channels,
@@ -33,24 +50,39 @@ from synergynet_tf.runs.folder import (
     require_writable,
     run_dir,
 )
+from synergynet_tf.runs.lock import Lock, lock
 
 __all__ = [
     "BEST_WEIGHTS",
     "CHANNELS",
+    "CHECKPOINTS",
+    "CONFIG",
     "FINISHED",
+    "HISTORY",
+    "WEIGHTS_SHA256",
+    "Lock",
     "atomic_file",
+    "check_seal",
+    "check_settings",
     "check_startable",
+    "check_weights",
     "class_names",
+    "delete",
     "differences",
     "find_runs",
     "image_channels",
     "is_finished",
     "is_older_than_weights",
+    "lock",
     "read_config",
     "read_history",
+    "remove_temporaries",
+    "require_room",
     "require_weights",
     "require_writable",
     "run_dir",
+    "seal",
+    "sha256",
     "write_csv",
     "write_json",
     "write_text",

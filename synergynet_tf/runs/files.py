@@ -1,16 +1,22 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and told from damaged ones."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
+import math
 import os
 import pathlib
+import re
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
+
+_BLOCK = 2**20
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
@@ -43,15 +49,103 @@ def atomic_file(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a temporary path beside `path` that takes its place on success.
 
     The temporary name keeps every suffix, because some writers look at it. It is
-    removed if the block fails.
+    removed if the block fails. On success both the content and the name are on the
+    disk, not only on their way there.
+
+    Raises:
+        OSError: If it cannot be written; names `path` and the reason.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        # Another name is that of a file which the block has read.
+        ours = {None, str(temporary), str(path.parent)}
+        named = error.filename if error.filename is None else str(error.filename)
+        if error.errno is None or named not in ours:
+            raise
+        reason = os.strerror(error.errno)
+        raise type(error)(f"{path} cannot be written ({reason})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def remove_temporaries(folder: str | pathlib.Path) -> None:
+    """Removes what writers that were killed have left in a folder."""
+    for path in pathlib.Path(folder).glob(".*"):
+        if re.fullmatch(r"\.[0-9a-f]{8}\..+", path.name):
+            path.unlink(missing_ok=True)
+
+
+def require_room(folder: str | pathlib.Path, size: int) -> None:
+    """Refuses to begin a write for which there is no room.
+
+    For writers that end badly on a full disk, as HDF5 does.
+
+    Args:
+        folder: Where to write; it is there.
+        size: In bytes.
+
+    Raises:
+        OSError: If there is no room.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(
+                f"{folder} has no room for {size / 2**20:.1f} MiB ({error.strerror})"
+            ) from error
+
+
+def sha256(path: str | pathlib.Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return _sha256(file).hexdigest()
+
+
+def seal(path: str | pathlib.Path) -> None:
+    """Appends its SHA-256 to a file of a format that bears it, such as `.npz`."""
+    digest = bytes.fromhex(sha256(path))
+    with open(path, "ab") as file:
+        file.write(digest)
+
+
+def check_seal(path: str | pathlib.Path) -> None:
+    """Refuses a file that is not, to the last bit, what was sealed.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size - hashlib.sha256().digest_size
+        if size < 0 or _sha256(file, size).digest() != file.read():
+            raise ValueError("it is not what was written")
+
+
+def _sha256(file: BinaryIO, size: float = math.inf) -> Any:
+    """Hashes the next `size` bytes of a file, or what there is."""
+    digest = hashlib.sha256()
+    while block := file.read(int(min(size, _BLOCK))):
+        digest.update(block)
+        size -= len(block)
+    return digest
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    """Brings a new name to the disk, where the file system knows how."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -6,13 +6,26 @@ import csv
 import dataclasses
 import json
 import pathlib
+import shutil
 import tempfile
 
 from synergynet_tf.config import AUTO, ExperimentConfig
+from synergynet_tf.runs.files import sha256
+from synergynet_tf.runs.lock import LOCK, check_unlocked
 
+CHECKPOINTS = "checkpoints"
+CONFIG = "config.json"
 BEST_WEIGHTS = "best.weights.h5"
 CHANNELS = "channels.json"
 FINISHED = "finished.json"
+HISTORY = "history.csv"
+# The entry of `FINISHED` that tells whether `BEST_WEIGHTS` is damaged.
+WEIGHTS_SHA256 = "best_weights_sha256"
+
+_WRITE_AGAIN = (
+    f"Delete it, and {FINISHED} if that is there, and train the run again: it is "
+    "written anew from the checkpoints."
+)
 
 
 def run_dir(runs: str | pathlib.Path, config: ExperimentConfig) -> pathlib.Path:
@@ -44,6 +57,24 @@ def is_finished(run: str | pathlib.Path) -> bool:
 def check_startable(
     run: str | pathlib.Path, config: ExperimentConfig, force: bool
 ) -> None:
+    """Refuses a run that cannot be trained; `check_settings` has part of the reasons.
+
+    Raises:
+        BlockingIOError: If another process trains it.
+        FileExistsError: If `run` is finished, or has other settings, and `force` is
+            not set.
+        PermissionError: If `run` cannot be written to.
+        ValueError: If its `config.json` is damaged and `force` is not set.
+    """
+    for folder in (pathlib.Path(run), pathlib.Path(run, CHECKPOINTS)):
+        require_writable(folder, "--runs")
+    check_unlocked(run)
+    check_settings(run, config, force)
+
+
+def check_settings(
+    run: str | pathlib.Path, config: ExperimentConfig, force: bool
+) -> None:
     """Refuses to overwrite a finished run or to continue one of other settings.
 
     The precision `auto` goes with whichever the run was begun in.
@@ -51,12 +82,10 @@ def check_startable(
     Raises:
         FileExistsError: If `run` is finished, or has other settings, and `force` is
             not set.
-        PermissionError: If `run` cannot be written to.
         ValueError: If its `config.json` is damaged and `force` is not set.
     """
     run = pathlib.Path(run)
-    require_writable(run, "--runs")
-    if force or not (run / "config.json").exists():
+    if force or not (run / CONFIG).exists():
         return
     begun = read_config(run)
     if config.training.precision == AUTO:
@@ -71,6 +100,20 @@ def check_startable(
             f"{run} is finished. Score it with evaluate.py, or train it again with "
             "--force."
         )
+
+
+def delete(run: str | pathlib.Path) -> None:
+    """Deletes what is in a run's folder, but for its lock.
+
+    In an order in which a kill leaves no half of a run that is taken for a whole, or
+    continued with other settings.
+    """
+    order = {FINISHED: 0, CHECKPOINTS: 1, CONFIG: 3}
+    for path in sorted(pathlib.Path(run).iterdir(), key=lambda p: order.get(p.name, 2)):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def differences(begun: ExperimentConfig, config: ExperimentConfig) -> str:
@@ -113,7 +156,7 @@ def read_config(run: str | pathlib.Path) -> ExperimentConfig:
         FileNotFoundError: If `run` is not a run folder.
         ValueError: If its `config.json` is damaged or of another version.
     """
-    path = _require(run, "config.json", "Is it the folder of a run?")
+    path = _require(run, CONFIG, "Is it the folder of a run?")
     try:
         return ExperimentConfig.from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -173,14 +216,14 @@ def read_history(run: str | pathlib.Path) -> list[dict[str, float]]:
         FileNotFoundError: If no epoch has been trained.
         ValueError: If the file is damaged.
     """
-    path = _require(run, "history.csv", "Train the run to the end first.")
+    path = _require(run, HISTORY, "Train the run to the end first.")
     with open(path, encoding="utf-8", newline="") as file:
         try:
             rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(file)]
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        except (csv.Error, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error}. {_WRITE_AGAIN}") from error
     if not rows:
-        raise ValueError(f"{path} is empty. Train the run to the end first.")
+        raise ValueError(f"{path} is empty. {_WRITE_AGAIN}")
     return rows
 
 
@@ -189,8 +232,39 @@ def require_weights(run: str | pathlib.Path) -> pathlib.Path:
 
     Raises:
         FileNotFoundError: If the run has none yet.
+        ValueError: If the run is finished and it is not the file that was written.
     """
-    return _require(run, BEST_WEIGHTS, "Train the run to the end first.")
+    path = _require(run, BEST_WEIGHTS, "Train the run to the end first.")
+    if is_finished(run):
+        finished = pathlib.Path(run, FINISHED)
+        try:
+            written = json.loads(finished.read_bytes()).get(WEIGHTS_SHA256)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{finished} is damaged: {error}. {_WRITE_AGAIN}"
+            ) from error
+        if written is not None:  # As in runs of before.
+            check_weights(run, written)
+    return path
+
+
+def check_weights(run: str | pathlib.Path, written: str | None) -> None:
+    """Refuses best weights that are not, to the last bit, those that were written.
+
+    Args:
+        run: Folder of the run.
+        written: Their SHA-256.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If they are others.
+    """
+    path = _require(run, BEST_WEIGHTS, "Train the run again with --force.")
+    if sha256(path) != written:
+        raise ValueError(
+            f"{path} is damaged: it is not what training wrote. Put the right file "
+            "back, or train the run again with --force."
+        )
 
 
 def is_older_than_weights(path: pathlib.Path) -> bool:
@@ -199,7 +273,8 @@ def is_older_than_weights(path: pathlib.Path) -> bool:
     Raises:
         FileNotFoundError: If the run has none yet.
     """
-    return path.stat().st_mtime < require_weights(path.parent).stat().st_mtime
+    weights = _require(path.parent, BEST_WEIGHTS, "Train the run to the end first.")
+    return path.stat().st_mtime < weights.stat().st_mtime
 
 
 def _require(run: str | pathlib.Path, name: str, advice: str) -> pathlib.Path:

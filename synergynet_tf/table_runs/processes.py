@@ -20,13 +20,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
-from synergynet_tf import command_line
+from synergynet_tf import command_line, stopping
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.table_runs.jobs import Job
 
 REASON_WIDTH = 300
-# How long a process may take to end by itself.
-PATIENCE_S = 10
+# How long a process may take to end its step and save.
+PATIENCE_S = 60
 
 Train = Callable[[ExperimentConfig, pathlib.Path], None]
 
@@ -53,7 +53,8 @@ def run_jobs(jobs: Sequence[Job], train: Train = fit, debug: bool = False) -> in
         The number of runs that failed.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C, after the process that trained has ended.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, after the process that trained has
+            saved and ended.
     """
     states = [job.state() for job in jobs]
     outcomes = dict.fromkeys(map(str, jobs), "not trained")
@@ -100,10 +101,12 @@ def _train_apart(job: Job, train: Train, debug: bool) -> str:
         process.join()
     except KeyboardInterrupt:
         process.terminate()
-        process.join(PATIENCE_S)
-        # A run survives its end at any moment.
-        process.kill()
-        process.join()
+        try:
+            process.join(PATIENCE_S)
+        finally:
+            # Also on a second Ctrl-C: a run survives its end at any moment.
+            process.kill()
+            process.join()
         raise
     if process.exitcode == 0:
         return ""
@@ -126,10 +129,13 @@ def _in_process(
     """Trains one run; sends the reason if it fails."""
     # Ctrl-C ends the main process, which terminates this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        train(config, run)
+        with stopping.Stop():
+            train(config, run)
+    except stopping.Stopped as stopped:
+        _say(stopped, file=sys.stderr)
+        sys.exit(stopped.code)
     except Exception as error:
         # Whatever it is, the other runs go on.
         reason = command_line.message(error)

@@ -1,15 +1,20 @@
 """What happens beside the steps: the run's files, and progress."""
 
+import contextlib
 import math
 import sys
 import time
 
 import keras
 import tqdm
+from keras import ops
 
-from synergynet_tf import runs
+from synergynet_tf import runs, stopping
 from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint
+
+# A kill, or a machine that fails, costs no more than this of a long epoch.
+_SAVE_EVERY_S = 1800
 
 
 class ServeEpoch(keras.callbacks.Callback):
@@ -28,24 +33,38 @@ class ServeEpoch(keras.callbacks.Callback):
 
 
 class RunFiles(keras.callbacks.Callback):
-    """Writes the run's files after every epoch, in an order that survives a kill.
+    """Writes the run's files, in an order that survives a kill; ends it on a signal.
 
-    Best weights first, then the checkpoint, which is what a resumed run believes,
-    then `history.csv`. A kill before the checkpoint repeats the epoch and writes the
-    same; one after it leaves a `history.csv` that the resumed run completes.
+    After every epoch the checkpoint, which is what a resumed run believes, then the
+    best weights, then `history.csv`. A kill before the checkpoint repeats the epoch and
+    writes the same; after it, `complete` writes what is missing. A signal, and every
+    half hour of an epoch, write a checkpoint in the middle of it. Put it behind
+    `CodebookCare`, whose moves belong to the step before.
 
     Args:
         run: Folder of the run.
-        rows: list of dict. Rows of the epochs that are already done; is extended.
+        log: What `checkpoint.restore` returned, or `None` for a new run.
+        steps: int. Of an epoch.
         early_stopping: int or `None`. Epochs without a better `val_dsc` after which
             training ends.
+        care: `CodebookCare` of the run.
+        stop: `stopping.Stop` that takes the signals.
+        lock: `runs.Lock` of the run.
     """
 
-    def __init__(self, run, rows, early_stopping):
+    def __init__(self, run, log, steps, early_stopping, care, stop, lock):
         super().__init__()
+        log = log or {"rows": [], runs.WEIGHTS_SHA256: None, "begun": None}
         self.run = run
-        self.rows = rows
+        self.rows = log["rows"]
+        self.weights_sha256 = log[runs.WEIGHTS_SHA256]
+        self.begun = log["begun"]
+        self.steps = steps
         self.early_stopping = early_stopping
+        self.care = care
+        self.stop = stop
+        self.lock = lock
+        self.saved = time.monotonic()
 
     @property
     def best(self):
@@ -59,9 +78,50 @@ class RunFiles(keras.callbacks.Callback):
             return False
         return len(self.rows) - self.best["epoch"] >= self.early_stopping
 
+    def complete(self, model):
+        """Writes what a kill right after a checkpoint has left undone.
+
+        Args:
+            model: As that checkpoint has left it.
+        """
+        if not self.rows:
+            return
+        runs.write_csv(self.run / runs.HISTORY, self.rows)
+        if self.best is self.rows[-1] and not self.begun:
+            try:
+                runs.check_weights(self.run, self.weights_sha256)
+            except (FileNotFoundError, ValueError):
+                with self._best_weights(model):
+                    pass
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.monotonic()
-        self.learning_rate = float(self.model.optimizer.learning_rate)
+        if self.stop.signum:
+            self._leave(f"after epoch {epoch}")
+        self.epoch = epoch
+        begun, self.begun = self.begun or {}, None
+        self.step = begun.get("step", 0)
+        self.started = time.monotonic() - begun.get("seconds", 0.0)
+        rate = float(self.model.optimizer.learning_rate)
+        self.learning_rate = begun.get("learning_rate", rate)
+        self.logs = begun.get("logs")
+        # There are none after the last step, whose `logs` are all that is left of them.
+        values = begun.get("metrics", ())
+        for variable, value in zip(self.model.metrics_variables, values, strict=False):
+            variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self.stop.wait = True
+        if self.step == self.steps:
+            checkpoint.sync(self.model)
+            logs = self.model.get_metrics_result()
+            self.logs = {name: float(value) for name, value in logs.items()}
+        elif time.monotonic() - self.saved > _SAVE_EVERY_S:
+            self._save(self._state())
+        self._stop_if_told()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._stop_if_told()
 
     def on_epoch_end(self, epoch, logs=None):
         row = {
@@ -78,11 +138,61 @@ class RunFiles(keras.callbacks.Callback):
                 )
         self.rows.append(row)
         if self.best is row:
-            with runs.atomic_file(self.run / runs.BEST_WEIGHTS) as temporary:
-                save_weights(self.model, temporary)
-        checkpoint.save(self.model, self.run / "checkpoints", epoch + 1, self.rows)
-        runs.write_csv(self.run / "history.csv", self.rows)
+            with self._best_weights(self.model):
+                self._save()
+        else:
+            self._save()
+        runs.write_csv(self.run / runs.HISTORY, self.rows)
         self.model.stop_training = self.exhausted
+
+    def _stop_if_told(self):
+        """Saves and leaves, in the middle of an epoch."""
+        if self.stop.signum:
+            self._save(self._state())
+            self._leave(
+                f"after step {self.step} of {self.steps} in epoch {self.epoch + 1}"
+            )
+
+    def _leave(self, when):
+        raise stopping.Stopped(
+            self.stop.signum,
+            f"stopped {self.run} {when}: all is saved, the same command continues it",
+        )
+
+    def _state(self):
+        """Returns what continues an epoch, besides variables of model and optimizer."""
+        checkpoint.sync(self.model)
+        values = self.model.metrics_variables if self.step < self.steps else ()
+        return {
+            "step": self.step,
+            "seconds": time.monotonic() - self.started,
+            "learning_rate": self.learning_rate,
+            "logs": self.logs,
+            "metrics": [ops.convert_to_numpy(value).tolist() for value in values],
+            "codes": self.care.state(),
+        }
+
+    def _save(self, begun=None):
+        """Writes a checkpoint, in the middle of the epoch whose `_state` is `begun`."""
+        self.lock.require()
+        log = {
+            "rows": self.rows,
+            runs.WEIGHTS_SHA256: self.weights_sha256,
+            "begun": begun,
+        }
+        folder, step = self.run / runs.CHECKPOINTS, begun["step"] if begun else 0
+        checkpoint.save(self.model, folder, len(self.rows), log, step)
+        self.saved = time.monotonic()
+
+    @contextlib.contextmanager
+    def _best_weights(self, model):
+        """Writes the best weights, which take their place when the block has ended."""
+        self.lock.require()
+        runs.require_room(self.run, checkpoint.size(model))
+        with runs.atomic_file(self.run / runs.BEST_WEIGHTS) as temporary:
+            save_weights(model, temporary)
+            self.weights_sha256 = runs.sha256(temporary)
+            yield
 
 
 class Progress(keras.callbacks.Callback):
@@ -90,17 +200,17 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         epochs: int. Of the whole run.
-        first_epoch: int. Epochs that are already done.
         steps: int. Of an epoch.
+        done: int. Steps that are already done.
     """
 
-    def __init__(self, epochs, first_epoch, steps):
+    def __init__(self, epochs, steps, done):
         super().__init__()
         self.epochs = epochs
         interactive = sys.stderr.isatty()
         self.bar = tqdm.tqdm(
             total=epochs * steps,
-            initial=first_epoch * steps,
+            initial=done,
             desc="train",
             unit="step",
             mininterval=0.5 if interactive else 30,

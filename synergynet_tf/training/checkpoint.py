@@ -1,17 +1,22 @@
-"""Checkpoints: everything that continues a run exactly, in one file an epoch.
+"""Checkpoints: everything that continues a run exactly, in one file.
 
-    checkpoints/epoch_0007.npz    every variable of model and optimizer, and the log
+    checkpoints/epoch_0007.npz              after 7 epochs
+                epoch_0007_step_000120.npz  after 120 more steps
 
-The last two are kept: should the newest be damaged, the one before it continues.
+Each holds every variable of model and optimizer, and a log, and ends in the SHA-256 of
+the rest. The last two are kept: should the newest be damaged, the one before it
+continues.
 """
 
 import json
+import math
 import pathlib
 import re
 import sys
 import zipfile
 import zlib
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -23,7 +28,7 @@ _LOG = "log"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def save(model, folder, epoch, log):
+def save(model, folder, epoch, log, step=0):
     """Writes the state after `epoch` epochs and removes files that are too old.
 
     Args:
@@ -31,11 +36,14 @@ def save(model, folder, epoch, log):
         folder: Folder of the checkpoints.
         epoch: int. Finished epochs.
         log: What else to keep; anything that JSON takes.
+        step: int. Steps that are done of the next epoch.
     """
+    sync(model)
     arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(model).items()}
-    path = pathlib.Path(folder, f"epoch_{epoch:04d}.npz")
-    with runs.atomic_file(path) as temporary:
+    name = f"epoch_{epoch:04d}" + (f"_step_{step:06d}" if step else "")
+    with runs.atomic_file(pathlib.Path(folder, f"{name}.npz")) as temporary:
         np.savez(temporary, **{_LOG: np.array(json.dumps(log))}, **arrays)
+        runs.seal(temporary)
     for old in _files(folder)[:-_KEPT]:
         old.unlink()
 
@@ -71,8 +79,20 @@ def restore(model, folder):
     return None
 
 
+def sync(model):
+    """Brings the model's variables up to date; only JAX keeps them elsewhere."""
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
+def size(model):
+    """Returns how many bytes a checkpoint has, but for its log and its table."""
+    return sum(math.prod(v.shape) * 4 for v in _variables(model).values())
+
+
 def _read(path, variables):
     """Reads a file whole before anything is assigned."""
+    runs.check_seal(path)
     with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
         if set(file.files) != {_LOG, *variables}:
             raise ValueError("it is of another model")
@@ -106,4 +126,7 @@ def _plain(path):
 
 
 def _files(folder):
-    return sorted(pathlib.Path(folder).glob("epoch_*.npz"))
+    def numbers(path):
+        return [int(number) for number in re.findall(r"\d+", path.stem)]
+
+    return sorted(pathlib.Path(folder).glob("epoch_*.npz"), key=numbers)

@@ -9,6 +9,7 @@ from keras import ops
 
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
+from synergynet_tf.training.checkpoint import sync
 
 # Under this share of used codes a codebook has collapsed.
 _COLLAPSE = 0.05
@@ -88,29 +89,44 @@ class CodebookCare(keras.callbacks.Callback):
 
     Args:
         seed: int. Of the draw of the vectors that dead codes move to.
+        steps: int. Of an epoch.
+        begun: What `state` returned in the epoch that a run was stopped in and goes on
+            with, or `None`. The counts are variables of the model.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed, steps, begun=None):
         super().__init__()
         self.seed = seed
+        self.steps = steps
+        self.begun = begun
+
+    def state(self):
+        """Returns what continues the epoch, but for variables; JSON takes it."""
+        seen = [counts.tolist() for counts in self.seen]
+        return {"done": self.done, "usage": self.usage, "seen": seen}
 
     def on_train_begin(self, logs=None):
         self.layers = quantizers(self.model)
-        self.steps = self.params["steps"]
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
-        self.usage = {}
-        self._count_from_zero()
+        begun, self.begun = self.begun, None
+        if begun:
+            self.done, self.usage = begun["done"], begun["usage"]
+            self.seen = [np.array(counts) for counts in begun["seen"]]
+        else:
+            self.done, self.usage = 0, {}
+            self._count_from_zero()
 
     def on_train_batch_end(self, batch, logs=None):
-        done = batch + 1
+        # Not `batch`, which counts from where a stopped run goes on.
+        self.done += 1
         for number, layer in enumerate(self.layers):
-            if not self._is_due(layer, done):
+            if not self._is_due(layer, self.done):
                 continue
-            _sync(self.model)
+            sync(self.model)
             counts = np.array(ops.convert_to_numpy(layer.counts))
-            generator = np.random.default_rng([self.seed, self.epoch, batch])
+            generator = np.random.default_rng([self.seed, self.epoch, self.done - 1])
             moved = layer.restart_dead_codes(counts - self.seen[number], generator)
             counts[moved] = 0
             layer.counts.assign(counts)
@@ -124,7 +140,8 @@ class CodebookCare(keras.callbacks.Callback):
         return bool(every) and done % every == 0
 
     def on_test_begin(self, logs=None):
-        self._read_usage("")
+        if not self.usage:  # Else the run was stopped after this.
+            self._read_usage("")
         self._count_from_zero()
 
     def on_test_end(self, logs=None):
@@ -151,7 +168,7 @@ class CodebookCare(keras.callbacks.Callback):
             layer.errors.assign(np.zeros(2))
 
     def _read_usage(self, prefix):
-        _sync(self.model)
+        sync(self.model)
         found = []
         for layer in self.layers:
             squares, vectors = ops.convert_to_numpy(layer.errors).tolist()
@@ -160,9 +177,3 @@ class CodebookCare(keras.callbacks.Callback):
         for values in sorted(found)[:1]:
             names = ("codes_used", "perplexity", "quantization_error")
             self.usage |= {prefix + n: v for n, v in zip(names, values, strict=True)}
-
-
-def _sync(model):
-    """Brings the model's variables up to date; only JAX keeps them elsewhere."""
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()

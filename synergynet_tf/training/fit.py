@@ -6,14 +6,13 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import sys
 import time
 
 import keras
 
 import synergynet_tf
-from synergynet_tf import machine, runs
+from synergynet_tf import machine, runs, stopping
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.splits import complete, split_ids
@@ -29,11 +28,14 @@ from synergynet_tf.training.pooled_dice import PooledDice
 
 
 def fit(config, run, force=False):
-    """Trains a run, or continues it from its last whole epoch.
+    """Trains a run, or continues it from its last checkpoint.
 
     A continued run gives the weights of an undisturbed one, bit for bit on a CPU: the
-    order and the augmentation of the images depend on the seed and the epoch alone,
-    and the checkpoint holds every variable. A GPU adds up in an order of its own.
+    order and the augmentation of the images depend on the seed, the epoch and the step
+    alone, and the checkpoint holds every variable. A GPU adds up in an order of its
+    own.
+
+    Ctrl-C and SIGTERM write a checkpoint after the step that is being done.
 
     Args:
         config: `ExperimentConfig`; `precision.resolve` says what `auto` becomes.
@@ -41,9 +43,12 @@ def fit(config, run, force=False):
         force: bool. Whether to delete the run that is there and start again.
 
     Raises:
+        BlockingIOError: If another process trains the run.
         FileExistsError: If the run is finished, or was begun with other settings,
             and `force` is not set.
         FileNotFoundError: If the data is not there.
+        OSError: If something cannot be written.
+        stopping.Stopped: On Ctrl-C or SIGTERM.
         ValueError: If a case cannot be read, or the loss becomes `nan`.
     """
     run = pathlib.Path(run)
@@ -58,48 +63,67 @@ def fit(config, run, force=False):
         val_size = distribution.validation_batch_size(len(val.labels), batch_size)
         val_batches = Batches(val, val_size, seed, training=False)
         model = compiled_model(config, config.training.epochs * len(train_batches))
-    if force and run.exists():
-        shutil.rmtree(run)
-    rows = checkpoint.restore(model, run / "checkpoints")
-    if rows is None:
-        start_codebooks(model, train_batches, seed)
-        rows = []
-    _write_settings(run, config, rows)
+    with runs.lock(run) as lock:
+        # Again: another process may have trained it since.
+        runs.check_settings(run, config, force)
+        if force:
+            runs.delete(run)
+        _train(config, run, lock, model, train_batches, val_batches)
 
-    files = RunFiles(run, rows, config.training.early_stopping)
-    first_epoch, epochs = len(rows), config.training.epochs
-    if first_epoch:
-        print(f"continuing {run} after epoch {first_epoch} of {epochs}")
+
+def _train(config, run, lock, model, train_batches, val_batches):
+    """Trains the epochs that are missing, and closes the run."""
+    for folder in (run, run / runs.CHECKPOINTS):
+        runs.remove_temporaries(folder)
+    log = checkpoint.restore(model, run / runs.CHECKPOINTS)
+    if log is None:
+        start_codebooks(model, train_batches, config.training.seed)
+    _write_settings(run, config)
+    begun = (log or {}).get("begun") or {"step": 0, "codes": None}
+    epochs, steps = config.training.epochs, len(train_batches)
     started = time.monotonic()
-    if first_epoch < epochs and not files.exhausted:
-        train_data, val_data = _streams(train_batches, val_batches, first_epoch, epochs)
-        steps = len(train_batches)
-        with contextlib.closing(Progress(epochs, first_epoch, steps)) as progress:
-            model.fit(
-                train_data,
-                epochs=epochs,
-                initial_epoch=first_epoch,
-                steps_per_epoch=steps,
-                shuffle=False,
-                validation_data=val_data,
-                # In this order: the codebook's numbers, their files, a line of them.
-                callbacks=[
-                    ServeEpoch(train_batches),
-                    CodebookCare(seed),
-                    files,
-                    progress,
-                    *_tensorboard(run),
-                ],
-                verbose=0,
-            )
+    with stopping.Stop() as stop:
+        care = CodebookCare(config.training.seed, steps, begun["codes"])
+        patience = config.training.early_stopping
+        files = RunFiles(run, log, steps, patience, care, stop, lock)
+        files.complete(model)
+        epoch, step = len(files.rows), begun["step"]
+        if epoch or step:
+            part = f" and {step} of {steps} steps" if step else ""
+            print(f"continuing {run} after epoch {epoch} of {epochs}{part}")
+        done = epoch * steps + step
+        with contextlib.closing(Progress(epochs, steps, done)) as progress:
+            # In this order: the codebook's numbers, their files, a line of them.
+            callbacks = [ServeEpoch(train_batches), care, files, progress]
+            callbacks += _tensorboard(run)
+            val_data = _stream(val_batches)
+            if step == steps:
+                _finish_epoch(model, epoch, files.begun["logs"], val_data, callbacks)
+                epoch, step = epoch + 1, 0
+            while epoch < epochs and not files.exhausted:
+                # A begun epoch has fewer steps than those behind it.
+                end = epoch + 1 if step else epochs
+                model.fit(
+                    _stream(train_batches, epoch, end - epoch, step),
+                    initial_epoch=epoch,
+                    epochs=end,
+                    steps_per_epoch=steps - step,
+                    shuffle=False,
+                    validation_data=val_data,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+                epoch, step = end, 0
     best = files.best
+    runs.check_weights(run, files.weights_sha256)
     runs.write_json(
         run / runs.FINISHED,
         {
-            "epochs": len(rows),
+            "epochs": len(files.rows),
             "best_epoch": best["epoch"],
             "best_val_dsc": best["val_dsc"],
-            "seconds": round(sum(row["seconds"] for row in rows), 1),
+            runs.WEIGHTS_SHA256: files.weights_sha256,
+            "seconds": round(sum(row["seconds"] for row in files.rows), 1),
         },
     )
     minutes = (time.monotonic() - started) / 60
@@ -107,6 +131,25 @@ def fit(config, run, force=False):
         f"finished {run} in {minutes:.1f} min: best validation DSC "
         f"{best['val_dsc']:.4f} in epoch {best['epoch']}"
     )
+
+
+def _finish_epoch(model, epoch, logs, val_data, callbacks):
+    """Does what `fit` does after the last step of an epoch.
+
+    Args:
+        model: The model after that step.
+        epoch: int. From 0.
+        logs: dict. The epoch's own, without those of the validation.
+        val_data: What to validate on.
+        callbacks: list of `keras.callbacks.Callback`.
+    """
+    callbacks = keras.callbacks.CallbackList(callbacks, model=model)
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(epoch)
+    scores = model.evaluate(val_data, callbacks=callbacks, return_dict=True, verbose=0)
+    scores = {f"val_{name}": value for name, value in scores.items()}
+    callbacks.on_epoch_end(epoch, {**logs, **scores})
+    callbacks.on_train_end()
 
 
 def compiled_model(config, steps):
@@ -133,6 +176,9 @@ def compiled_model(config, steps):
     )
     # Here, because a checkpoint needs its variables and the strategy its scope.
     model.optimizer.build(model.trainable_variables)
+    # Keras does it with the first step, too late for those of an epoch that goes on.
+    labels = keras.KerasTensor(model.output.shape[:-1])
+    model._compile_metrics.build(labels, model.output)
     return model
 
 
@@ -147,16 +193,14 @@ def _jit_compile():
     return "auto" if alone and keras.distribution.list_devices("gpu") else False
 
 
-def _streams(train_batches, val_batches, first_epoch, epochs):
+def _stream(batches, first_epoch=0, epochs=1, first_step=0):
     """Returns what `fit` reads: tf.data with TensorFlow, else the batches."""
     if keras.backend.backend() == "tensorflow":
         from synergynet_tf.data import pipeline
 
-        return (
-            pipeline.dataset(train_batches, first_epoch, epochs - first_epoch),
-            pipeline.dataset(val_batches),
-        )
-    return train_batches, val_batches
+        return pipeline.dataset(batches, first_epoch, epochs, first_step)
+    batches.first_step = first_step
+    return batches
 
 
 def _tensorboard(run):
@@ -166,11 +210,11 @@ def _tensorboard(run):
     return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
 
 
-def _write_settings(run, config, rows):
+def _write_settings(run, config):
     """Writes what the run is, and what is known of it so far."""
     dataset = DATASETS[config.data.dataset]
     classes = dataset.class_names(config.data.data_dir)
-    runs.write_text(run / "config.json", config.to_json())
+    runs.write_text(run / runs.CONFIG, config.to_json())
     runs.write_json(run / "classes.json", list(classes))
     split = split_ids(config.data)
     runs.write_json(run / "split.json", split)
@@ -178,16 +222,16 @@ def _write_settings(run, config, rows):
     if data.modality != "rgb":  # Photographs may be gray and colored in turn.
         case = dataset.read_case(data.data_dir, split["train"][0])
         runs.write_json(run / runs.CHANNELS, case.image.shape[-1])
-    if rows:
-        # A kill may have come between the checkpoint and this file.
-        runs.write_csv(run / "history.csv", rows)
-    path = run / "environment.json"
-    if not path.exists():
-        runs.write_json(path, _environment())
-    else:
-        first = json.loads(path.read_text(encoding="utf-8"))
-        first.setdefault("continued", []).append(_environment())
-        runs.write_json(path, first)
+    path, now = run / "environment.json", _environment()
+    if path.exists():
+        try:
+            first = json.loads(path.read_bytes())
+            first.setdefault("continued", []).append(now)
+            now = first
+        except (ValueError, AttributeError) as error:
+            # Nothing that continues a run depends on it.
+            print(f"{path} is damaged ({error}); beginning it anew", file=sys.stderr)
+    runs.write_json(path, now)
 
 
 def _environment():

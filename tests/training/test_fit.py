@@ -181,7 +181,7 @@ def test_a_collapsed_codebook_is_said_aloud(tiny, tmp_path, capsys):
 
 
 def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
-    care = CodebookCare(seed=0)
+    care = CodebookCare(seed=0, steps=4)
     care.layers = [VectorQuantizer(num_codes=100)]
     for val_used, said in ((4, True), (5, False)):
         care.usage = {"codes_used": 90, "val_codes_used": val_used}

@@ -7,7 +7,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
@@ -15,14 +15,14 @@ class Stopped(KeyboardInterrupt):
 
     Args:
         signum: The signal.
-        message: What to tell the user; by default what the signal is called.
+        message: What to tell the user, if there is anything to tell.
 
     Attributes:
         code: The exit code of a command that it ended, as shells count.
     """
 
     def __init__(self, signum: int, message: str = "") -> None:
-        super().__init__(message or _WORDS[signal.Signals(signum)])
+        super().__init__(message)
         self.code = 128 + signum
 
 
@@ -47,7 +47,7 @@ class Stop:
     def __enter__(self) -> Stop:
         """Takes the signals over."""
         if threading.current_thread() is threading.main_thread():
-            for signum in _WORDS:
+            for signum in SIGNALS:
                 if signal.getsignal(signum) is not signal.SIG_IGN:
                     self._before[signum] = signal.signal(signum, self._take)
         return self

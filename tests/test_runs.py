@@ -107,10 +107,12 @@ def test_history(run):
     assert runs.read_history(run) == rows
 
 
-@pytest.mark.parametrize("text", ["", "epoch\n", "epoch,loss\n1,a\n", "epoch\n1,2\n"])
+@pytest.mark.parametrize(
+    "text", ["", "epoch\n", "epoch,loss\n1,a\n", "epoch\n1,2\n", "\0"]
+)
 def test_damaged_history_is_refused(run, text):
     (run / "history.csv").write_text(text)
-    with pytest.raises(ValueError, match=r"history\.csv is (damaged|empty)"):
+    with pytest.raises(ValueError, match=r"history\.csv is (damaged|empty).*Delete it"):
         runs.read_history(run)
 
 

@@ -13,7 +13,6 @@ from synergynet_tf import command_line, runs
 from synergynet_tf.config import PAPER_VQ, ExperimentConfig
 from synergynet_tf.experiments import settings_of
 from tests.data import trees
-from tests.training.test_fit import assert_equal_runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -235,30 +234,29 @@ def test_help_and_refusals_do_not_wait_for_tensorflow(tmp_path):
         subprocess.run([sys.executable, "-c", program + check, *flags], check=True)
 
 
-def test_kill_9_in_the_middle_of_an_epoch(tmp_path):
-    """The real command, killed, ends with the weights of an undisturbed run."""
+@pytest.mark.parametrize(("signum", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_in_training_saves_and_ends_in_one_line(signum, code, tmp_path):
     flags = (
-        "--dataset phantom --limit 48 --encoder-weights none --image-size 32 "
-        "--num-codes 16 --hidden-dim 16 --epochs 3"
+        "--dataset phantom --limit 48 --model r50-unet --backbone resnet18 "
+        "--encoder-weights none --image-size 32 --epochs 99"
     ).split()
-    environment = {**os.environ, "SYNERGYNET_CACHE": str(tmp_path / "cache")}
-
-    def start(folder):
-        command = [sys.executable, "train.py", *flags, "--runs", str(tmp_path / folder)]
-        return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-        )
-
-    assert start("undisturbed").wait() == 0
-    run = pathlib.Path("phantom", "synergynet-8s2h", "seed0")
-    first = tmp_path / "killed" / run / "checkpoints" / "epoch_0001.npz"
-    process = start("killed")
-    while not first.exists():
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *flags, "--runs", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs the tests may itself be deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    run = tmp_path / "phantom" / "r50-unet" / "seed0"
+    while not (run / "checkpoints" / "epoch_0001.npz").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(0.3)  # Into the second epoch.
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not runs.is_finished(tmp_path / "killed" / run)
-    assert start("killed").wait() == 0
-    assert_equal_runs(tmp_path / "undisturbed" / run, tmp_path / "killed" / run)
+    process.send_signal(getattr(signal, signum))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    *_, line = err.splitlines()
+    assert line.startswith(f"stopped {run} after ") and "all is saved" in line
+    assert {path.name for path in run.iterdir() if path.name.startswith(".")} == set()
+    assert not runs.is_finished(run)

@@ -50,7 +50,7 @@ from synergynet_tf.runs.folder import (
     require_writable,
     run_dir,
 )
-from synergynet_tf.runs.lock import Lock, lock
+from synergynet_tf.runs.lock import LOCK, Lock, lock
 
 __all__ = [
     "BEST_WEIGHTS",
@@ -59,6 +59,7 @@ __all__ = [
     "CONFIG",
     "FINISHED",
     "HISTORY",
+    "LOCK",
     "WEIGHTS_SHA256",
     "Lock",
     "atomic_file",

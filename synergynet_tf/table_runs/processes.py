@@ -134,7 +134,8 @@ def _in_process(
         with stopping.Stop():
             train(config, run)
     except stopping.Stopped as stopped:
-        _say(stopped, file=sys.stderr)
+        if str(stopped):
+            _say(stopped, file=sys.stderr)
         sys.exit(stopped.code)
     except Exception as error:
         # Whatever it is, the other runs go on.

@@ -117,7 +117,7 @@ class RunFiles(keras.callbacks.Callback):
             logs = self.model.get_metrics_result()
             self.logs = {name: float(value) for name, value in logs.items()}
         elif time.monotonic() - self.saved > _SAVE_EVERY_S:
-            self._save(self._state())
+            self._save_in_between()
         self._stop_if_told()
 
     def on_test_batch_end(self, batch, logs=None):
@@ -137,18 +137,19 @@ class RunFiles(keras.callbacks.Callback):
                     "--learning-rate and train again with --force."
                 )
         self.rows.append(row)
-        if self.best is row:
-            with self._best_weights(self.model):
+        with self._writing():
+            if self.best is row:
+                with self._best_weights(self.model):
+                    self._save()
+            else:
                 self._save()
-        else:
-            self._save()
-        runs.write_csv(self.run / runs.HISTORY, self.rows)
+            runs.write_csv(self.run / runs.HISTORY, self.rows)
         self.model.stop_training = self.exhausted
 
     def _stop_if_told(self):
         """Saves and leaves, in the middle of an epoch."""
         if self.stop.signum:
-            self._save(self._state())
+            self._save_in_between()
             self._leave(
                 f"after step {self.step} of {self.steps} in epoch {self.epoch + 1}"
             )
@@ -158,6 +159,10 @@ class RunFiles(keras.callbacks.Callback):
             self.stop.signum,
             f"stopped {self.run} {when}: all is saved, the same command continues it",
         )
+
+    def _save_in_between(self):
+        with self._writing():
+            self._save(self._state())
 
     def _state(self):
         """Returns what continues an epoch, besides variables of model and optimizer."""
@@ -174,7 +179,6 @@ class RunFiles(keras.callbacks.Callback):
 
     def _save(self, begun=None):
         """Writes a checkpoint, in the middle of the epoch whose `_state` is `begun`."""
-        self.lock.require()
         log = {
             "rows": self.rows,
             runs.WEIGHTS_SHA256: self.weights_sha256,
@@ -185,9 +189,20 @@ class RunFiles(keras.callbacks.Callback):
         self.saved = time.monotonic()
 
     @contextlib.contextmanager
+    def _writing(self):
+        """Refuses to write to a run that is gone; says that a failure loses nothing."""
+        self.lock.require()
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                f"{error}. Everything before is kept: once there is room, the same "
+                "command continues the run"
+            ) from error
+
+    @contextlib.contextmanager
     def _best_weights(self, model):
         """Writes the best weights, which take their place when the block has ended."""
-        self.lock.require()
         runs.require_room(self.run, checkpoint.size(model))
         with runs.atomic_file(self.run / runs.BEST_WEIGHTS) as temporary:
             save_weights(model, temporary)

@@ -65,6 +65,9 @@ def test_indexing_serves_the_epoch_that_is_set():
         for a, b in zip(batches[step], batches.batch(3, step), strict=True):
             np.testing.assert_array_equal(a, b)
     assert numbers(batches[0]) != numbers(batches.batch(2, 0))
+    batches.first_step = 2
+    for step, served in enumerate((2, 0, 1)):
+        assert numbers(batches[step]) == numbers(batches.batch(3, served))
 
 
 def test_augmentation_differs_between_images_and_epochs():

@@ -134,11 +134,15 @@ def wait_for_end(pid):
     return not pathlib.Path(f"/proc/{pid}").exists()
 
 
-def test_ctrl_c_ends_all_and_says_how_far_it_came(endless):
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_ends_all_and_it_is_said_how_far_it_came(endless, signum, code):
     process, pid = endless
-    os.killpg(process.pid, signal.SIGINT)
+    # To the whole group, as a terminal and a scheduler do.
+    os.killpg(process.pid, signum)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert wait_for_end(pid)
     assert err.splitlines() == ["interrupted"]
     ends = [line.split("seed 0")[1].strip() for line in out.splitlines()[-3:]]

@@ -162,8 +162,8 @@ def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, capsys):
     newest = tmp_path / "checkpoints" / "epoch_0002.npz"
     newest.write_bytes(newest.read_bytes()[:-100])
     model = compiled_model(tiny.replace(epochs=2), steps=4)
-    rows = checkpoint.restore(model, tmp_path / "checkpoints")
-    assert [row["epoch"] for row in rows] == [1]
+    log = checkpoint.restore(model, tmp_path / "checkpoints")
+    assert [row["epoch"] for row in log["rows"]] == [1]
     assert "epoch_0002.npz cannot be used" in capsys.readouterr().err
     (tmp_path / "checkpoints" / "epoch_0001.npz").write_bytes(b"")
     with pytest.raises(ValueError, match="--force"):
@@ -195,12 +195,12 @@ def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
 
 def test_a_kill_after_the_checkpoint_loses_nothing(tiny, tmp_path):
     fit(tiny.replace(epochs=1), tmp_path)
-    before = (tmp_path / "history.csv").read_text()
-    (tmp_path / "history.csv").unlink()
-    (tmp_path / runs.FINISHED).unlink()
+    names = (runs.BEST_WEIGHTS, runs.HISTORY, runs.FINISHED)
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    for name in names:
+        (tmp_path / name).unlink()
     fit(tiny.replace(epochs=1), tmp_path)
-    assert (tmp_path / "history.csv").read_text() == before
-    assert runs.is_finished(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in names} == before
     environment = json.loads((tmp_path / "environment.json").read_text())
     assert len(environment["continued"]) == 1
 

@@ -69,7 +69,7 @@ def test_a_run_that_is_stopped_everywhere(tiny, tmp_path, stop_at):
     )
     # Where nothing was done since the start, there is nothing to save.
     before = names(run)
-    assert stop_at(tiny, run, 2, "on_test_batch_end", 8) == "terminated"
+    assert stop_at(tiny, run, 2, "on_test_batch_end", 8) == ""
     assert names(run) == before
     fit(tiny, run)
     assert_ended_alike(run, undisturbed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import pathlib
 import random
 import re
@@ -102,18 +103,18 @@ class Life:
         Raises:
             ChildProcessError: If it ends before; with its last lines.
         """
-        if kind == "start":
-            self.wait(draw.uniform(0, starting_s))
-            return
-        before = _newest_epoch(self.run)
-        while _newest_epoch(self.run) == before:
+        before, started = _newest_epoch(self.run), time.monotonic()
+        limit_s = draw.uniform(0, starting_s) if kind == "start" else math.inf
+        while (
+            _newest_epoch(self.run) == before and time.monotonic() - started < limit_s
+        ):
             self.wait(POLL_S)
         if kind == "epoch":
             self.wait(draw.uniform(0, EPOCH_S))
-            return
-        while not _temporaries(self.run):
-            self.wait(POLL_S)
-        self.wait(draw.uniform(0, WRITE_S))
+        if kind == "write":
+            while not _temporaries(self.run):
+                self.wait(POLL_S)
+            self.wait(draw.uniform(0, WRITE_S))
 
     def _last_lines(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -254,7 +254,7 @@ def test_a_signal_in_training_saves_and_ends_in_one_line(signum, code, tmp_path)
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(getattr(signal, signum))
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == code
     *_, line = err.splitlines()
     assert line.startswith(f"stopped {run} after ") and "all is saved" in line

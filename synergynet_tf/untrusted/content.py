@@ -1,0 +1,49 @@
+"""A file's bytes and its name, whatever stands in the file's place."""
+
+from __future__ import annotations
+
+import pathlib
+import stat
+
+# Of a file that is read whole: an uncompressed scan may have as many.
+MOST_BYTES = 2**32
+
+
+def require_file(path: str | pathlib.Path) -> int:
+    """Returns the size of a file in bytes.
+
+    Raises:
+        OSError: If it is not there, or no file: opening a pipe may never end, nor
+            reading a device.
+    """
+    status = pathlib.Path(path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(f"{path} is a folder, not a file; replace it")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is no file, but a pipe or a device; replace it")
+    return status.st_size
+
+
+def read_content(path: str | pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """Reads a file whole.
+
+    Raises:
+        OSError: As `require_file` does, or if it cannot be read.
+        ValueError: If it has more than `most_bytes`.
+    """
+    if require_file(path) > most_bytes:
+        raise ValueError(f"it has more than {most_bytes:,} bytes")
+    return pathlib.Path(path).read_bytes()
+
+
+def require_plain_name(path: pathlib.Path) -> None:
+    """Refuses a file name that cannot be printed or written as text.
+
+    Raises:
+        ValueError: If it has control characters, or is not UTF-8.
+    """
+    if not path.name.isprintable():
+        raise ValueError(
+            f"{str(path)!a} has a name with control characters, or that is not UTF-8; "
+            "rename it"
+        )

@@ -11,6 +11,7 @@ import tensorflow as tf
 from synergynet_tf.data.image_files import MAX_PIXELS
 from synergynet_tf.data.image_headers import (
     JPEG_ALONE,
+    JPEG_MOST_SCANS,
     JPEG_SIGNATURE,
     PNG_FIRST_CHUNK,
     PNG_SIGNATURE,
@@ -161,5 +162,7 @@ def _read_jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         before_scan, read_segment, start, maximum_iterations=MAX_SEGMENTS
     )
     position = tf.minimum(position, tf.size(text) - 1)
-    ends = (text[position:-1] == 0xFF) & (text[position + 1 :] == 0xD9)
-    return size, scan & tf.reduce_any(ends)
+    marked = text[position:-1] == 0xFF
+    ends = marked & (text[position + 1 :] == 0xD9)
+    scans = tf.math.count_nonzero(marked & (text[position + 1 :] == 0xDA))
+    return size, scan & tf.reduce_any(ends) & (scans <= JPEG_MOST_SCANS)

@@ -23,12 +23,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
 from synergynet_tf.data.splits import complete
+from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.untrusted import read_json, shown
 
 FORMAT = 1
 FILE = "model_card.json"
@@ -106,18 +109,24 @@ def read_card(path: str | pathlib.Path) -> Card:
             f"No model card {path}; it belongs beside the model: export the run again"
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError(f"not a model card of format {FORMAT}")
         config = ExperimentConfig.from_json(json.dumps(values["config"]))
         names = values["classes"]
         channels = values.get("input", {}).get("image_channels")
         expected = max(1, config.model.num_classes - 1)
-        texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
+        texts = isinstance(names, list) and all(
+            isinstance(name, str) and name.isprintable() for name in names
+        )
         if not texts or len(names) != expected:
-            raise ValueError(f"`classes` must be {expected} names. Received: {names}")
-        if not isinstance(channels, int | None):
-            raise ValueError(f"`image_channels` must be a number. Received: {channels}")
+            raise ValueError(
+                f"`classes` must be {expected} names. Received: {shown(names)}"
+            )
+        if channels is not None and (type(channels) is not int or channels < 1):
+            raise ValueError(
+                f"`image_channels` must be a number. Received: {shown(channels)}"
+            )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be used: {error}. It is damaged or from another version; "
@@ -173,6 +182,9 @@ def _output(config: ExperimentConfig, names: tuple[str, ...]) -> dict[str, Any]:
 def _training_data(run: str | pathlib.Path, config: ExperimentConfig) -> dict[str, Any]:
     data = config.data
     split = _read(run, "split.json")
+    if split and not all(isinstance(cases, list) for cases in split.values()):
+        path = pathlib.Path(run, "split.json")
+        raise ValueError(f"{path} is damaged; restore it or delete it")
     return {
         "dataset": data.dataset,
         "split": data.split,
@@ -186,7 +198,7 @@ def _training_data(run: str | pathlib.Path, config: ExperimentConfig) -> dict[st
 
 def _scores(run: str | pathlib.Path) -> tuple[dict[str, Any] | None, str]:
     """Returns the scores under each protocol, and a sentence about them."""
-    report = _read(run, "metrics.json")
+    report = _read(run, "metrics.json", read_report)
     if report is None:
         return None, "The run was not scored."
     path = pathlib.Path(run, "metrics.json")
@@ -234,13 +246,15 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     return limits
 
 
-def _read(run: str | pathlib.Path, name: str) -> Any:
+def _read(
+    run: str | pathlib.Path, name: str, read: Callable[[pathlib.Path], Any] = read_json
+) -> Any:
     """Returns the content of a run's JSON file, `None` where there is none."""
     path = pathlib.Path(run, name)
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read(path)
         if not isinstance(values, dict):
             raise ValueError("it holds no object")
     except ValueError as error:

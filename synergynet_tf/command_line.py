@@ -13,7 +13,7 @@ from synergynet_tf import stopping
 
 BACKENDS = ("tensorflow", "jax")
 # What is wrong with the input, not with the program.
-REFUSALS = (OSError, ValueError, KeyError, ImportError)
+REFUSALS = (OSError, ValueError, KeyError, ImportError, MemoryError)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -68,9 +68,8 @@ class ArgumentParser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Calls `main(arguments)` and turns what it refuses into one line.
 
-    `REFUSALS` (`OSError`, `ValueError`, `KeyError`, `ImportError`) end in
-    `error: <message>` and exit code 2, or in their traceback with `--debug`.
-    Ctrl-C exits with 130, SIGTERM with 143.
+    `REFUSALS` end in `error: <message>` and exit code 2, or in their traceback with
+    `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
     """
     # TensorFlow's C++ log would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -92,6 +91,8 @@ def message(error: Exception) -> str:
     """Returns the error's text; `str` of a `KeyError` would add quotes."""
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory. {error}"
     return str(error) or type(error).__name__
 
 
@@ -106,5 +107,8 @@ def _require_backend() -> None:
 
 
 def _refuse(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    # A file's name may hold what a terminal obeys.
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"error: {text}", file=sys.stderr)
     sys.exit(2)

@@ -42,6 +42,8 @@ def run_with(monkeypatch, error, *flags):
             "error: [Errno 13] Permission denied: 'runs'\n",
         ),
         (ValueError(), "error: ValueError\n"),
+        (ValueError("\x1b[31m\udcff.png"), "error: \\x1b[31m\\udcff.png\n"),
+        (MemoryError("8 TiB"), "error: There is not enough memory. 8 TiB\n"),
     ],
 )
 def test_a_refusal_is_one_line(monkeypatch, capsys, error, line):

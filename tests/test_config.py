@@ -111,7 +111,7 @@ def _edited(edit):
         ("[]", "must be an object"),
         (_edited(lambda v: v.pop("loss")), "lacks loss"),
         (_edited(lambda v: v["model"].pop("name")), "model lacks name"),
-        (_edited(lambda v: v["model"].update(depth=3)), "unknown depth"),
+        (_edited(lambda v: v["model"].update(depth=3)), "unknown 'depth'"),
         (_edited(lambda v: v["training"].update(epochs="9")), "`epochs` must be int"),
         (_edited(lambda v: v["training"].update(epochs=True)), "`epochs` must be int"),
         (_edited(lambda v: v["training"].update(epochs=-9)), "at least 1"),

@@ -108,7 +108,11 @@ def test_history(run):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "epoch\n", "epoch,loss\n1,a\n", "epoch\n1,2\n", "\0"]
+    "text",
+    [
+        *("", "epoch\n", "epoch,loss\n1,a\n", "epoch\n1,2\n", "\0"),
+        *("epoch\nnan\n", "e\n" + "9" * 200_000),
+    ],
 )
 def test_damaged_history_is_refused(run, text):
     (run / "history.csv").write_text(text)

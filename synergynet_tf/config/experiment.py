@@ -13,6 +13,7 @@ from synergynet_tf.config.settings import (
     OptimizerConfig,
     TrainingConfig,
 )
+from synergynet_tf.untrusted import parse_json, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +57,8 @@ class ExperimentConfig:
                 of the wrong type: the file is damaged or of another version.
         """
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
+            values = parse_json(text)
+        except ValueError as error:
             raise ValueError(f"not JSON: {error}") from error
         defaults: dict[str, Any] = vars(cls())
         _check_names("the config", values, set(defaults))
@@ -73,11 +74,13 @@ class ExperimentConfig:
 
 def _check_names(where: str, values: object, expected: set[str]) -> None:
     if not isinstance(values, dict):
-        raise ValueError(f"{where} must be an object. Received: {values!r}")
+        raise ValueError(f"{where} must be an object. Received: {shown(values)}")
     if missing := expected - set(values):
         raise ValueError(f"{where} lacks {', '.join(sorted(missing))}")
     if unknown := set(values) - expected:
-        raise ValueError(f"{where} has unknown {', '.join(sorted(unknown))}")
+        raise ValueError(
+            f"{where} has unknown {', '.join(map(shown, sorted(unknown)))}"
+        )
 
 
 def _check_type(name: str, kind: str, value: object) -> None:
@@ -88,4 +91,4 @@ def _check_type(name: str, kind: str, value: object) -> None:
         "int | None": (int, type(None)),
     }
     if isinstance(value, bool) or not isinstance(value, kinds[kind]):
-        raise ValueError(f"`{name}` must be {kind}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be {kind}. Received: {name}={shown(value)}")

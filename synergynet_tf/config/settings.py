@@ -9,6 +9,8 @@ import pathlib
 import re
 from typing import Any
 
+from synergynet_tf.untrusted import shown
+
 SPLITS = ("paper", "official", "random")
 AUTO = "auto"
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
@@ -35,7 +37,7 @@ PAPER_VQ: dict[str, Any] = {
 
 def _require(ok: bool, name: str, rule: str, value: object) -> None:
     if not ok:
-        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={shown(value)}")
 
 
 @dataclasses.dataclass(frozen=True)

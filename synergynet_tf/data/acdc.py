@@ -18,7 +18,7 @@ import pathlib
 import re
 
 from synergynet_tf.data.labeled_volume import read_labeled
-from synergynet_tf.data.spec import Case
+from synergynet_tf.data.spec import Case, ListingError
 from synergynet_tf.data.splits import named_split, official_split, random_split
 
 CLASSES: tuple[str, ...] = ("rv", "myo", "lv")
@@ -72,7 +72,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If the layout is not as expected.
-        ValueError: If a frame lacks its labels or labels their frame, or a patient
+        ListingError: If a frame lacks its labels or labels their frame, or a patient
             has no frame; names it.
     """
     return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
@@ -165,6 +165,7 @@ def _folders(root: str | pathlib.Path) -> dict[str, pathlib.Path]:
 def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
     """Lists the cases of each folder; testing/ without any labels is left out."""
     parts: dict[str, list[str]] = {}
+    problems: list[str] = []
     for part, folder in _folders(root).items():
         found = {path.name: path for path in sorted(folder.glob("patient*/*.nii*"))}
         frames, labels = _frames(found, ""), _frames(found, "_gt")
@@ -174,27 +175,29 @@ def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
             (frames - labels, "labels", "frame"),
             (labels - frames, "frame", "labels"),
         ):
-            if missing:
-                case_id = min(missing)
-                raise ValueError(
-                    f"{folder / _patient(case_id) / case_id} has no {what}; add "
-                    f"them or remove the {other}"
-                )
+            problems += [
+                f"{folder / _patient(case_id) / case_id} has no {what}; add "
+                f"them or remove the {other}"
+                for case_id in sorted(missing)
+            ]
+        owners = {_patient(case_id) for case_id in frames | labels}
         empty = [
             path
             for path in sorted(folder.glob("patient*"))
-            if path.is_dir() and not any(_patient(f) == path.name for f in frames)
+            if path.is_dir() and path.name not in owners
         ]
-        if empty or not frames:
-            raise ValueError(
-                f"{empty[0] if empty else folder} has no frames; add them or remove "
-                "the folder"
-            )
-        parts[part] = sorted(frames)
-    if both := {*parts["train"]} & {*parts.get("test", [])}:
-        raise ValueError(
-            f"Case {min(both)} is in training/ and in testing/ of {root}; remove one"
-        )
+        problems += [
+            f"{path} has no frames; add them or remove the folder"
+            for path in empty or [folder] * (not frames)
+        ]
+        parts[part] = sorted(frames & labels)
+    both = {*parts["train"]} & {*parts.get("test", [])}
+    problems += [
+        f"Case {case_id} is in training/ and in testing/ of {root}; remove one"
+        for case_id in sorted(both)
+    ]
+    if problems:
+        raise ListingError(problems, [i for ids in parts.values() for i in ids])
     return parts
 
 

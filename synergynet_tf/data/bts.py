@@ -15,6 +15,7 @@ A case is one slice, `0001` and so on. The slices of a patient stay together.
 from __future__ import annotations
 
 import functools
+import io
 import pathlib
 
 import numpy as np
@@ -28,6 +29,7 @@ from synergynet_tf.data.image_files import (
 from synergynet_tf.data.labeled_volume import map_labels
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import fold_split, holdout, random_split
+from synergynet_tf.untrusted import read_content, read_datasets, require_file
 
 CLASSES: tuple[str, ...] = ("tumor",)
 PAPER_PROTOCOL: str = "pooled"
@@ -43,6 +45,8 @@ SLICE_MM = 6.0
 # at which one patient could be in two parts.
 BLOCK = 50
 TEST_FOLD = 5
+MAX_NAME_BYTES = 1000
+MAX_FOLDS_BYTES = 100_000
 IMAGES, MASKS = "images", "masks"
 
 
@@ -195,16 +199,15 @@ def _read_images(
 
 def _read_mat(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns image and mask; MATLAB stores columns first, so both are transposed."""
-    import h5py
-
     try:
-        with h5py.File(path) as file:
-            data = file["cjdata"]
-            image, mask = data["image"][()].T, data["tumorMask"][()].T
-    except (KeyError, OSError, TypeError) as error:
+        names = "cjdata/image", "cjdata/tumorMask"
+        image, mask = (array.T for array in read_datasets(path, names))
+    except ValueError as error:
         raise _damaged(path, error) from error
-    if image.ndim != 2:
+    if image.ndim != 2 or image.size == 0:
         raise ValueError(f"{path}: `image` must have 2 axes. Received: {image.shape}")
+    if not np.isfinite(image.astype(np.float32)).all():
+        raise ValueError(f"{path}: `image` has NaN or infinite values")
     return image, mask
 
 
@@ -225,15 +228,15 @@ def _read_names(
     paths: tuple[pathlib.Path, ...], changed: tuple[int, ...]
 ) -> tuple[str, ...]:
     """Reads the patient's name in each file; once for files as they are."""
-    import h5py
-
     names = []
     for path in paths:
         try:
-            with h5py.File(path) as file:
-                codes = file["cjdata"]["PID"][()].ravel()
-            names.append("".join(map(chr, codes)))
-        except (KeyError, OSError, TypeError, ValueError) as error:
+            (codes,) = read_datasets(path, ["cjdata/PID"], MAX_NAME_BYTES)
+            name = "".join(map(chr, codes.ravel()))
+            if not name.isprintable():
+                raise ValueError(f"the patient is {name!a}")
+            names.append(name)
+        except (OverflowError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
     return tuple(names)
 
@@ -246,15 +249,15 @@ def _find_folds(root: str | pathlib.Path) -> pathlib.Path | None:
 def _read_folds(path: pathlib.Path, files: dict[str, pathlib.Path]) -> dict[str, int]:
     """Returns the fold of each slice that is there."""
     import h5py
-    import scipy.io
 
+    require_file(path)
     try:
         if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                folds = file["cvind"][()].ravel()
+            (folds,) = read_datasets(path, ["cvind"])
         else:
-            folds = scipy.io.loadmat(path)["cvind"].ravel()
-    except (KeyError, NotImplementedError, OSError, TypeError, ValueError) as error:
+            folds = _read_mat_5(path)
+        folds = folds.ravel().astype(np.int64)
+    except ValueError as error:
         raise _damaged(path, error) from error
     last = max(files)
     if len(folds) < int(last) or TEST_FOLD not in folds:
@@ -263,6 +266,22 @@ def _read_folds(path: pathlib.Path, files: dict[str, pathlib.Path]) -> dict[str,
             f"{TEST_FOLD}; replace it or use --split random"
         )
     return {case_id: int(folds[int(case_id) - 1]) for case_id in files}
+
+
+def _read_mat_5(path: pathlib.Path) -> np.ndarray:
+    """Returns the folds of a file as MATLAB wrote it before 7.3."""
+    import scipy.io
+
+    # Unpacked, it has a thousand times as many bytes at most.
+    content = io.BytesIO(read_content(path, MAX_FOLDS_BYTES))
+    try:
+        folds = scipy.io.loadmat(content, variable_names=["cvind"])["cvind"]
+    except Exception as error:
+        # Bytes at random make SciPy raise half a dozen kinds.
+        raise ValueError(str(error) or type(error).__name__) from error
+    if not isinstance(folds, np.ndarray) or folds.dtype.kind not in "iuf":
+        raise ValueError("`cvind` is no array of numbers")
+    return folds
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> ValueError:

@@ -15,7 +15,6 @@ for background. `classes.json`, optional, names them: `{"lesion": 255, ...}`.
 from __future__ import annotations
 
 import functools
-import json
 import pathlib
 
 import numpy as np
@@ -28,8 +27,9 @@ from synergynet_tf.data.image_files import (
     read_image,
     read_mask,
 )
-from synergynet_tf.data.spec import PARTS, Case
+from synergynet_tf.data.spec import PARTS, Case, ListingError
 from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.untrusted import read_json, shown
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "pooled"
@@ -162,13 +162,18 @@ def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
 
 
 def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
-    return {
-        part or "train": [
-            f"{part}/{stem}" if part else stem
-            for stem in list_pairs(folders.image, folders.mask, MASK_ENDINGS)
-        ]
-        for part, folders in _folders(root).items()
-    }
+    parts: dict[str, list[str]] = {}
+    problems: list[str] = []
+    for part, folders in _folders(root).items():
+        try:
+            stems = list(list_pairs(folders.image, folders.mask, MASK_ENDINGS))
+        except ListingError as error:
+            problems += error.problems
+            stems = list(error.case_ids)
+        parts[part or "train"] = [f"{part}/{s}" if part else s for s in stems]
+    if problems:
+        raise ListingError(problems, [i for ids in parts.values() for i in ids])
+    return parts
 
 
 def _find_pair(root: str | pathlib.Path, case_id: str) -> Pair:
@@ -221,9 +226,7 @@ def _scan(masks: tuple[pathlib.Path, ...], changed: tuple[int, ...]) -> tuple[in
 
 def _read_classes(path: pathlib.Path) -> dict[str, int]:
     try:
-        values = json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition
-        )
+        values = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     numbers = list(values.values()) if isinstance(values, dict) else []
@@ -231,18 +234,11 @@ def _read_classes(path: pathlib.Path) -> dict[str, int]:
         not 1 <= len(numbers) <= MAX_CLASSES
         or len(set(map(repr, numbers))) != len(numbers)
         or not all(type(n) is int and 1 <= n <= 65535 for n in numbers)
-        or not all(name.strip() for name in values)
+        or not all(name.strip() and name.isprintable() for name in values)
     ):
         raise ValueError(
             f"{path} must give 1 to {MAX_CLASSES} class names, each its own pixel "
-            f'value from 1 to 65535, such as {{"lesion": 255}}. Received: {values!r}'
+            'value from 1 to 65535, such as {"lesion": 255}. '
+            f"Received: {shown(values)}"
         )
     return dict(sorted(values.items(), key=lambda item: item[1]))
-
-
-def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuses a name that is there twice, of which JSON would keep the last."""
-    names = [name for name, _ in pairs]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{', '.join(repeated)} is there twice; keep one")
-    return dict(pairs)

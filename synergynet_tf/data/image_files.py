@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 
 from synergynet_tf.data.image_headers import check_image
+from synergynet_tf.data.spec import ListingError
+from synergynet_tf.untrusted import read_content, require_plain_name
 
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
 # Spelled out, so that a file can be found without listing a large folder.
@@ -38,7 +40,8 @@ def list_images(
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If two files have one stem (`a.png` and `a.jpg`).
+        ValueError: If two files have one stem (`a.png` and `a.jpg`), or one a name
+            that is no text.
     """
     found: dict[str, pathlib.Path] = {}
     for path in sorted(pathlib.Path(folder).iterdir()):
@@ -46,6 +49,7 @@ def list_images(
         ignored = hidden or path.stem.endswith(ignored_endings)
         if ignored or path.suffix not in SUFFIXES or not path.is_file():
             continue
+        require_plain_name(path)
         if path.stem in found:
             raise ValueError(
                 f"{found[path.stem]} and {path.name} have one name; keep one of them"
@@ -70,7 +74,7 @@ def list_pairs(
 
     Raises:
         FileNotFoundError: If a folder is missing or has no image files.
-        ValueError: If an image has no mask or several, or a mask has no image.
+        ListingError: If an image has no mask or several, or a mask has no image.
     """
     for folder in (images, masks):
         if not folder.is_dir():
@@ -81,26 +85,30 @@ def list_pairs(
             raise FileNotFoundError(
                 f"No image files ({' '.join(KINDS)}) in {folder}; add them"
             )
-    pairs = {}
+    pairs, problems = {}, []
     for stem, image in found.items():
         names = [stem + ending for ending in endings if stem + ending in free]
         if not names:
             wanted = " or ".join(f"{stem}{ending}.png" for ending in endings)
-            raise ValueError(
+            problems.append(
                 f"{image} has no mask: no {wanted} in {masks}; add the mask or "
                 "remove the image"
             )
-        if len(names) > 1:
-            raise ValueError(
+        elif len(names) > 1:
+            problems.append(
                 f"{image} has {len(names)} masks in {masks}: {', '.join(names)}; "
                 "keep one of them"
             )
-        pairs[stem] = Pair(image, free.pop(names[0]))
-    if free:
-        mask = next(iter(free.values()))
-        raise ValueError(
-            f"{mask} has no image in {images}; add the image or remove the mask"
-        )
+        else:
+            pairs[stem] = Pair(image, free[names[0]])
+        for name in names:
+            free.pop(name, None)
+    problems += [
+        f"{mask} has no image in {images}; add the image or remove the mask"
+        for mask in free.values()
+    ]
+    if problems:
+        raise ListingError(problems, list(pairs))
     return pairs
 
 
@@ -131,9 +139,11 @@ def read_image(path: str | pathlib.Path) -> np.ndarray:
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = _decode(pathlib.Path(path), flags)
     if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
     scale = 257.0 if pixels.dtype == np.uint16 else 1.0
-    image = pixels.astype(np.float32) / np.float32(scale)
+    # In place: of a large image there is no room for two.
+    image = pixels.astype(np.float32)
+    image /= np.float32(scale)
     return image.reshape(1, *pixels.shape[:2], -1)
 
 
@@ -156,8 +166,8 @@ def read_mask(path: str | pathlib.Path) -> np.ndarray:
 
 
 def _decode(path: pathlib.Path, flags: int) -> np.ndarray:
-    data = path.read_bytes()
     try:
+        data = read_content(path)
         rows, columns = check_image(data)
     except ValueError as error:
         raise ValueError(
@@ -172,6 +182,10 @@ def _decode(path: pathlib.Path, flags: int) -> np.ndarray:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         pixels = None
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+    if (
+        pixels is None
+        or pixels.shape[:2] != (rows, columns)
+        or pixels.dtype not in (np.uint8, np.uint16)
+    ):
         raise ValueError(f"{path} cannot be decoded; replace or remove it")
     return pixels

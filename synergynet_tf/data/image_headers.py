@@ -12,6 +12,8 @@ import zlib
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 PNG_FIRST_CHUNK = b"\0\0\0\x0dIHDR"  # Its length and type.
+# A progressive JPEG has a dozen scans; each takes the time of the whole image.
+JPEG_MOST_SCANS = 100
 # JPEG markers without a length: TEM, RST0 to RST7, SOI, EOI. So is 0, a stuffed byte.
 JPEG_ALONE = (0x00, 0x01, *range(0xD0, 0xDA))
 
@@ -77,6 +79,8 @@ def _check_jpeg(data: bytes) -> tuple[int, int]:
     # of the image; that of a thumbnail stands before the scan.
     if data.find(b"\xff\xd9", position) < 0:
         raise ValueError("truncated (no end-of-image marker)")
+    if data.count(b"\xff\xda", position) > JPEG_MOST_SCANS:
+        raise ValueError(f"damaged (more than {JPEG_MOST_SCANS} scans)")
     if shape is None:
         raise ValueError("damaged (no frame header)")
     return shape[0], shape[1]
@@ -96,8 +100,10 @@ def _check_tiff(data: bytes) -> tuple[int, int]:
     (count,) = struct.unpack_from(order + "H", data, start)
     sides = {}
     for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(order + "HH", data, entry)
-        if tag in (256, 257):  # ImageWidth, ImageLength: SHORT or LONG.
+        tag, kind, values = struct.unpack_from(order + "HHI", data, entry)
+        if tag in (256, 257):  # ImageWidth, ImageLength: one SHORT or LONG.
+            if tag in sides or kind not in (3, 4) or values != 1:
+                raise ValueError("damaged (its size is there twice, or no number)")
             code = order + ("H" if kind == 3 else "I")
             (sides[tag],) = struct.unpack_from(code, data, entry + 8)
     (following,) = struct.unpack_from(order + "I", data, start + 2 + 12 * count)

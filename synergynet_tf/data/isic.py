@@ -31,7 +31,7 @@ from synergynet_tf.data.image_files import (
     read_image,
     read_mask,
 )
-from synergynet_tf.data.spec import PARTS, Case
+from synergynet_tf.data.spec import PARTS, Case, ListingError
 from synergynet_tf.data.splits import official_split, random_split
 
 CLASSES: tuple[str, ...] = ("lesion",)
@@ -192,16 +192,22 @@ def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
 def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {}
     owners: dict[str, pathlib.Path] = {}
-    for part, folders in _folders(root).items():
-        pairs = list_pairs(folders.image, folders.mask, MASK_ENDINGS, IGNORED_ENDINGS)
-        parts[part] = list(pairs)
-        for case_id in parts[part]:
-            if case_id in owners:
-                raise ValueError(
-                    f"{case_id} is in {owners[case_id]} and in {folders.image}; "
-                    "remove one of them"
-                )
-            owners[case_id] = folders.image
+    problems: list[str] = []
+    for part, (images, masks) in _folders(root).items():
+        try:
+            ids = list(list_pairs(images, masks, MASK_ENDINGS, IGNORED_ENDINGS))
+        except ListingError as error:
+            problems += error.problems
+            ids = list(error.case_ids)
+        problems += [
+            f"{case_id} is in {owners[case_id]} and in {images}; remove one of them"
+            for case_id in ids
+            if case_id in owners
+        ]
+        owners |= dict.fromkeys(ids, images)
+        parts[part] = ids
+    if problems:
+        raise ListingError(problems, list(owners))
     return parts
 
 

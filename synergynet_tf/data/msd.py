@@ -26,9 +26,10 @@ import numpy as np
 
 from synergynet_tf.data.image_files import read_image, read_mask
 from synergynet_tf.data.labeled_volume import map_labels, read_labeled
-from synergynet_tf.data.spec import Case
+from synergynet_tf.data.spec import Case, ListingError
 from synergynet_tf.data.splits import official_split, random_split
 from synergynet_tf.data.task_description import read_description
+from synergynet_tf.untrusted import require_plain_name
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "strict"
@@ -175,6 +176,8 @@ def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
     description = read_description(root)
     folder, ending = description.folder, description.ending
     parts: dict[str, list[str]] = {}
+    problems: list[str] = []
+    seen: set[str] = set()
     for part, names in FOLDERS.items():
         images, labels = (folder / name for name in names)
         if part == "test" and not labels.is_dir():
@@ -184,32 +187,41 @@ def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
                 raise FileNotFoundError(f"No folder {path}; restore it")
         found = _images(images, ending)
         labeled = {path.name.removesuffix(ending) for path in _list(labels, ending)}
-        if alone := found.keys() - labeled:
-            path = found[min(alone)][0]
-            raise ValueError(f"{path} has no labels in {labels}; add or remove it")
-        if alone := labeled - found.keys():
-            path = labels / (min(alone) + ending)
-            raise ValueError(f"{path} has no image in {images}; add or remove it")
-        if not found:
+        problems += [
+            f"{found[case_id][0]} has no labels in {labels}; add or remove it"
+            for case_id in sorted(found.keys() - labeled)
+        ]
+        problems += [
+            f"{labels / (case_id + ending)} has no image in {images}; add or remove it"
+            for case_id in sorted(labeled - found.keys())
+        ]
+        if not found and not labeled:
             raise FileNotFoundError(f"No {ending} files in {images}; add them")
-        parts[part] = sorted(found)
-    if missing := sorted({*description.listed} - {*parts["train"]}):
+        parts[part] = sorted(found.keys() & labeled)
+        seen |= found.keys() | labeled
+    if missing := sorted({*description.listed} - seen):
         more = ", ..." if len(missing) > 10 else ""
-        raise ValueError(
+        problems.append(
             f"{folder / 'dataset.json'} lists {len(missing)} cases that are not in "
             f"{folder / 'imagesTr'}: {', '.join(missing[:10])}{more}; restore them or "
             "correct the list"
         )
-    if both := {*parts["train"]} & {*parts.get("test", [])}:
-        raise ValueError(
-            f"Case {min(both)} is in imagesTr/ and in imagesTs/ of {folder}; remove one"
-        )
+    problems += [
+        f"Case {case_id} is in imagesTr/ and in imagesTs/ of {folder}; remove one"
+        for case_id in sorted({*parts["train"]} & {*parts.get("test", [])})
+    ]
+    if problems:
+        raise ListingError(problems, [i for ids in parts.values() for i in ids])
     return parts
 
 
 def _list(folder: pathlib.Path, ending: str) -> list[pathlib.Path]:
     """Lists the files of a kind; those that macOS leaves (`._name`) are no files."""
-    return sorted(p for p in folder.glob(f"*{ending}") if not p.name.startswith("."))
+    found = sorted(folder.glob(f"*{ending}"))
+    files = [path for path in found if path.is_file() and path.name[0] != "."]
+    for path in files:
+        require_plain_name(path)
+    return files
 
 
 def _images(folder: pathlib.Path, ending: str) -> dict[str, list[pathlib.Path]]:

@@ -22,21 +22,29 @@ import math
 import pathlib
 import struct
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+
+from synergynet_tf.untrusted import require_file
 
 if TYPE_CHECKING:
     # Elsewhere it is imported where it is used: that takes longer than a refusal.
     import nibabel
 
 ENDINGS = (".nii.gz", ".nii")
+# A body from head to foot, 512 x 512 x 2,048; a header may claim 2**63.
+MAX_VOXELS = 2**29
+# Of the larger of the two headers.
+HEADER_BYTES = 540
+# What may stand before the first voxel, and after the last one.
+MAX_REST_BYTES = 2**26
 # How much coarser than the others an axis must be to be the one that is sliced.
 ANISOTROPY = 2.0
 # By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 GZIP_SIGNATURE = b"\x1f\x8b"
-READING_ERRORS = (EOFError, OSError, ValueError, zlib.error)
+READING_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,18 +109,19 @@ def read(path: str | pathlib.Path) -> Volume:
     Raises:
         OSError: If the file cannot be read.
         ValueError: If it is not a whole NIfTI file of real, finite numbers with a
-            spacing above 0 and axes in three directions; names the file.
+            spacing above 0 and axes in three directions, or has more than
+            `MAX_VOXELS`; names the file.
     """
     from nibabel.spatialimages import HeaderDataError
 
     path = pathlib.Path(path)
-    data = path.read_bytes()
+    require_file(path)
     try:
-        if data.startswith(GZIP_SIGNATURE):
-            data = gzip.decompress(data)
-        header = _read_header(data)
-        shape, spacing_mm = _check_header(header, len(data))
-        stored = _image_kind(header).from_bytes(data).get_fdata(dtype=np.float32)
+        with path.open("rb") as raw:
+            header, data = _read_stream(raw)
+        shape, spacing_mm = _check_header(header)
+        with np.errstate(over="ignore", invalid="ignore"):  # Looked for below.
+            stored = _image_kind(header).from_bytes(data).get_fdata(dtype=np.float32)
         geometry = _find_geometry(header, shape, spacing_mm)
         if not np.isfinite(stored).all():
             count = int(np.count_nonzero(~np.isfinite(stored)))
@@ -168,6 +177,42 @@ def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
     return nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
 
 
+def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
+    """Reads a header, and as many bytes as it says that the file has."""
+    signature = raw.read(len(GZIP_SIGNATURE))
+    raw.seek(0)
+    file = gzip.GzipFile(fileobj=raw) if signature == GZIP_SIGNATURE else raw
+    header = _read_header(file.read(HEADER_BYTES))
+    size = _size(header)
+    file.seek(0)  # To read all in one piece: there is no room for two.
+    data = file.read(size)
+    # To the end, where gzip compares its checksum.
+    if len(file.read(MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
+        raise ValueError(f"it goes on after its {size} bytes")
+    if len(data) < size:
+        raise ValueError("it is truncated")
+    return header, data
+
+
+def _size(header: nibabel.Nifti1Header) -> int:
+    """Returns how many bytes the header says that the file has."""
+    shape = tuple(int(length) for length in header.get_data_shape())
+    if not 2 <= len(shape) or min(shape) < 1 or math.prod(shape[4:]) != 1:
+        raise ValueError(f"it must have 2 to 4 axes. Received: shape {shape}")
+    if math.prod(shape) > MAX_VOXELS:
+        raise ValueError(f"it must have at most {MAX_VOXELS} voxels. Received: {shape}")
+    offset = float(header["vox_offset"])
+    if not (offset == 0 or header.sizeof_hdr <= offset <= MAX_REST_BYTES):
+        raise ValueError(f"its voxels cannot begin at byte {offset}")
+    try:
+        dtype = header.get_data_dtype()
+    except KeyError:
+        raise ValueError(f"it has an unknown datatype, {header['datatype']}") from None
+    if dtype.kind not in "iuf":
+        raise ValueError(f"it must hold real numbers. Received: {dtype}")
+    return int(offset) + math.prod(shape) * dtype.itemsize
+
+
 def _read_header(data: bytes) -> nibabel.Nifti1Header:
     """Returns the header as it stands, without nibabel's silent corrections."""
     import nibabel
@@ -182,17 +227,10 @@ def _read_header(data: bytes) -> nibabel.Nifti1Header:
 
 
 def _check_header(
-    header: nibabel.Nifti1Header, size: int
+    header: nibabel.Nifti1Header,
 ) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
     """Returns the length of the three axes and the spacing along them."""
     shape = tuple(int(length) for length in header.get_data_shape())
-    if not 2 <= len(shape) or min(shape) < 1 or math.prod(shape[4:]) != 1:
-        raise ValueError(f"it must have 2 to 4 axes. Received: shape {shape}")
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise ValueError(f"it must hold real numbers. Received: {dtype}")
-    if size < int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize:
-        raise ValueError("it is truncated")
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
     spacing = [float(mm) * _unit_mm(header) for mm in pixdim]
     if len(shape) == 2:

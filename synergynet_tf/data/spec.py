@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +61,23 @@ class Case:
         raise ValueError(f"Case {self.case_id}: {rule}. Received: {received}")
 
 
+class ListingError(ValueError):
+    """What is wrong with the files of a dataset, all of it.
+
+    Its text is the first problem, and how many there are besides.
+
+    Attributes:
+        problems: A line each, of one or more.
+        case_ids: The cases that have nothing to do with them.
+    """
+
+    def __init__(self, problems: Sequence[str], case_ids: Sequence[str]) -> None:
+        self.problems, self.case_ids = tuple(problems), tuple(case_ids)
+        more = len(self.problems) - 1
+        hint = f" (and {more} more: python -m synergynet_tf.data --check)"
+        super().__init__(self.problems[0] + (hint if more else ""))
+
+
 class Dataset(Protocol):
     """The names every module in `synergynet_tf.data.DATASETS` has.
 
@@ -84,7 +102,11 @@ class Dataset(Protocol):
         """Returns what the intensities are: a key of `preprocess.MODALITIES`."""
 
     def case_ids(self, root: str | pathlib.Path) -> list[str]:
-        """Lists every labeled case, sorted."""
+        """Lists every labeled case, sorted.
+
+        Raises:
+            ListingError: If files are missing or too many.
+        """
 
     def patients(self, root: str | pathlib.Path) -> dict[str, str]:
         """Returns the patient of each case; they are never in two parts.

@@ -5,7 +5,7 @@ store is a folder in $SYNERGYNET_CACHE, else ~/.cache/synergynet_tf:
 
     <key>/images.bin    float16 (images, S, S, channels), in [0, 1]
           labels.bin    uint8 (images, S, S)
-          index.json    the shape of `images`, and the case of each image
+          index.json    the shape of `images`, the case of each image, the checksums
 
 The key is a hash of everything that the content depends on, so a store is never out
 of date; it may be deleted at any time. It appears under its key when it is complete.
@@ -24,6 +24,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -33,12 +34,15 @@ from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.preprocess import labels_to_network, to_network
 from synergynet_tf.data.splits import complete, data_root, part_ids
+from synergynet_tf.untrusted import read_json, require_file
 
 # Raise it whenever the prepared arrays of the same files change: a reader, the
 # phantom, the preprocessing or the layout above.
-VERSION = 2
+VERSION = 3
 # Images of 200 megapixels take gigabytes while they are read.
 MAX_THREADS = 8
+FILES = ("images.bin", "labels.bin")
+BLOCK_BYTES = 2**22
 
 
 # From a case id to the case's images and labels as they are stored.
@@ -166,8 +170,8 @@ def _write(
     pool = concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
     try:
         with (
-            open(folder / "images.bin", "wb") as images_file,
-            open(folder / "labels.bin", "wb") as labels_file,
+            open(folder / FILES[0], "wb") as images_file,
+            open(folder / FILES[1], "wb") as labels_file,
         ):
             cases = zip(case_ids, pool.map(prepare, case_ids), strict=True)
             for case_id, (images, labels) in tqdm.tqdm(
@@ -181,8 +185,19 @@ def _write(
                 os.fsync(file.fileno())
     finally:
         pool.shutdown(cancel_futures=True)
-    index = {"shape": [len(owners), *images.shape[1:]], "case_ids": owners}
+    checksums = [_checksum(folder / name) for name in FILES]
+    shape = [len(owners), *images.shape[1:]]
+    index = {"shape": shape, "case_ids": owners, "crc32": checksums}
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _checksum(path: pathlib.Path) -> int:
+    """Returns the CRC-32 of a file. Training is about to read all of it anyway."""
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _open(folder: pathlib.Path) -> Store:
@@ -191,18 +206,21 @@ def _open(folder: pathlib.Path) -> Store:
     Raises:
         OSError, ValueError, KeyError, TypeError: If it is damaged.
     """
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    index = read_json(folder / "index.json")
     shape, owners = tuple(index["shape"]), tuple(index["case_ids"])
-    if len(shape) != 4 or len(owners) != shape[0]:
+    sides = len(shape) == 4 and all(type(side) is int and side > 0 for side in shape)
+    if not sides or len(owners) != shape[0] or not {*map(type, owners)} <= {str}:
         raise ValueError(f"index.json: {len(owners)} cases for images of {shape}")
-    arrays = []
+    arrays, checksums = [], dict(zip(FILES, index["crc32"], strict=True))
     for name, array_shape, dtype in (
-        ("images.bin", shape, np.dtype(np.float16)),
-        ("labels.bin", shape[:3], np.dtype(np.uint8)),
+        (FILES[0], shape, np.dtype(np.float16)),
+        (FILES[1], shape[:3], np.dtype(np.uint8)),
     ):
-        size = (folder / name).stat().st_size
+        size = require_file(folder / name)
         expected = math.prod(array_shape) * dtype.itemsize
         if size != expected:
             raise ValueError(f"{name}: {size} bytes, not {expected}")
+        if _checksum(folder / name) != checksums[name]:
+            raise ValueError(f"{name}: its checksum is wrong")
         arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
     return Store(arrays[0], arrays[1], owners)

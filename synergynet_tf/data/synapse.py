@@ -17,22 +17,20 @@ they are stored in, and have no spacing.
 
 from __future__ import annotations
 
-import io
 import pathlib
 import re
-import zipfile
-import zlib
 
 import numpy as np
 
 from synergynet_tf.data.labeled_volume import map_labels, read_labeled
-from synergynet_tf.data.spec import Case
+from synergynet_tf.data.spec import Case, ListingError
 from synergynet_tf.data.splits import (
     holdout,
     named_split,
     official_split,
     random_split,
 )
+from synergynet_tf.untrusted import read_datasets, read_npz
 
 # TransUNet's order.
 CLASSES: tuple[str, ...] = (
@@ -84,9 +82,9 @@ RAW_FOLDERS = (
 # Hounsfield units of 0 and 1 in processed files.
 LOW, HIGH = -125.0, 275.0
 SLICE = re.compile(r"(case\d{4})_slice(\d{3})\.npz")
+ARRAYS = ("image", "label")
 VOLUME = re.compile(r"(case\d{4})(?:\.npy)?\.h5")
 RAW = re.compile(r"(?:img|label)(\d{4})\.nii(?:\.gz)?")
-READING_ERRORS = (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile)
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
@@ -223,12 +221,15 @@ def _slices(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     for path in sorted(folder.glob("*.npz")):
         if match := SLICE.fullmatch(path.name):
             cases.setdefault(match[1], []).append(path)
+    problems = []
     for case_id, paths in cases.items():
         expected = [f"{case_id}_slice{i:03d}.npz" for i in range(len(paths))]
         names = [path.name for path in paths]
         if names != expected:
             missing = next(name for name in expected if name not in names)
-            raise ValueError(f"Case {case_id}: no {missing} in {folder}; restore it")
+            problems.append(f"Case {case_id}: no {missing} in {folder}; restore it")
+    if problems:
+        raise ListingError(problems, [])
     return _some(cases, folder, "case0005_slice000.npz")
 
 
@@ -240,13 +241,17 @@ def _volumes(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
 
 def _raw(images: pathlib.Path, labels: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     found, free = (_raw_files(folder) for folder in (images, labels))
+    problems: list[str] = []
     for cases, others, folder, what in (
         (found, free, labels, "labels"),
         (free, found, images, "image"),
     ):
-        if alone := cases.keys() - others.keys():
-            path = cases[min(alone)]
-            raise ValueError(f"{path} has no {what} in {folder}; add or remove it")
+        problems += [
+            f"{cases[case_id]} has no {what} in {folder}; add or remove it"
+            for case_id in sorted(cases.keys() - others.keys())
+        ]
+    if problems:
+        raise ListingError(problems, [])
     pairs = {case_id: [found[case_id], free[case_id]] for case_id in sorted(found)}
     return _some(pairs, images, "img0001.nii.gz")
 
@@ -268,16 +273,11 @@ def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarr
     """Returns the image and the labels of a processed file."""
     try:
         if path.suffix == ".npz":
-            # From memory: of a damaged file np.load leaves the file open.
-            data = io.BytesIO(path.read_bytes())
-            with np.load(data, allow_pickle=False) as arrays:
-                image, label = arrays["image"], arrays["label"]
+            arrays = read_npz(path, ARRAYS)
+            image, label = (arrays[name] for name in ARRAYS)
         else:
-            import h5py
-
-            with h5py.File(path) as file:
-                image, label = file["image"][()], file["label"][()]
-    except (*READING_ERRORS, zlib.error) as error:
+            image, label = read_datasets(path, ARRAYS)
+    except (KeyError, ValueError) as error:
         raise ValueError(
             f"Case {case_id}: {path} cannot be read ({error}); replace it"
         ) from error
@@ -291,6 +291,9 @@ def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarr
             f"Case {case_id}: {path} must hold an image and a label of one shape, of "
             f"{axes} axes. Received: {image.dtype} {image.shape} and {label.shape}"
         )
+    # Not a matter of the type alone: Hounsfield units are float32.
+    if not np.isfinite(image.astype(np.float32)).all():
+        raise ValueError(f"Case {case_id}: {path} has NaN or infinite values")
     try:
         return image, map_labels(label, PROCESSED_VALUES, path)
     except ValueError as error:

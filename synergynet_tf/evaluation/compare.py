@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.report import without_nan
+from synergynet_tf.evaluation.score_file import read_report
 from synergynet_tf.metrics import METRICS, statistics
 
 Report = dict[str, Any]
@@ -118,10 +118,13 @@ def _read(run: str | pathlib.Path) -> Report:
     if not path.is_file():
         raise FileNotFoundError(f"No metrics.json in {run}; {advice}")
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_report(path)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {advice}") from error
-    if not isinstance(report, dict) or any(name not in report for name in NEEDED):
+        raise ValueError(
+            f"{path} is damaged or of another version ({error}); {advice}"
+        ) from error
+    lacking = [name for name in NEEDED if name not in report]
+    if lacking or not report["cases"][0].get("per_class"):
         raise ValueError(f"{path} is of another version; {advice}")
     return report
 

@@ -30,6 +30,10 @@ def write_curves(run: str | pathlib.Path) -> None:
     rows = runs.read_history(run)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     panels = [panel for panel in PANELS if panel[1][0] in columns]
+    drawn = [part + name for _, names in panels for name in names for part in COLORS]
+    if lacking := [name for name in ("epoch", "loss", *drawn) if name not in columns]:
+        path = pathlib.Path(run, "history.csv")
+        raise ValueError(f"{path} is damaged: there is no column {lacking[0]}")
     figure = Figure((4.5 * len(panels), 3.4), dpi=100, layout="constrained")
     for axes, (title, names) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True

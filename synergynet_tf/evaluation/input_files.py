@@ -21,6 +21,7 @@ from synergynet_tf.data import nifti
 from synergynet_tf.data.image_files import KINDS, list_images, read_image
 from synergynet_tf.data.labeled_volume import check_grid, join_channels
 from synergynet_tf.data.preprocess import to_network
+from synergynet_tf.untrusted import require_plain_name
 
 # What follows a file's stem in the name of its picture.
 OVERLAY_ENDING = "_overlay"
@@ -95,6 +96,7 @@ def find_inputs(
     if not (output / SUMMARY).exists():
         _refuse_to_replace(output, names)
     for path in paths:
+        require_plain_name(path)
         if names[stem(path)] != path:
             raise ValueError(
                 f"{path} and {names[stem(path)]} have one name; keep one of them"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import re
 from collections import Counter
@@ -14,6 +13,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.evaluation.options import PLAIN
+from synergynet_tf.evaluation.score_file import read_report
 from synergynet_tf.experiments import (
     Budget,
     Row,
@@ -27,6 +27,8 @@ from synergynet_tf.models import METHODS
 Report = dict[str, Any]
 Evaluate = Callable[[pathlib.Path], Report]
 PART = "test"
+# What a table says of a run's scores.
+NEEDED = {"seed", "data_split", "limit", "num_cases", "num_patients"}
 # What depends on the data, or may be chosen for all rows alike.
 OPEN = (
     "split",
@@ -173,13 +175,13 @@ def read_scores(run: RowRun) -> tuple[Report | None, str]:
     if runs.is_older_than_weights(path):
         return None, "older than the weights"
     try:
-        report: Report = json.loads(path.read_text(encoding="utf-8"))
+        report: Report = read_report(path)
         case, protocol = report["cases"][0], DATASETS[report["dataset"]].PAPER_PROTOCOL
-        current = {"strict", protocol, "counts", "patient"} <= set(case)
         part, options = report["split"], report["options"]
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError):
         return None, "damaged, or of another version"
-    if not current:
+    names = {"strict", protocol}
+    if not (names | {"counts"} <= set(case) and names | NEEDED <= set(report)):
         return None, "of another version"
     if part != PART:
         return None, f"of the {part} part"

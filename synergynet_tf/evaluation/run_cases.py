@@ -62,6 +62,11 @@ def find_cases(
     data: DataConfig = config.data
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=str(data_dir))
+    if data.dataset not in DATASETS:
+        raise ValueError(
+            f"{pathlib.Path(run, 'config.json')} has an unknown dataset, "
+            f"{data.dataset!r}; train the run again with --force"
+        )
     dataset, root = DATASETS[data.dataset], data_root(data)
     case_ids = part_ids(data, split_part)
     if not case_ids:

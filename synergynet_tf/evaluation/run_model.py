@@ -10,7 +10,7 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.metrics import codebook_usage
-from synergynet_tf.models import quantizers
+from synergynet_tf.models import check_method, quantizers
 from synergynet_tf.models.folding import fold_normalizations
 from synergynet_tf.models.outputs import with_codes
 from synergynet_tf.models.weights import load_weights
@@ -23,7 +23,14 @@ def load_run_model(run: str | pathlib.Path) -> keras.Model:
         FileNotFoundError: If the folder lacks its config or weights.
         ValueError: If they are damaged or do not belong together.
     """
-    return load_weights(runs.read_config(run).model, runs.require_weights(run))
+    config, path = runs.read_config(run).model, runs.require_weights(run)
+    try:
+        check_method(config)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{pathlib.Path(run, 'config.json')} cannot be used: {error.args[0]}"
+        ) from error
+    return load_weights(config, path)
 
 
 class Predictor:

@@ -2,6 +2,13 @@
 
 import pathlib
 
+import keras
+import numpy as np
+
+from synergynet_tf.untrusted import require_plain_hdf5
+
+_BYTES_PER_WEIGHT = 4
+
 
 def give_weights(network, weights, name, source):
     """Gives a network the weights that `encode` was asked for.
@@ -37,6 +44,23 @@ def first_words(error, most=200):
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
+def most_bytes(model):
+    """Returns what a file of a model's weights may have, with a head and optimizer."""
+    return 4 * _BYTES_PER_WEIGHT * model.count_params() + 2**26
+
+
+def require_finite(model):
+    """Refuses a model with weights that are not numbers.
+
+    Raises:
+        ValueError: If there are; names the first.
+    """
+    for weight in model.weights:
+        array = keras.ops.convert_to_numpy(weight)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{weight.path} has NaN or infinite values")
+
+
 def _imagenet(name, source):
     try:
         return source("imagenet")
@@ -57,7 +81,9 @@ def _file(path, name, source):
         )
     published = source(None)
     try:
+        require_plain_hdf5(path, most_bytes(published))
         published.load_weights(path)
+        require_finite(published)
     except Exception as error:
         # h5py reports a damaged file as half a dozen kinds of error.
         raise ValueError(

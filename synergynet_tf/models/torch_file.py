@@ -17,6 +17,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from synergynet_tf.untrusted import read_content
+
 MOST_BYTES = 2**30
 _MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
@@ -40,24 +42,19 @@ def read_tensors(path):
     Raises:
         OSError: If the file cannot be read.
         ValueError: If it is too large or damaged, or holds anything but a dict of
-            float32 and int64 tensors.
+            finite float32 and int64 tensors.
     """
-    with open(path, "rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    content = read_content(path, MOST_BYTES)
     read = _read_zip if zipfile.is_zipfile(io.BytesIO(content)) else _read_legacy
     try:
-        tensors = read(content)
+        tensors = _StateDict.plain(read(content))
     except Exception as error:
         # Bytes at random make `pickle`, `zipfile` and NumPy raise anything.
         raise ValueError(f"not a state dict of torch: {error}") from error
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, np.ndarray)
-        for name, tensor in tensors.items()
-    ):
-        raise ValueError("not a state dict of torch: it has more than tensors")
-    return dict(tensors)
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{name} has NaN or infinite values")
+    return tensors
 
 
 def _read_zip(content):
@@ -129,9 +126,9 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return _StateDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
+            return _Rebuild()
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         raise ValueError(f"it has a pickle with {module}.{name}")
@@ -141,6 +138,35 @@ class _TensorUnpickler(pickle.Unpickler):
         if kind != "storage" or dtype not in _DTYPES.values():
             raise ValueError(f"it has a pickle with {pid}")
         return self._storage(dtype, key, size)
+
+
+class _StateDict(OrderedDict):
+    """What stands for an `OrderedDict`: a pickle may not give it attributes."""
+
+    def __setstate__(self, state):
+        """Drops what torch adds, the versions of modules."""
+
+    @staticmethod
+    def plain(tensors):
+        """Returns a dict of tensors by name as a plain dict."""
+        if not isinstance(tensors, dict) or not all(
+            isinstance(name, str) and isinstance(tensor, np.ndarray)
+            for name, tensor in tensors.items()
+        ):
+            raise ValueError("it has more than tensors")
+        return dict(tensors)
+
+
+class _Rebuild:
+    """What stands for torch's function: a pickle may call it, and not alter it."""
+
+    __slots__ = ()
+
+    def __call__(self, *arguments):
+        return _tensor(*arguments)
+
+    def __setstate__(self, state):
+        raise ValueError("it has a pickle that alters a function")
 
 
 def _tensor(storage, offset, shape, strides, *_):

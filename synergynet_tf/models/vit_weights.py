@@ -10,15 +10,12 @@ reads another encoder's, and starts at random.
 
 import collections
 import math
-import zipfile
-import zlib
 
 import numpy as np
 
 from synergynet_tf.layers import TransformerBlock
+from synergynet_tf.untrusted import list_npz, read_npz
 
-# What NumPy raises for a file that is cut, empty or altered.
-_DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 _POSITIONS = "Transformer/posembed_input/pos_embedding"
 _ATTENTION = "MultiHeadDotProductAttention_1"
 # A block's arrays, in the order of its layer's weights: that of ViT's equations.
@@ -53,17 +50,14 @@ def load_vit_weights(model, path):
 
     Raises:
         ValueError: If the file cannot be read, lacks more than half of the
-            transformer's arrays, or has one of another shape. The model then is as
-            it was.
+            transformer's arrays, or has one of another shape or with NaN. The model
+            then is as it was.
     """
     variables = _variables(model)
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no .npz file")
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            names = file.files
-            arrays = {name: file[name] for name in variables if name in names}
-    except _DAMAGED as error:
+        names = list_npz(path)
+        arrays = read_npz(path, variables)
+    except (OSError, ValueError) as error:
         raise _refusal(path, f"cannot be read ({error})") from error
     if 2 * len(arrays) < len(variables):
         lacking = next(name for name in variables if name not in arrays)
@@ -76,6 +70,8 @@ def load_vit_weights(model, path):
         if array.shape != (expected := tuple(variables[name].shape)):
             shapes = f"the shape {array.shape}, and {model.name} takes {expected}"
             raise _refusal(path, f"has {name} of {shapes}")
+        if not np.isfinite(array.astype("float32")).all():
+            raise _refusal(path, f"has {name} with NaN or infinite values")
     for name, array in arrays.items():
         variables[name].assign(array)
     print(f"{path}: loaded {len(arrays)} of the transformer's {len(variables)} arrays")

@@ -4,8 +4,9 @@ import dataclasses
 
 import keras
 
-from synergynet_tf.models.pretrained import first_words
+from synergynet_tf.models.pretrained import first_words, most_bytes, require_finite
 from synergynet_tf.models.segmenter import build_model
+from synergynet_tf.untrusted import require_plain_hdf5
 
 
 def save_weights(model, path):
@@ -40,7 +41,9 @@ def load_weights(config, path):
     finally:
         keras.config.set_dtype_policy(before)
     try:
+        require_plain_hdf5(path, most_bytes(model))
         model.load_weights(path)
+        require_finite(model)
     except Exception as error:
         # h5py and Keras raise half a dozen kinds for a damaged or foreign file.
         raise ValueError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
+import io
+import math
 import pathlib
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import tempfile
 from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
+from synergynet_tf.untrusted import read_content, read_json, shown
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
@@ -158,7 +160,7 @@ def read_config(run: str | pathlib.Path) -> ExperimentConfig:
     """
     path = _require(run, CONFIG, "Is it the folder of a run?")
     try:
-        return ExperimentConfig.from_json(path.read_text(encoding="utf-8"))
+        return ExperimentConfig.from_json(read_content(path).decode("utf-8"))
     except ValueError as error:
         raise ValueError(
             f"{path} cannot be used: {error}. It is damaged or from another version; "
@@ -176,16 +178,18 @@ def class_names(run: str | pathlib.Path) -> tuple[str, ...]:
     """
     path = _require(run, "classes.json", "Train the run again with --force.")
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"{path} must be a list of names. Received: {names!r}")
+    if not isinstance(names, list) or not all(
+        isinstance(n, str) and n.isprintable() for n in names
+    ):
+        raise ValueError(f"{path} must be a list of names. Received: {shown(names)}")
     expected = max(1, read_config(run).model.num_classes - 1)
     if len(names) != expected:
         raise ValueError(
             f"{path} must hold {expected} names, as the run's model has classes. "
-            f"Received: {names!r}"
+            f"Received: {shown(names)}"
         )
     return tuple(names)
 
@@ -203,10 +207,13 @@ def image_channels(run: str | pathlib.Path) -> int | None:
     path = pathlib.Path(run, CHANNELS)
     if not path.is_file():
         return None
-    text = path.read_text(encoding="utf-8").strip()
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{path} must be a number of channels. Received: {text!r}")
-    return int(text)
+    try:
+        number = read_json(path)
+        if type(number) is not int or number < 1:
+            raise ValueError(f"it holds {shown(number)}")
+    except ValueError as error:
+        raise ValueError(f"{path} must be a number of channels: {error}") from error
+    return number
 
 
 def read_history(run: str | pathlib.Path) -> list[dict[str, float]]:
@@ -217,11 +224,13 @@ def read_history(run: str | pathlib.Path) -> list[dict[str, float]]:
         ValueError: If the file is damaged.
     """
     path = _require(run, HISTORY, "Train the run to the end first.")
-    with open(path, encoding="utf-8", newline="") as file:
-        try:
-            rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(file)]
-        except (csv.Error, ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged: {error}. {_WRITE_AGAIN}") from error
+    try:
+        text = io.StringIO(read_content(path).decode("utf-8"), newline="")
+        rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(text)]
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
+            raise ValueError("it has a number that is not finite")
+    except (csv.Error, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error}. {_WRITE_AGAIN}") from error
     if not rows:
         raise ValueError(f"{path} is empty. {_WRITE_AGAIN}")
     return rows

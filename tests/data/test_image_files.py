@@ -191,3 +191,36 @@ def test_pairs(tmp_path):
     write_png(masks / "a_mask.png", square_mask(6, 8))
     with pytest.raises(ValueError, match=r"a\.png has 2 masks in .*: a, a_mask"):
         list_pairs(images, masks, ("", "_mask"))
+
+
+def test_jpeg_of_endless_scans_is_refused(tmp_path):
+    data = coded(".jpg", PHOTOGRAPH)
+    scan = data.index(b"\xff\xda")
+    (tmp_path / "a.jpg").write_bytes(data[:scan] + data[scan:-2] * 101 + data[-2:])
+    with pytest.raises(ValueError, match=r"a\.jpg .*more than 100 scans"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (0, 257),  # The height in place of the width, so twice.
+        (2, 16),  # 64 bits, which stand elsewhere.
+        (4, 2),  # Two widths.
+    ],
+)
+def test_a_tiff_s_size_is_one_number(offset, value, tmp_path):
+    data = bytearray(coded(".tif", PHOTOGRAPH))
+    (start,) = struct.unpack_from("<I", data, 4)
+    entries = range(start + 2, len(data), 12)
+    width = next(e for e in entries if data[e : e + 2] == (256).to_bytes(2, "little"))
+    struct.pack_into("<H", data, width + offset, value)
+    (tmp_path / "a.tif").write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"a\.tif .*size is there twice, or no number"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    write_png(tmp_path / "a\nerror: b.png", PHOTOGRAPH)
+    with pytest.raises(ValueError, match=r"a\\nerror: b\.png.*rename it"):
+        list_images(tmp_path)

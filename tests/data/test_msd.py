@@ -122,6 +122,13 @@ def test_photographs(grey, tmp_path):
         ({"labels": {"0": "background", "1.5": "a"}}, "`labels` must give"),
         ({"labels": ["background", "a"]}, "`labels` must give"),
         ({"file_ending": ".mha"}, r"one of .*Received: file_ending='\.mha'"),
+        ({"labels": {"background": 0, "a": 65536}}, "`labels` must give"),
+        ({"labels": {"background": 0, "a\nb": 1}}, "`labels` must give"),
+        ({"channel_names": {"0": ["MRI"]}}, "must name its channels"),
+        ({"training": 7}, "`training` must be a list"),
+        ({"training": [{"label": "a"}]}, "below its folder. Received: None"),
+        ({"training": [{"image": "/etc/passwd"}]}, "below its folder"),
+        ({"training": [{"image": "../../a.nii.gz"}]}, "below its folder"),
     ],
 )
 def test_description_that_cannot_be_used(values, message, tmp_path):
@@ -135,6 +142,13 @@ def test_description_that_is_no_object(text, tmp_path):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(ValueError, match=r"dataset\.json (is not JSON|must be an)"):
         msd.case_ids(tmp_path)
+
+
+def test_folders_and_pipes_are_no_scans(tmp_path):
+    root = write_msd(tmp_path, 2)
+    (root / "imagesTr/folder.nii.gz").mkdir()
+    (root / "labelsTr/device.nii.gz").symlink_to("/dev/zero")
+    assert msd.case_ids(root) == ["scan_00", "scan_01"]
 
 
 def test_missing_partner_is_refused(tmp_path):

@@ -276,3 +276,35 @@ def test_every_orientation_is_the_same_scan(tmp_path):
             np.testing.assert_array_equal(array, expected[0])
             assert spacing_mm == expected[1]
             np.testing.assert_allclose(geometry.affine(), expected[2], atol=1e-4)
+
+
+def test_a_stream_that_goes_on_is_refused(tmp_path):
+    path = write(tmp_path / "a.nii.gz", np.eye(4))
+    data = path.read_bytes()
+    path.write_bytes(data + gzip.compress(bytes(2**20)))
+    assert nifti.read(path).array.shape == (7, 6, 5)
+    path.write_bytes(data + gzip.compress(bytes(2**26), 1) * 2)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz is .*goes on after its 772"):
+        nifti.read(path)
+
+
+def test_a_volume_that_no_scanner_makes_is_refused_before_it_is_read(tmp_path):
+    path = write(tmp_path / "a.nii", np.eye(4))
+    damage(path, 42, np.int16([32767] * 3).tobytes())
+    with pytest.raises(ValueError, match="at most 536870912 voxels"):
+        nifti.read(path)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, -1, 17, 1e9])
+def test_voxels_begin_after_the_header(value, tmp_path):
+    path = write(tmp_path / "a.nii", np.eye(4))
+    damage(path, 108, np.float32(value).tobytes())
+    with pytest.raises(ValueError, match=r"a\.nii is .*voxels cannot begin at byte"):
+        nifti.read(path)
+
+
+def test_an_unknown_datatype_is_named_with_its_file(tmp_path):
+    path = write(tmp_path / "a.nii", np.eye(4))
+    damage(path, 70, np.int16(77).tobytes())
+    with pytest.raises(ValueError, match=r"a\.nii is .*unknown datatype, 77"):
+        nifti.read(path)

@@ -127,12 +127,20 @@ def test_store_is_not_visible_while_it_is_built(cache, monkeypatch):
     assert seen == [] and len(list(cache.iterdir())) == 1
 
 
+def flip_byte(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         lambda folder: os.truncate(folder / "images.bin", 100),
         lambda folder: os.truncate(folder / "labels.bin", 0),
         lambda folder: os.truncate(folder / "labels.bin", 5000),  # Too long.
+        lambda folder: flip_byte(folder / "images.bin"),
+        lambda folder: flip_byte(folder / "labels.bin"),
         lambda folder: (folder / "labels.bin").unlink(),
         lambda folder: (folder / "index.json").unlink(),
         lambda folder: (folder / "index.json").write_text("{"),

@@ -17,3 +17,11 @@ def test_a_panel_for_loss_dsc_and_codes(row, panels, tmp_path):
     # Both curves are there, in their colors.
     for blue, green, red in ((0xB2, 0x72, 0x00), (0x00, 0x5E, 0xD5)):
         assert (picture == (blue, green, red)).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("lacking", ["epoch", "loss", "val_loss", "val_dsc"])
+def test_a_history_without_a_column_is_refused(lacking, tmp_path):
+    row = {name: value for name, value in PLAIN.items() if name != lacking}
+    runs.write_csv(tmp_path / "history.csv", [row])
+    with pytest.raises(ValueError, match=rf"history\.csv is .*no column {lacking}"):
+        write_curves(tmp_path)

@@ -160,3 +160,9 @@ def test_a_changed_byte_of_png_is_refused():
         data[place] ^= 16
         with pytest.raises(tf.errors.InvalidArgumentError):
             open_image(tf.constant(bytes(data)))
+
+
+def test_a_jpeg_of_endless_scans_is_refused():
+    scan = JPEG.index(b"\xff\xda")
+    data = JPEG[:scan] + JPEG[scan:-2] * 101 + JPEG[-2:]
+    assert "[image_bytes[7] is truncated or damaged]" in refusal(data)

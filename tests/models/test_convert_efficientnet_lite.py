@@ -160,6 +160,8 @@ def test_tensors_are_read(write, tmp_path):
 
 
 ROWS = tensor("0", SMALL["rows"])
+REBUILD = name_of("torch._utils", "_rebuild_tensor_v2")
+ALTERATION = b"}" + text("__defaults__") + b"Ns"
 HOSTILE = name_of("os", "system") + group(text("touch RAN")) + b"R"
 
 
@@ -174,6 +176,8 @@ HOSTILE = name_of("os", "system") + group(text("touch RAN")) + b"R"
         (pickled(b"Nr\xff\xff\xff\x7f"), "pickle with index 2147483647"),
         (pickled(b"]", ROWS, b"a"), "more than tensors"),
         (pickled(b"}(", text("x"), ROWS, text("y"), b"Nu"), "more than tensors"),
+        (pickled(REBUILD, ALTERATION, b"b"), "pickle that alters a function"),
+        (pickled(REBUILD, b"N}", text("x"), b"Ns\x86b"), "alters a function"),
         (
             pickled(b"}", text("x"), tensor("0", SMALL["rows"], offset=1), b"s"),
             "strides",
@@ -187,6 +191,22 @@ def test_anything_but_tensors_is_refused(write, body, reason, tmp_path, monkeypa
     with pytest.raises(ValueError, match=rf"not a state dict of torch: .*{reason}"):
         read_tensors(tmp_path / "x.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
+@pytest.mark.parametrize("write", [write_legacy, write_zip])
+def test_a_state_dict_keeps_its_methods(write, tmp_path):
+    """Torch sets `_metadata` on a state dict; a pickle may name any attribute."""
+    items = ORDERED_DICT + b"(" + text("rows") + ROWS + b"u"
+    body = pickled(items, b"}", text("items"), b"Nsb")
+    write(tmp_path / "x.pth", {"rows": SMALL["rows"]}, body)
+    assert list(read_tensors(tmp_path / "x.pth")) == ["rows"]
+
+
+@pytest.mark.parametrize("write", [write_legacy, write_zip])
+def test_numbers_must_be_finite(write, tmp_path):
+    write(tmp_path / "x.pth", {"rows": np.full((2, 3), np.nan, np.float32)})
+    with pytest.raises(ValueError, match="rows has NaN"):
+        read_tensors(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("write", [write_legacy, write_zip])

@@ -247,7 +247,7 @@ def require_weights(run: str | pathlib.Path) -> pathlib.Path:
     if is_finished(run):
         finished = pathlib.Path(run, FINISHED)
         try:
-            written = json.loads(finished.read_bytes()).get(WEIGHTS_SHA256)
+            written = read_json(finished).get(WEIGHTS_SHA256)
         except (ValueError, AttributeError) as error:
             raise ValueError(
                 f"{finished} is damaged: {error}. {_WRITE_AGAIN}"

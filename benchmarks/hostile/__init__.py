@@ -1,0 +1,1 @@
+"""Mutated files, fed to every reader of the project."""

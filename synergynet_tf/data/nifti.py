@@ -202,7 +202,7 @@ def _size(header: nibabel.Nifti1Header) -> int:
     if math.prod(shape) > MAX_VOXELS:
         raise ValueError(f"it must have at most {MAX_VOXELS} voxels. Received: {shape}")
     offset = float(header["vox_offset"])
-    if not (offset == 0 or header.sizeof_hdr <= offset <= MAX_REST_BYTES):
+    if not header.sizeof_hdr <= offset <= MAX_REST_BYTES:
         raise ValueError(f"its voxels cannot begin at byte {offset}")
     try:
         dtype = header.get_data_dtype()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import h5py
 
 MOST_BYTES = 2**30
+# HDF5 unpacks a chunk whole, and holds it beside what it was packed from.
+MOST_CHUNK_BYTES = 2**27
 # Of chunk filters, by their numbers in HDF5: these give what they took, or less.
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 KINDS = "biuf"
@@ -123,7 +125,7 @@ def _plain(file: h5py.File, name: str, most_bytes: int) -> h5py.Dataset:
     if dataset.dtype.kind not in KINDS or dataset.dtype.subdtype is not None:
         raise ValueError(f"{name} must hold numbers. Received: {dataset.dtype}")
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    if max(dataset.nbytes, chunk) > most_bytes:
+    if dataset.nbytes > most_bytes or chunk > MOST_CHUNK_BYTES:
         raise ValueError(f"{name} is too large: {dataset.dtype} {dataset.shape}")
     if dataset.chunks:
         _check_chunks(dataset, chunk)

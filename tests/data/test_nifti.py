@@ -295,7 +295,7 @@ def test_a_volume_that_no_scanner_makes_is_refused_before_it_is_read(tmp_path):
         nifti.read(path)
 
 
-@pytest.mark.parametrize("value", [np.inf, np.nan, -1, 17, 1e9])
+@pytest.mark.parametrize("value", [np.inf, np.nan, -1, 0, 17, 1e9])
 def test_voxels_begin_after_the_header(value, tmp_path):
     path = write(tmp_path / "a.nii", np.eye(4))
     damage(path, 108, np.float32(value).tobytes())

@@ -50,6 +50,11 @@ def never_written(file):
     file.create_dataset("x", (2**20, 2**18), "f4", chunks=(64, 64))
 
 
+def huge_chunk(file):
+    sides, most = (2**14, 2**14), (None, None)
+    file.create_dataset("x", (9, 4), "u1", chunks=sides, maxshape=most)[0, 0] = 1
+
+
 def bomb(file):
     made = file.create_dataset("x", (256, 256), "u1", chunks=True, compression="gzip")
     packed = zlib.compress(bytes(10 * 2**20))
@@ -81,6 +86,7 @@ def group(file):
         (soft_link, "not in the file itself"),
         (never_written, "too large"),
         (bomb, "a chunk of over"),
+        (huge_chunk, "too large"),
         (other_filter, "filter 32000"),
         (texts, "must hold numbers"),
         (nothing, "no array"),

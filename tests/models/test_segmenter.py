@@ -1,5 +1,6 @@
 import dataclasses
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -67,6 +68,41 @@ def test_every_method_builds_trains_and_is_saved(
     save_weights(model, path)
     again = load_weights(config, path)(images, training=False)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(again), logits)
+
+
+def put_nan(file, name):
+    file[name][...] = np.nan
+
+
+def put_elsewhere(file, name):
+    del file[name]
+    file[name] = h5py.ExternalLink("/etc/passwd", "x")
+
+
+def put_bomb(file, name):
+    del file[name]
+    file.create_dataset(name, (2**20, 2**18), "f4", chunks=(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put_nan, "NaN or infinite"),
+        (put_elsewhere, "not in the file itself"),
+        (put_bomb, "too large"),
+    ],
+)
+def test_hostile_weights_are_refused(change, reason, tmp_path, monkeypatch):
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    config = dataclasses.replace(TINY, name="r50-unet", backbone="tiny")
+    path = tmp_path / "best.weights.h5"
+    save_weights(build_model(config), path)
+    with h5py.File(path, "r+") as file:
+        names = []
+        file.visit(names.append)
+        change(file, next(name for name in names if name.endswith("vars/0")))
+    with pytest.raises(ValueError, match=rf"best\.weights\.h5 cannot .*{reason}"):
+        load_weights(config, path)
 
 
 @pytest.mark.parametrize(

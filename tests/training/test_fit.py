@@ -194,14 +194,16 @@ def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
 
 
 def test_a_kill_after_the_checkpoint_loses_nothing(tiny, tmp_path):
-    fit(tiny.replace(epochs=1), tmp_path)
-    names = (runs.BEST_WEIGHTS, runs.HISTORY, runs.FINISHED)
-    before = {name: (tmp_path / name).read_bytes() for name in names}
-    for name in names:
-        (tmp_path / name).unlink()
-    fit(tiny.replace(epochs=1), tmp_path)
-    assert {name: (tmp_path / name).read_bytes() for name in names} == before
-    environment = json.loads((tmp_path / "environment.json").read_text())
+    run, before = tmp_path / "run", tmp_path / "before"
+    fit(tiny.replace(epochs=1), run)
+    shutil.copytree(run, before)
+    for name in (runs.BEST_WEIGHTS, runs.HISTORY, runs.FINISHED):
+        (run / name).unlink()
+    fit(tiny.replace(epochs=1), run)
+    assert_equal_runs(before, run)
+    assert history(run) == history(before)
+    assert runs.is_finished(run)
+    environment = json.loads((run / "environment.json").read_text())
     assert len(environment["continued"]) == 1
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.data import nifti
-from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.input_files import (
     OVERLAY_ENDING,
     SUMMARY,
@@ -18,6 +17,7 @@ from synergynet_tf.evaluation.input_files import (
     is_volume,
     stem,
 )
+from synergynet_tf.evaluation.overlays import overlay, write_png
 
 
 class Labeled(NamedTuple):

@@ -20,8 +20,8 @@ from synergynet_tf.evaluation.case_scores import (
     score_labeled,
 )
 from synergynet_tf.evaluation.curves import write_curves
-from synergynet_tf.evaluation.figures import overlay, write_png
 from synergynet_tf.evaluation.options import PLAIN, Options
+from synergynet_tf.evaluation.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.report import case_rows, make_report

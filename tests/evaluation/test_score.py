@@ -7,7 +7,7 @@ import pytest
 
 from synergynet_tf.data import folder
 from synergynet_tf.evaluation import run_cases, score
-from synergynet_tf.evaluation.figures import overlay
+from synergynet_tf.evaluation.overlays import overlay
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.evaluation import squares
 

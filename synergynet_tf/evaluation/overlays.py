@@ -61,20 +61,12 @@ def overlay(
     Returns:
         uint8 RGB `(height, width, 3)`.
     """
-    index = _busiest_slice(pred_labels, true_labels)
-    plain = _panel(image[index])
-    size = plain.shape[1], plain.shape[0]
+    index = busiest_slice(pred_labels, true_labels)
+    plain = readable(image[index])
     drawn = plain.copy()
-    for value in range(1, len(class_names) + 1):
-        color = _color(PALETTE[(value - 1) % len(PALETTE)])
-        mask = _resize_mask(pred_labels[index] == value, size)
-        drawn[mask] = np.rint((1 - FILL) * drawn[mask] + FILL * np.array(color))
-        cv2.drawContours(drawn, _outlines(mask), -1, color, 2, cv2.LINE_AA)
+    draw_prediction(drawn, pred_labels[index], len(class_names))
     if true_labels is not None:
-        for value in range(1, len(class_names) + 1):
-            mask = _resize_mask(true_labels[index] == value, size)
-            for outline in _outlines(mask):
-                _draw_dashes(drawn, outline)
+        draw_reference(drawn, true_labels[index], len(class_names))
     if len(image) > 1:
         caption = f"{caption}, slice {index + 1} of {len(image)}".removeprefix(", ")
     return _compose(plain, drawn, class_names, true_labels is not None, caption)
@@ -89,12 +81,13 @@ def write_png(path: str | pathlib.Path, pixels: np.ndarray) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:
+def busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:
+    """Returns the slice with most foreground, of the reference if it has any."""
     labels = true if true is not None and true.any() else pred
     return int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
 
 
-def _panel(pixels: np.ndarray) -> np.ndarray:
+def readable(pixels: np.ndarray) -> np.ndarray:
     """Returns a slice `(rows, columns, channels)` as uint8 RGB of a readable size."""
     if pixels.shape[-1] != 3:
         pixels = pixels[..., :1]
@@ -109,7 +102,33 @@ def _panel(pixels: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
 
 
-def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def draw_prediction(canvas: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """Fills and outlines each class of a slice, in place.
+
+    Args:
+        canvas: From `readable`.
+        labels: uint8 `(rows, columns)`, of the slice's own size.
+        num_classes: Foreground classes.
+    """
+    for value in range(1, num_classes + 1):
+        color = rgb(class_color(value))
+        mask = _resize_mask(labels == value, canvas)
+        canvas[mask] = np.rint((1 - FILL) * canvas[mask] + FILL * np.array(color))
+        cv2.drawContours(canvas, _outlines(mask), -1, color, 2, cv2.LINE_AA)
+
+
+def draw_reference(canvas: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """Outlines each class of a slice as white dashes, in place.
+
+    Arguments are those of `draw_prediction`.
+    """
+    for value in range(1, num_classes + 1):
+        for outline in _outlines(_resize_mask(labels == value, canvas)):
+            _draw_dashes(canvas, outline)
+
+
+def _resize_mask(mask: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+    size = canvas.shape[1], canvas.shape[0]
     resized = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     return resized >= 0.5
 
@@ -124,8 +143,8 @@ def _draw_dashes(canvas: np.ndarray, outline: np.ndarray) -> None:
     dash, gap = 9, 8
     for start in range(0, len(outline), dash + gap):
         points = [outline[start : start + dash]]
-        cv2.polylines(canvas, points, False, _color(PAPER_COLOR), 4, cv2.LINE_AA)
-        cv2.polylines(canvas, points, False, _color(REFERENCE), 2, cv2.LINE_AA)
+        cv2.polylines(canvas, points, False, rgb(PAPER_COLOR), 4, cv2.LINE_AA)
+        cv2.polylines(canvas, points, False, rgb(REFERENCE), 2, cv2.LINE_AA)
 
 
 def _compose(
@@ -153,8 +172,8 @@ def _compose(
         verticalalignment="center",
     )
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=PALETTE[i % len(PALETTE)], label=f"predicted {name}")
-        for i, name in enumerate(class_names)
+        Patch(facecolor=class_color(value), label=f"predicted {name}")
+        for value, name in enumerate(class_names, start=1)
     ]
     if has_reference:
         dashes = Line2D([], [], color=REFERENCE, linestyle=(0, (3, 2)), linewidth=2)
@@ -173,6 +192,12 @@ def _compose(
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _color(name: str) -> tuple[int, int, int]:
+def class_color(value: int) -> str:
+    """Returns the color of the class whose label is `value`, from 1."""
+    return PALETTE[(value - 1) % len(PALETTE)]
+
+
+def rgb(name: str) -> tuple[int, int, int]:
+    """Returns a color's three parts in [0, 255]."""
     red, green, blue = (round(255 * part) for part in to_rgb(name))
     return red, green, blue

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation import figures
-from synergynet_tf.evaluation.figures import overlay, write_png
+from synergynet_tf.evaluation import overlays
+from synergynet_tf.evaluation.overlays import overlay, write_png
 
 NAMES = ("a", "b")
 
@@ -19,13 +19,13 @@ def volume(shape=(3, 40, 60), channels=1):
 
 def panels(picture):
     """Cuts out the plain and the drawn panel."""
-    height = picture.shape[0] - 2 * figures.TEXT_LINE
-    rows = slice(figures.TEXT_LINE, figures.TEXT_LINE + height)
-    left = figures.MARGIN
-    right = 2 * figures.MARGIN + figures.SIDE
+    height = picture.shape[0] - 2 * overlays.TEXT_LINE
+    rows = slice(overlays.TEXT_LINE, overlays.TEXT_LINE + height)
+    left = overlays.MARGIN
+    right = 2 * overlays.MARGIN + overlays.SIDE
     return (
-        picture[rows, left : left + figures.SIDE],
-        picture[rows, right : right + figures.SIDE],
+        picture[rows, left : left + overlays.SIDE],
+        picture[rows, right : right + overlays.SIDE],
     )
 
 
@@ -43,7 +43,7 @@ def test_prediction_is_drawn_where_it_is_and_nowhere_else():
     image, labels = volume()
     plain, drawn = panels(overlay(image, labels, NAMES))
     changed = (plain != drawn).any(axis=-1)
-    scale = figures.SIDE / 60
+    scale = overlays.SIDE / 60
     rows, columns = np.nonzero(changed)
     # The outline is two pixels wide.
     assert rows.min() == pytest.approx(10 * scale, abs=3)
@@ -57,7 +57,7 @@ def test_reference_is_drawn_in_white_on_top():
     new = (without != drawn).any(axis=-1)
     assert (drawn[new] == 255).all(axis=-1).sum() > 500
     # Between the dashes the prediction's outline is still there.
-    assert (drawn == figures._color(figures.PALETTE[0])).all(axis=-1).sum() > 500
+    assert (drawn == overlays.rgb(overlays.PALETTE[0])).all(axis=-1).sum() > 500
 
 
 def test_reference_chooses_the_slice():
@@ -74,7 +74,9 @@ def test_reference_chooses_the_slice():
 def test_caption_is_written():
     image, labels = volume()
     pictures = [overlay(image, labels, NAMES, caption=c) for c in ("case 1", "case 2")]
-    assert (pictures[0][: figures.TEXT_LINE] != pictures[1][: figures.TEXT_LINE]).any()
+    assert (
+        pictures[0][: overlays.TEXT_LINE] != pictures[1][: overlays.TEXT_LINE]
+    ).any()
 
 
 def test_inputs_are_left_as_they_were():

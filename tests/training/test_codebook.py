@@ -115,19 +115,18 @@ def test_when_dead_codes_are_looked_for(
         num_codes=4, initialization=initialization, restart_every=restart_every
     )
     found = []
-    care = CodebookCare(seed=0)
+    care = CodebookCare(seed=0, steps=7)
     monkeypatch.setattr(
         VectorQuantizer,
         "restart_dead_codes",
-        lambda *_: found.append((care.epoch, care.batch + 1)) or np.zeros(0, int),
+        lambda *_: found.append((care.epoch, care.done)) or np.zeros(0, int),
     )
     care.set_model(model)
-    care.set_params({"steps": 7})
     care.on_train_begin()
     for epoch in range(2):
         care.on_epoch_begin(epoch)
-        for care.batch in range(7):
-            care.on_train_batch_end(care.batch)
+        for batch in range(7):
+            care.on_train_batch_end(batch)
     assert found == looks
 
 
@@ -136,9 +135,8 @@ def test_the_error_of_an_epoch_is_a_mean_over_its_vectors():
     layer = VectorQuantizer(2, restart_every=0, initialization="uniform")
     model = keras.Model(image, layer(image))
     layer.codebook.assign([[0.0, 0.0], [9.0, 0.0]])
-    care = CodebookCare(seed=0)
+    care = CodebookCare(seed=0, steps=2)
     care.set_model(model)
-    care.set_params({"steps": 2})
     care.on_train_begin()
     care.on_epoch_begin(0)
     for number, z in ((1, [0.0, 2.0]), (3, [9.0, 1.0])):

@@ -56,7 +56,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         add(_flag(name), choices=choices, help=f"default: {choices[0]}")
     add("--restart-every", type=int, help="steps between looks for dead codes; 0: none")
     add("--precision", choices=PRECISIONS, help="auto: by hardware (default: float32)")
-    add("--strategy", choices=STRATEGIES, help="mirrored: all GPUs (default: none)")
+    add("--strategy", choices=STRATEGIES, help="how devices share (default: none)")
+    add("--devices", nargs="+", help="numbers of those of mirrored (default: all)")
     add("--limit", type=int, help="most cases of each part, for trials")
     add("--early-stopping", type=int, help="epochs without a better validation DSC")
     add("--force", action="store_true", help="delete the run that is there")
@@ -95,8 +96,9 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     dataset = DATASETS[args.dataset]
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset))
     flags["data_dir"] = str(root.resolve())
-    if args.channels:
-        flags["channels"] = " ".join(args.channels)
+    for name in ("channels", "devices"):
+        if name in flags:
+            flags[name] = " ".join(flags[name])
     # First, because without a file there is nothing to look for classes in.
     dataset.case_ids(root)
     classes = len(dataset.class_names(root))

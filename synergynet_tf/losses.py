@@ -18,6 +18,10 @@ class SegmentationLoss(keras.losses.Loss):
     and Dice is the mean over all channels, background included; so does TransUNet's
     code, and the paper does not say.
 
+    A batch that devices share has one loss, the same on each of them: `replica_sum`
+    is what adds up over the devices, and whoever shares batches sets it. Here it
+    returns what it gets.
+
     Args:
         cross_entropy_weight: float. 1 is the paper's.
         dice_weight: float. 1 is the paper's.
@@ -41,6 +45,7 @@ class SegmentationLoss(keras.losses.Loss):
         self.cross_entropy_weight = cross_entropy_weight
         self.dice_weight = dice_weight
         self.smooth = smooth
+        self.replica_sum = lambda x: x
 
     def call(self, y_true, y_pred):
         """Returns the loss of the batch: `(1,)`."""
@@ -54,11 +59,17 @@ class SegmentationLoss(keras.losses.Loss):
             y = ops.one_hot(labels, channels, dtype="float32")
             cross_entropy = -ops.sum(y * ops.log_softmax(y_pred, axis=-1), axis=-1)
             p = ops.softmax(y_pred, axis=-1)
-        pixels = (0, 1, 2)
-        overlap = 2.0 * ops.sum(p * y, axis=pixels)
-        size = ops.sum(ops.square(p), axis=pixels) + ops.sum(y, axis=pixels)
+        axes = (0, 1, 2)
+        # In one tensor, which is summed over devices at once: per channel the overlap
+        # and the size, and the cross-entropy with the number of its values.
+        overlap = 2.0 * ops.sum(p * y, axis=axes)
+        size = ops.sum(ops.square(p), axis=axes) + ops.sum(y, axis=axes)
+        values = ops.cast(ops.size(cross_entropy), "float32")
+        pair = ops.stack([ops.sum(cross_entropy), values])
+        sums = self.replica_sum(ops.concatenate([overlap, size, pair]))
+        overlap, size = sums[:channels], sums[channels:-2]
         dice = ops.mean((overlap + self.smooth) / (size + self.smooth))
-        loss = self.cross_entropy_weight * ops.mean(cross_entropy)
+        loss = self.cross_entropy_weight * sums[-2] / sums[-1]
         loss += self.dice_weight * (1.0 - dice)
         # Keras divides by the number of replicas, except what is a scalar already.
         return ops.reshape(loss, (1,))

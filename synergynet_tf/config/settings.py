@@ -14,7 +14,7 @@ from synergynet_tf.untrusted import shown
 SPLITS = ("paper", "official", "random")
 AUTO = "auto"
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
-STRATEGIES = ("none", "mirrored")
+STRATEGIES = (AUTO, "none", "mirrored", "multiworker")
 STRIDES = (16, 32)
 # What each choice of a codebook can be, its default first.
 VQ_CHOICES = {
@@ -38,6 +38,12 @@ PAPER_VQ: dict[str, Any] = {
 def _require(ok: bool, name: str, rule: str, value: object) -> None:
     if not ok:
         raise ValueError(f"`{name}` must be {rule}. Received: {name}={shown(value)}")
+
+
+def _are_numbers(text: str) -> bool:
+    """Tells whether it holds nothing but different numbers, or nothing."""
+    words = text.split()
+    return words == re.findall(r"\d+", text) and len(set(map(int, words))) == len(words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +84,9 @@ class DataConfig:
         _require(not self.fold or bool(fold_ok), "fold", rule, self.fold)
         alone = not self.fold or self.split in ("", "random")
         _require(alone, "split", f"random for --fold {self.fold}", self.split)
-        picked = self.channels.split()
-        channels_ok = picked == re.findall(r"\d+", self.channels) and len(picked) <= 3
         rule = 'up to three different numbers, such as "0 1 3"'
-        distinct = len(set(map(int, picked))) == len(picked) if channels_ok else False
-        _require(distinct, "channels", rule, self.channels)
+        channels_ok = _are_numbers(self.channels) and len(self.channels.split()) <= 3
+        _require(channels_ok, "channels", rule, self.channels)
         limit_ok = self.limit is None or self.limit >= 1
         _require(limit_ok, "limit", "at least 1", self.limit)
 
@@ -225,7 +229,10 @@ class TrainingConfig:
         precision: `float32`, `bfloat16` or `float16`; the last two are mixed:
             weights, codebook, logits and loss stay float32. `auto` takes the run's
             own, or what suits the hardware. A run's config never holds `auto`.
-        strategy: `none` for one device, `mirrored` for all GPUs of the machine.
+        strategy: `none` for one device, `mirrored` for those of the machine,
+            `multiworker` for those of all machines of `TF_CONFIG`; `auto` takes what
+            is there. A run's config never holds `auto`.
+        devices: Numbers of the devices of `mirrored`, such as `"0 1"`; `""` for all.
         early_stopping: Epochs without a better validation DSC after which training
             ends; `None` never ends early.
     """
@@ -235,6 +242,7 @@ class TrainingConfig:
     seed: int = 0
     precision: str = "float32"
     strategy: str = "none"
+    devices: str = ""
     early_stopping: int | None = None
 
     def __post_init__(self) -> None:
@@ -244,6 +252,10 @@ class TrainingConfig:
         for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        rule = 'different numbers, such as "0 1"'
+        _require(_are_numbers(self.devices), "devices", rule, self.devices)
+        alone = not self.devices or self.strategy == "mirrored"
+        _require(alone, "strategy", "mirrored for --devices", self.strategy)
         patience_ok = self.early_stopping is None or self.early_stopping >= 1
         _require(patience_ok, "early_stopping", "at least 1", self.early_stopping)
 

@@ -59,8 +59,17 @@ class Batches(keras.utils.PyDataset):
         """Returns batch `first_step + step` of the current epoch."""
         return self.batch(self.epoch, (self.first_step + step) % len(self))
 
-    def batch(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns batch `step` of an epoch.
+    def batch(
+        self, epoch: int, step: int, part: int = 0, of: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns batch `step` of an epoch, or a part of it.
+
+        Args:
+            epoch: From 0.
+            step: From 0, below `len(self)`.
+            part: Which of the parts, from 0. One after the other they are the batch;
+                their sizes differ by 1 at most.
+            of: Number of the parts.
 
         Returns:
             Images float32 `(batch, S, S, 3)` in [0, 1] and labels uint8
@@ -75,7 +84,8 @@ class Batches(keras.utils.PyDataset):
         if self.training:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-        examples = [self._example(epoch, int(index)) for index in chosen]
+        first, end = (len(chosen) * number // of for number in (part, part + 1))
+        examples = [self._example(epoch, int(index)) for index in chosen[first:end]]
         images = np.stack([image for image, _ in examples])
         labels = np.stack([label for _, label in examples])
         if images.shape[-1] == 1:

@@ -17,4 +17,6 @@ def comparable(config: ExperimentConfig) -> ExperimentConfig:
 
     Two runs are of one row if these are equal.
     """
-    return config.replace(data_dir="", seed=0, precision="float32", strategy="none")
+    return config.replace(
+        data_dir="", seed=0, precision="float32", strategy="none", devices=""
+    )

@@ -17,12 +17,11 @@ def average_codes(shares, sums, uses, totals):
         sum_k   = decay * sum_k + (1 - decay) * t_k / n
         e_k     = sum_k / smoothed share_k
 
-    This is VQ-VAE's divided by `n`, which changes no code: so the mean over the
-    replicas of a strategy is the sum over all vectors, on any number of devices.
+    This is VQ-VAE's divided by `n`, which changes no code.
 
     Args:
-        shares: `keras.Variable` `(K,)`, is changed; averaged over replicas.
-        sums: `keras.Variable` `(K, channels)`, is changed; averaged over replicas.
+        shares: `keras.Variable` `(K,)`, is changed.
+        sums: `keras.Variable` `(K, channels)`, is changed.
         uses: float32 `(K,)`: `n_k`.
         totals: float32 `(K, channels)`: `t_k`.
 

@@ -41,6 +41,10 @@ class VectorQuantizer(keras.layers.Layer):
     When to look, when to count from zero, and the initializations but `uniform` are
     the training's business (`training.codebook`).
 
+    Devices that share a batch compute with the whole of it: `replica_sum` adds up
+    over the devices, `replica_join` puts their parts one after the other, and whoever
+    shares batches sets both. Here they return what they get.
+
     Assumption: the loss is a mean over vectors and channels; the paper prints the
     squared norm of one vector.
 
@@ -119,6 +123,7 @@ class VectorQuantizer(keras.layers.Layer):
         # Counting writes a variable, which an exported graph must never do: in
         # inference it happens only where `fit` asks for it.
         self.count_in_inference = False
+        self.replica_sum = self.replica_join = lambda x: x
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -131,34 +136,24 @@ class VectorQuantizer(keras.layers.Layer):
         limit = 1.0 / self.num_codes
         # Of one seed: what it draws for the codes, it draws for their sums again.
         uniform = keras.initializers.RandomUniform(-limit, limit)
-        self.codebook = self._weight(
-            "codebook",
-            table,
-            uniform,
-            trainable=not averages,
-            aggregation="only_first_replica" if averages else "none",
-        )
-        self.candidates = self._weight(
-            "candidates", table, aggregation="only_first_replica"
-        )
-        self.counts = self._weight("counts", (self.num_codes,), aggregation="sum")
-        self.errors = self._weight("errors", (2,), aggregation="sum")
+        self.codebook = self._weight("codebook", table, uniform, trainable=not averages)
+        self.candidates = self._weight("candidates", table)
+        self.counts = self._weight("counts", (self.num_codes,))
+        self.errors = self._weight("errors", (2,))
         if averages:
             self.shares = self._weight(
                 "shares",
                 (self.num_codes,),
                 keras.initializers.Constant(1.0 / self.num_codes),
-                aggregation="mean",
             )
             self.sums = self._weight(
                 "sums",
                 table,
                 lambda shape, dtype: uniform(shape, dtype) / self.num_codes,
-                aggregation="mean",
             )
         self.built = True
 
-    def _weight(self, name, shape, initializer="zeros", trainable=False, **kwargs):
+    def _weight(self, name, shape, initializer="zeros", trainable=False):
         """Adds a weight that is float32 under every policy."""
         return self.add_weight(
             name=name,
@@ -167,7 +162,6 @@ class VectorQuantizer(keras.layers.Layer):
             trainable=trainable,
             dtype="float32",
             autocast=False,
-            **kwargs,
         )
 
     def encode(self, inputs):
@@ -199,23 +193,26 @@ class VectorQuantizer(keras.layers.Layer):
         indices = self._nearest(constant)
         codes = self.to_compare(ops.take(self.codebook, indices, axis=0))
         output = ESTIMATORS[self.estimator](z, codes)
-        commitment = ops.mean(ops.square(z - ops.stop_gradient(codes)))
+        commitment = self._mean_square(z - ops.stop_gradient(codes))
         loss = self.commitment_cost * commitment
         if self.update == "gradient":
-            loss = ops.mean(ops.square(constant - codes)) + loss
+            loss = self._mean_square(constant - codes) + loss
         self.add_loss(loss)
         flat = ops.reshape(indices, (-1,))
         if training or self.count_in_inference:
             ones = ops.ones_like(flat, dtype="float32")
-            uses = ops.segment_sum(ones, flat, self.num_codes)
+            uses = self.replica_sum(ops.segment_sum(ones, flat, self.num_codes))
             self.counts.assign_add(uses)
             squares = ops.sum(ops.square(constant - ops.stop_gradient(codes)))
+            squares = self.replica_sum(squares)
             self.errors.assign_add(ops.stack([squares, ops.sum(uses)]))
         if training and (self.restart_every or self.initialization == "first_batches"):
-            self.candidates.assign(_spread(constant, self.num_codes))
+            batch = self.replica_join(constant)
+            self.candidates.assign(_spread(batch, self.num_codes))
         if training and self.update == "moving_average":
             vectors = ops.reshape(constant, (-1, z.shape[-1]))
             totals = ops.segment_sum(vectors, flat, self.num_codes)
+            totals = self.replica_sum(totals)
             codes = average_codes(self.shares, self.sums, uses, totals)
             self.codebook.assign(codes)
         return ops.cast(output, self.compute_dtype)
@@ -235,6 +232,12 @@ class VectorQuantizer(keras.layers.Layer):
             array = np.array(ops.convert_to_numpy(variable))
             array[numbers] = values
             variable.assign(array)
+
+    def _mean_square(self, x):
+        """Returns the mean of `x^2` over the batch, of all devices."""
+        values = ops.cast(ops.size(x), "float32")
+        sums = self.replica_sum(ops.stack([ops.sum(ops.square(x)), values]))
+        return sums[0] / sums[1]
 
     def restart_dead_codes(self, uses, generator):
         """Moves codes without a use to vectors of the last training step.

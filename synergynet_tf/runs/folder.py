@@ -79,7 +79,8 @@ def check_settings(
 ) -> None:
     """Refuses to overwrite a finished run or to continue one of other settings.
 
-    The precision `auto` goes with whichever the run was begun in.
+    The precision `auto` goes with whichever the run was begun in, and every strategy
+    with every other: a batch has the same loss on however many devices.
 
     Raises:
         FileExistsError: If `run` is finished, or has other settings, and `force` is
@@ -90,6 +91,9 @@ def check_settings(
     if force or not (run / CONFIG).exists():
         return
     begun = read_config(run)
+    config = config.replace(
+        strategy=begun.training.strategy, devices=begun.training.devices
+    )
     if config.training.precision == AUTO:
         config = config.replace(precision=begun.training.precision)
     if begun != config:

@@ -24,6 +24,7 @@ from synergynet_tf.models import METHODS, check_method
 SHARED = (
     "precision",
     "strategy",
+    "devices",
     "split",
     "split_seed",
     "encoder_weights",

@@ -11,7 +11,7 @@ from keras import ops
 
 from synergynet_tf import runs, stopping
 from synergynet_tf.models.weights import save_weights
-from synergynet_tf.training import checkpoint
+from synergynet_tf.training import checkpoint, replicas
 
 # A kill, or a machine that fails, costs no more than this of a long epoch.
 _SAVE_EVERY_S = 1800
@@ -39,7 +39,8 @@ class RunFiles(keras.callbacks.Callback):
     best weights, then `history.csv`. A kill before the checkpoint repeats the epoch and
     writes the same; after it, `complete` writes what is missing. A signal, and every
     half hour of an epoch, write a checkpoint in the middle of it. Put it behind
-    `CodebookCare`, whose moves belong to the step before.
+    `CodebookCare`, whose moves belong to the step before. Of processes that train
+    together one writes, and all end together, on a signal to any of them.
 
     Args:
         run: Folder of the run.
@@ -49,7 +50,7 @@ class RunFiles(keras.callbacks.Callback):
             training ends.
         care: `CodebookCare` of the run.
         stop: `stopping.Stop` that takes the signals.
-        lock: `runs.Lock` of the run.
+        lock: `runs.Lock` of the run; `None` in a process that writes nothing.
     """
 
     def __init__(self, run, log, steps, early_stopping, care, stop, lock):
@@ -84,7 +85,7 @@ class RunFiles(keras.callbacks.Callback):
         Args:
             model: As that checkpoint has left it.
         """
-        if not self.rows:
+        if not self.rows or not self.lock:
             return
         runs.write_csv(self.run / runs.HISTORY, self.rows)
         if self.best is self.rows[-1] and not self.begun:
@@ -95,8 +96,9 @@ class RunFiles(keras.callbacks.Callback):
                     pass
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.stop.signum:
-            self._leave(f"after epoch {epoch}")
+        signum, _ = self._wanted()
+        if signum:
+            self._leave(signum, f"after epoch {epoch}")
         self.epoch = epoch
         begun, self.begun = self.begun or {}, None
         self.step = begun.get("step", 0)
@@ -116,12 +118,10 @@ class RunFiles(keras.callbacks.Callback):
             checkpoint.sync(self.model)
             logs = self.model.get_metrics_result()
             self.logs = {name: float(value) for name, value in logs.items()}
-        elif time.monotonic() - self.saved > _SAVE_EVERY_S:
-            self._save_in_between()
-        self._stop_if_told()
+        self._save_or_leave()
 
     def on_test_batch_end(self, batch, logs=None):
-        self._stop_if_told()
+        self._save_or_leave()
 
     def on_epoch_end(self, epoch, logs=None):
         row = {
@@ -137,6 +137,12 @@ class RunFiles(keras.callbacks.Callback):
                     "--learning-rate and train again with --force."
                 )
         self.rows.append(row)
+        self.saved = time.monotonic()
+        if self.lock:
+            self._write_epoch(row)
+        self.model.stop_training = self.exhausted
+
+    def _write_epoch(self, row):
         with self._writing():
             if self.best is row:
                 with self._best_weights(self.model):
@@ -144,25 +150,34 @@ class RunFiles(keras.callbacks.Callback):
             else:
                 self._save()
             runs.write_csv(self.run / runs.HISTORY, self.rows)
-        self.model.stop_training = self.exhausted
 
-    def _stop_if_told(self):
-        """Saves and leaves, in the middle of an epoch."""
-        if self.stop.signum:
+    def _wanted(self):
+        """Returns a signal to any process, and whether the half hour of one is over."""
+        over = time.monotonic() - self.saved > _SAVE_EVERY_S
+        return replicas.largest([self.stop.signum or 0, int(over)])
+
+    def _save_or_leave(self):
+        """Does what is wanted in the middle of an epoch."""
+        signum, over = self._wanted()
+        if signum or over:
             self._save_in_between()
-            self._leave(
-                f"after step {self.step} of {self.steps} in epoch {self.epoch + 1}"
-            )
+        if signum:
+            step = f"step {self.step} of {self.steps} in epoch {self.epoch + 1}"
+            self._leave(signum, f"after {step}")
 
-    def _leave(self, when):
+    def _leave(self, signum, when):
         raise stopping.Stopped(
-            self.stop.signum,
+            signum,
             f"stopped {self.run} {when}: all is saved, the same command continues it",
         )
 
     def _save_in_between(self):
-        with self._writing():
-            self._save(self._state())
+        # In every process, because metrics are summed over all of them.
+        state = self._state()
+        self.saved = time.monotonic()
+        if self.lock:
+            with self._writing():
+                self._save(state)
 
     def _state(self):
         """Returns what continues an epoch, besides variables of model and optimizer."""
@@ -186,7 +201,6 @@ class RunFiles(keras.callbacks.Callback):
         }
         folder, step = self.run / runs.CHECKPOINTS, begun["step"] if begun else 0
         checkpoint.save(self.model, folder, len(self.rows), log, step)
-        self.saved = time.monotonic()
 
     @contextlib.contextmanager
     def _writing(self):

@@ -1,4 +1,4 @@
-"""Devices: the one place of training that knows TensorFlow."""
+"""Devices: the one place of training, besides its kernels, that knows TensorFlow."""
 
 import contextlib
 from typing import NamedTuple
@@ -6,34 +6,118 @@ from typing import NamedTuple
 import keras
 
 
-def scope(strategy):
-    """Returns the context in which the model is built and compiled.
+@contextlib.contextmanager
+def scope(strategy, devices=""):
+    """Lets a model be built, compiled and trained on one device or on several.
 
     Args:
-        strategy: `none` for one device, `mirrored` for all GPUs of the machine.
+        strategy: `none` for one device, `mirrored` for those of the machine,
+            `multiworker` for those of all machines of `TF_CONFIG`.
+        devices: Numbers of the devices of `mirrored`, such as `"0 1"`; `""` for all.
+            They are GPUs. Without any, the CPU is divided, to try it out.
 
     Raises:
-        ValueError: If the backend is not TensorFlow and `strategy` is `mirrored`.
+        ConnectionError: If another machine is gone.
+        ValueError: If there are no such devices, or the backend has no such strategy.
     """
+    numbers = [int(number) for number in devices.split()]
     if strategy == "none":
-        return contextlib.nullcontext()
-    if keras.backend.backend() != "tensorflow":
+        yield
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if strategy == "mirrored":
+            distribution = tf.distribute.MirroredStrategy(_tensorflow_devices(numbers))
+        else:
+            distribution = tf.distribute.MultiWorkerMirroredStrategy()
+        with distribution.scope():
+            yield
+    elif strategy == "mirrored":
+        names = keras.distribution.list_devices()
+        names = [names[number] for number in _checked(numbers, len(names))]
+        with _DataParallel(devices=names, auto_shard_dataset=False).scope():
+            yield
+    else:
         raise ValueError(
-            "--strategy mirrored needs the TensorFlow backend. Received: "
-            f"KERAS_BACKEND={keras.backend.backend()}; pass --strategy none."
+            f"--strategy {strategy} needs the TensorFlow backend. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()}"
         )
+
+
+def _tensorflow_devices(numbers):
+    """Returns the names of the devices of `numbers`, of all if there are none."""
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy().scope()
+    if gpus := tf.config.list_physical_devices("GPU"):
+        numbers = _checked(numbers, len(gpus))
+        # TensorFlow takes the memory of every GPU that it sees.
+        tf.config.set_visible_devices([gpus[number] for number in numbers], "GPU")
+        return [device.name for device in tf.config.list_logical_devices("GPU")]
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    if numbers and tf.config.get_logical_device_configuration(cpu) is None:
+        parts = [tf.config.LogicalDeviceConfiguration()] * (max(numbers) + 1)
+        tf.config.set_logical_device_configuration(cpu, parts)
+    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return [names[number] for number in _checked(numbers, len(names))]
+
+
+def _checked(numbers, available):
+    """Returns the numbers of devices, all that are available if none is given."""
+    if numbers and max(numbers) >= available:
+        raise ValueError(
+            f"--devices must be below {available}, the number of devices here. "
+            f"Received: {max(numbers)}"
+        )
+    return numbers or range(available)
+
+
+class _DataParallel(keras.distribution.DataParallel):
+    """Divides batches on JAX; one that cannot be divided goes to each device whole."""
+
+    def get_data_layout(self, data_shape):
+        layout = super().get_data_layout(data_shape)
+        if data_shape[0] % self.num_model_replicas == 0:
+            return layout
+        everywhere = [None] * len(data_shape)
+        return keras.distribution.TensorLayout(everywhere, self.device_mesh)
+
+
+def num_accelerators():
+    """Returns how many devices of this machine are more than its CPU."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return len(tf.config.list_physical_devices("GPU"))
+    names = keras.distribution.list_devices()
+    return 0 if names[0].startswith("cpu") else len(names)
 
 
 def num_devices():
     """Returns how many devices share a batch in the current scope."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    distribution = keras.distribution.distribution()
+    return distribution.num_model_replicas if distribution else 1
+
+
+def has_replicas():
+    """Tells whether the current scope is of a `tf.distribute` strategy."""
     if keras.backend.backend() != "tensorflow":
-        return 1
+        return False
     import tensorflow as tf
 
-    return tf.distribute.get_strategy().num_replicas_in_sync
+    return tf.distribute.has_strategy()
+
+
+def is_chief():
+    """Tells whether this process is the one that writes the run's folder."""
+    if not has_replicas():
+        return True
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().extended.should_checkpoint
 
 
 class Hardware(NamedTuple):
@@ -85,27 +169,31 @@ def _capability(value):
 
 
 def check_batch_size(batch_size):
-    """Refuses a batch that the devices of the current scope cannot share evenly.
+    """Refuses a batch that the devices of the current scope cannot share.
 
     Raises:
-        ValueError: If `batch_size` is not a multiple of the number of devices.
+        ValueError: If `batch_size` leaves a device without an image or, on JAX, is
+            not a multiple of the number of devices.
     """
     devices = num_devices()
-    if batch_size % devices:
+    uneven = keras.backend.backend() == "jax" and batch_size % devices
+    if batch_size < devices or uneven:
+        rule = "a multiple of" if uneven else "at least"
         raise ValueError(
-            f"--batch-size must be a multiple of {devices}, the number of devices, "
-            f"under --strategy mirrored. Received: {batch_size}"
+            f"--batch-size must be {rule} {devices}, the number of devices. Received: "
+            f"{batch_size}"
         )
 
 
 def validation_batch_size(num_images, batch_size):
-    """Returns the least batch size that leaves no device without an image.
+    """Returns the least batch size that the devices can validate with.
 
-    A device that gets nothing of a short last batch fails.
+    TensorFlow fails where a device gets nothing of a short last batch. JAX divides
+    all batches or none, and the first one decides.
 
     Args:
         num_images: int. Images to validate on.
-        batch_size: int. The least size to return; a multiple of the devices.
+        batch_size: int. The least size to return, as `check_batch_size` allows it.
 
     Raises:
         ValueError: If there are fewer images than devices.
@@ -116,65 +204,8 @@ def validation_batch_size(num_images, batch_size):
             f"{num_images} validation images are too few for {devices} devices; pass "
             "--strategy none or add images"
         )
+    if keras.backend.backend() == "jax":
+        return batch_size + (num_images % devices > 0)
     while 0 < num_images % batch_size < devices:
-        batch_size += devices
+        batch_size += 1
     return batch_size
-
-
-def fused_normalization(x, scale, offset, statistics, epsilon):
-    """Normalizes each channel, on the TensorFlow backend.
-
-    Args:
-        x: `(batch, height, width, channels)`, float32 or 16 bits.
-        scale: float32 `(channels,)`, or `None` for ones.
-        offset: float32 `(channels,)`, or `None` for zeros.
-        statistics: Mean and variance to use, float32 `(channels,)` both; `None` for
-            those of `x`.
-        epsilon: float. Added to the variance.
-
-    Returns:
-        The normalized `x`, and the mean and variance that were used, float32
-        `(channels,)`; the variance is the biased one.
-    """
-    import tensorflow as tf
-
-    channels = x.shape[-1]
-    mean, variance = statistics or ([], [])
-    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x,
-        scale=tf.ones(channels) if scale is None else tf.convert_to_tensor(scale),
-        offset=tf.zeros(channels) if offset is None else tf.convert_to_tensor(offset),
-        mean=tf.convert_to_tensor(mean, "float32"),
-        variance=tf.convert_to_tensor(variance, "float32"),
-        epsilon=epsilon,
-        is_training=statistics is None,
-    )
-    if statistics is None:
-        # The kernel returns the unbiased one, which torch keeps and Keras does not.
-        values = tf.cast(tf.size(x) / channels, "float32")
-        variance *= (values - 1.0) / values
-    return y, mean, variance
-
-
-def momentum_step(variable, velocity, gradient, learning_rate, momentum):
-    """Moves a weight as `keras.optimizers.SGD` does, in one pass, on TensorFlow.
-
-        velocity = momentum * velocity - learning_rate * gradient
-        variable = variable + velocity
-
-    Args:
-        variable: float32 `tf.Variable`.
-        velocity: `keras.Variable` of its shape.
-        gradient: Tensor of its shape.
-        learning_rate: Scalar.
-        momentum: float.
-    """
-    import tensorflow as tf
-
-    tf.raw_ops.ResourceApplyKerasMomentum(
-        var=variable.handle,
-        accum=velocity.value.handle,
-        lr=tf.cast(learning_rate, variable.dtype),
-        grad=gradient,
-        momentum=momentum,
-    )

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -19,7 +20,14 @@ from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.data.store import open_store
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
-from synergynet_tf.training import checkpoint, distribution, precision
+from synergynet_tf.training import (
+    checkpoint,
+    distribution,
+    loop,
+    precision,
+    replicas,
+    strategy,
+)
 from synergynet_tf.training.callbacks import Progress, RunFiles, ServeEpoch
 from synergynet_tf.training.codebook import CodebookCare, start_codebooks
 from synergynet_tf.training.normalization import fuse_normalizations
@@ -33,17 +41,19 @@ def fit(config, run, force=False):
     A continued run gives the weights of an undisturbed one, bit for bit on a CPU: the
     order and the augmentation of the images depend on the seed, the epoch and the step
     alone, and the checkpoint holds every variable. A GPU adds up in an order of its
-    own.
+    own, and so do several devices.
 
-    Ctrl-C and SIGTERM write a checkpoint after the step that is being done.
+    Of several processes that train together the first, the chief, writes. Ctrl-C and SIGTERM write a checkpoint after the step that is being done.
 
     Args:
-        config: `ExperimentConfig`; `precision.resolve` says what `auto` becomes.
+        config: `ExperimentConfig`; `strategy.resolve` and `precision.resolve` say what
+            `auto` becomes.
         run: Folder of the run.
         force: bool. Whether to delete the run that is there and start again.
 
     Raises:
         BlockingIOError: If another process trains the run.
+        ConnectionError: If a process that trains with this one is gone.
         FileExistsError: If the run is finished, or was begun with other settings,
             and `force` is not set.
         FileNotFoundError: If the data is not there.
@@ -53,16 +63,24 @@ def fit(config, run, force=False):
     """
     run = pathlib.Path(run)
     runs.check_startable(run, config, force)
-    config = precision.resolve(config, run, force)
+    config = precision.resolve(strategy.resolve(config), run, force)
+    with distribution.scope(config.training.strategy, config.training.devices):
+        _fit(config, run, force)
+
+
+def _fit(config, run, force):
+    """Makes what is trained, and trains it on the devices of the current scope."""
     train = open_store(config.data, "train", config.model.image_size)
     val = open_store(config.data, "val", config.model.image_size)
     seed, batch_size = config.training.seed, config.training.batch_size
     train_batches = Batches(train, batch_size, seed, training=True)
-    with distribution.scope(config.training.strategy):
-        distribution.check_batch_size(batch_size)
-        val_size = distribution.validation_batch_size(len(val.labels), batch_size)
-        val_batches = Batches(val, val_size, seed, training=False)
-        model = compiled_model(config, config.training.epochs * len(train_batches))
+    distribution.check_batch_size(batch_size)
+    val_size = distribution.validation_batch_size(len(val.labels), batch_size)
+    val_batches = Batches(val, val_size, seed, training=False)
+    model = compiled_model(config, config.training.epochs * len(train_batches))
+    if not distribution.is_chief():
+        _train(config, run, None, model, train_batches, val_batches)
+        return
     with runs.lock(run) as lock:
         # Again: another process may have trained it since.
         runs.check_settings(run, config, force)
@@ -72,13 +90,23 @@ def fit(config, run, force=False):
 
 
 def _train(config, run, lock, model, train_batches, val_batches):
-    """Trains the epochs that are missing, and closes the run."""
-    for folder in (run, run / runs.CHECKPOINTS):
-        runs.remove_temporaries(folder)
+    """Trains the epochs that are missing, and closes the run.
+
+    Without the lock, in a process that is not the chief, nothing is written.
+    """
+    images = [len(batches.store.labels) for batches in (train_batches, val_batches)]
+    replicas.require_same(
+        [config.replace(data_dir="").to_json(), *images],
+        "settings and data must be the same on all machines",
+    )
     log = checkpoint.restore(model, run / runs.CHECKPOINTS)
+    replicas.require_same(log, f"all machines must see the files of {run}")
     if log is None:
         start_codebooks(model, train_batches, config.training.seed)
-    _write_settings(run, config)
+    if lock:
+        for folder in (run, run / runs.CHECKPOINTS):
+            runs.remove_temporaries(folder)
+        _write_settings(run, config)
     begun = (log or {}).get("begun") or {"step": 0, "codes": None}
     epochs, steps = config.training.epochs, len(train_batches)
     started = time.monotonic()
@@ -92,28 +120,33 @@ def _train(config, run, lock, model, train_batches, val_batches):
             part = f" and {step} of {steps} steps" if step else ""
             print(f"continuing {run} after epoch {epoch} of {epochs}{part}")
         done = epoch * steps + step
-        with contextlib.closing(Progress(epochs, steps, done)) as progress:
+        fit_epochs, evaluate = _trainer(model)
+        with contextlib.ExitStack() as stack:
             # In this order: the codebook's numbers, their files, a line of them.
-            callbacks = [ServeEpoch(train_batches), care, files, progress]
-            callbacks += _tensorboard(run)
+            callbacks = [ServeEpoch(train_batches), care, files]
+            if lock:
+                progress = Progress(epochs, steps, done)
+                callbacks += [stack.enter_context(contextlib.closing(progress))]
+                callbacks += _tensorboard(run)
             val_data = _stream(val_batches)
             if step == steps:
-                _finish_epoch(model, epoch, files.begun["logs"], val_data, callbacks)
+                logs = files.begun["logs"]
+                _finish_epoch(model, evaluate, epoch, logs, val_data, callbacks)
                 epoch, step = epoch + 1, 0
             while epoch < epochs and not files.exhausted:
                 # A begun epoch has fewer steps than those behind it.
                 end = epoch + 1 if step else epochs
-                model.fit(
+                fit_epochs(
                     _stream(train_batches, epoch, end - epoch, step),
                     initial_epoch=epoch,
                     epochs=end,
                     steps_per_epoch=steps - step,
-                    shuffle=False,
                     validation_data=val_data,
                     callbacks=callbacks,
-                    verbose=0,
                 )
                 epoch, step = end, 0
+    if not lock:
+        return
     best = files.best
     runs.check_weights(run, files.weights_sha256)
     runs.write_json(
@@ -133,11 +166,23 @@ def _train(config, run, lock, model, train_batches, val_batches):
     )
 
 
-def _finish_epoch(model, epoch, logs, val_data, callbacks):
+def _trainer(model):
+    """Returns what trains a model and what validates it: Keras, or our own loop."""
+    if distribution.has_replicas():
+        ours = loop.ReplicaLoop(model)
+        return ours.fit, ours.evaluate
+    return (
+        functools.partial(model.fit, shuffle=False, verbose=0),
+        functools.partial(model.evaluate, return_dict=True, verbose=0),
+    )
+
+
+def _finish_epoch(model, evaluate, epoch, logs, val_data, callbacks):
     """Does what `fit` does after the last step of an epoch.
 
     Args:
         model: The model after that step.
+        evaluate: What `_trainer` returns.
         epoch: int. From 0.
         logs: dict. The epoch's own, without those of the validation.
         val_data: What to validate on.
@@ -146,7 +191,7 @@ def _finish_epoch(model, epoch, logs, val_data, callbacks):
     callbacks = keras.callbacks.CallbackList(callbacks, model=model)
     callbacks.on_train_begin()
     callbacks.on_epoch_begin(epoch)
-    scores = model.evaluate(val_data, callbacks=callbacks, return_dict=True, verbose=0)
+    scores = evaluate(val_data, callbacks=callbacks)
     scores = {f"val_{name}": value for name, value in scores.items()}
     callbacks.on_epoch_end(epoch, {**logs, **scores})
     callbacks.on_train_end()
@@ -163,14 +208,17 @@ def compiled_model(config, steps):
         model = build_model(config.model)
     finally:
         keras.config.set_dtype_policy(before)
+    loss = config.loss
+    loss = SegmentationLoss(loss.cross_entropy_weight, loss.dice_weight, loss.smooth)
     for quantizer in quantizers(model):
         quantizer.count_in_inference = True
     if keras.backend.backend() == "tensorflow":
         fuse_normalizations(model)
-    loss = config.loss
+    if distribution.has_replicas():
+        replicas.share_batches(model, loss)
     model.compile(
         optimizer=build_optimizer(config.optimizer, steps),
-        loss=SegmentationLoss(loss.cross_entropy_weight, loss.dice_weight, loss.smooth),
+        loss=loss,
         metrics=[PooledDice(config.model.num_classes)],
         jit_compile=_jit_compile(),
     )
@@ -198,7 +246,10 @@ def _stream(batches, first_epoch=0, epochs=1, first_step=0):
     if keras.backend.backend() == "tensorflow":
         from synergynet_tf.data import pipeline
 
-        return pipeline.dataset(batches, first_epoch, epochs, first_step)
+        make = functools.partial(
+            pipeline.dataset, batches, first_epoch, epochs, first_step
+        )
+        return replicas.divided(make) if distribution.has_replicas() else make()
     batches.first_step = first_step
     return batches
 
@@ -245,6 +296,7 @@ def _environment():
         "keras": keras.version(),
         "backend": keras.backend.backend(),
         "devices": keras.distribution.list_devices(),
+        "replicas": distribution.num_devices(),
         "machine": platform.machine(),
         "system": platform.platform(),
         "cores": os.cpu_count(),

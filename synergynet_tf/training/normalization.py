@@ -2,12 +2,14 @@
 
 Keras computes mean, variance and output in a dozen passes over float32 copies of the
 features. The kernel makes a few over the features as they are, also in 16 bits, and
-adds up in float32 all the same.
+adds up in float32 all the same. Where devices share a batch, its statistics are those
+of the whole batch.
 """
 
 import keras
 
-from synergynet_tf.training import distribution
+from synergynet_tf.training import distribution, kernels
+from synergynet_tf.training.replicas import replica_sum
 
 
 def fuse_normalizations(model):
@@ -30,17 +32,21 @@ def _fused_call(layer):
 
     def call(inputs, training=None, mask=None):
         statistics = layer.moving_mean, layer.moving_variance
-        update = training and layer.trainable
-        outputs, *batch = distribution.fused_normalization(
-            inputs,
-            layer.gamma,
-            layer.beta,
-            None if update else statistics,
-            layer.epsilon,
-        )
-        if update:
-            for moving, new in zip(statistics, batch, strict=True):
-                moving.assign(layer.momentum * moving + (1.0 - layer.momentum) * new)
+        weights = layer.gamma, layer.beta
+        if not (training and layer.trainable):
+            return kernels.fused_normalization(
+                inputs, *weights, statistics, layer.epsilon
+            )[0]
+        if distribution.num_devices() > 1:
+            outputs, *batch = kernels.shared_normalization(
+                inputs, *weights, layer.epsilon, replica_sum
+            )
+        else:
+            outputs, *batch = kernels.fused_normalization(
+                inputs, *weights, None, layer.epsilon
+            )
+        for moving, new in zip(statistics, batch, strict=True):
+            moving.assign(layer.momentum * moving + (1.0 - layer.momentum) * new)
         return outputs
 
     return call

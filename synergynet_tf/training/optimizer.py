@@ -2,7 +2,7 @@
 
 import keras
 
-from synergynet_tf.training import distribution
+from synergynet_tf.training import kernels
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
@@ -34,7 +34,7 @@ class CoupledSGD(keras.optimizers.SGD):
         gradient = gradient + self.l2 * keras.ops.cast(variable, gradient.dtype)
         if keras.backend.backend() == "tensorflow" and self.momentum:
             velocity = self.momentums[self._get_variable_index(variable)]
-            distribution.momentum_step(
+            kernels.momentum_step(
                 variable, velocity, gradient, learning_rate, self.momentum
             )
         else:

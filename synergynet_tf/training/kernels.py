@@ -1,0 +1,122 @@
+"""TensorFlow's kernels: what they compute, Keras computes in more passes."""
+
+
+def fused_normalization(x, scale, offset, statistics, epsilon):
+    """Normalizes each channel, on the TensorFlow backend.
+
+    Args:
+        x: `(batch, height, width, channels)`, float32 or 16 bits.
+        scale: float32 `(channels,)`, or `None` for ones.
+        offset: float32 `(channels,)`, or `None` for zeros.
+        statistics: Mean and variance to use, float32 `(channels,)` both; `None` for
+            those of `x`.
+        epsilon: float. Added to the variance.
+
+    Returns:
+        The normalized `x`, and the mean and variance that were used, float32
+        `(channels,)`; the variance is the biased one.
+    """
+    import tensorflow as tf
+
+    channels = x.shape[-1]
+    mean, variance = statistics or ([], [])
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=tf.ones(channels) if scale is None else tf.convert_to_tensor(scale),
+        offset=tf.zeros(channels) if offset is None else tf.convert_to_tensor(offset),
+        mean=tf.convert_to_tensor(mean, "float32"),
+        variance=tf.convert_to_tensor(variance, "float32"),
+        epsilon=epsilon,
+        is_training=statistics is None,
+    )
+    if statistics is None:
+        # The kernel returns the unbiased one, which torch keeps and Keras does not.
+        values = tf.cast(tf.size(x) / channels, "float32")
+        variance *= (values - 1.0) / values
+    return y, mean, variance
+
+
+def shared_normalization(x, scale, offset, epsilon, replica_sum):
+    """Normalizes each channel by the statistics of a batch that devices share.
+
+    On every device the output is that of `fused_normalization` on the whole batch,
+    and so is the gradient, up to rounding. Deviations are taken from the mean, not
+    as `E[x^2] - mean^2`, which loses the digits of small variances.
+
+    Args:
+        x: This device's part of the batch, `(batch, height, width, channels)`,
+            float32 or 16 bits.
+        scale: float32 `(channels,)`, or `None` for ones.
+        offset: float32 `(channels,)`, or `None` for zeros.
+        epsilon: float. Added to the variance.
+        replica_sum: Sums a tensor over the devices.
+
+    Returns:
+        As `fused_normalization`; the statistics are the same on every device.
+    """
+    import tensorflow as tf
+
+    channels = x.shape[-1]
+
+    @tf.custom_gradient
+    def normalize(x, scale, offset):
+        values = tf.cast(x, "float32")
+        count = replica_sum(tf.cast(tf.size(x) / channels, "float32"))
+        mean = replica_sum(tf.reduce_sum(values, (0, 1, 2))) / count
+        squares = tf.reduce_sum(tf.square(values - mean), (0, 1, 2))
+        variance = replica_sum(squares) / count
+        y, *_ = fused_normalization(x, scale, offset, (mean, variance), epsilon)
+
+        def gradient(upstream, *_):
+            # The kernel's takes the statistics for constants; what flows through
+            # them is subtracted.
+            from_x, from_scale, from_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=upstream,
+                x=x,
+                scale=scale,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros(0),
+                epsilon=epsilon,
+                is_training=False,
+            )
+            scales, offsets = tf.unstack(
+                replica_sum(tf.stack([from_scale, from_offset]))
+            )
+            inverse = tf.math.rsqrt(variance + epsilon)
+            through = (values - mean) * (inverse * scales) + offsets
+            through *= scale * inverse / count
+            from_x = tf.cast(tf.cast(from_x, "float32") - through, x.dtype)
+            return from_x, from_scale, from_offset
+
+        return (y, mean, variance), gradient
+
+    return normalize(
+        x,
+        tf.ones(channels) if scale is None else tf.convert_to_tensor(scale),
+        tf.zeros(channels) if offset is None else tf.convert_to_tensor(offset),
+    )
+
+
+def momentum_step(variable, velocity, gradient, learning_rate, momentum):
+    """Moves a weight as `keras.optimizers.SGD` does, in one pass, on TensorFlow.
+
+        velocity = momentum * velocity - learning_rate * gradient
+        variable = variable + velocity
+
+    Args:
+        variable: float32 `tf.Variable`.
+        velocity: `keras.Variable` of its shape.
+        gradient: Tensor of its shape.
+        learning_rate: Scalar.
+        momentum: float.
+    """
+    import tensorflow as tf
+
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=variable.handle,
+        accum=velocity.value.handle,
+        lr=tf.cast(learning_rate, variable.dtype),
+        grad=gradient,
+        momentum=momentum,
+    )

@@ -59,6 +59,9 @@ def test_replace_refuses_what_is_no_setting():
         ("seed", -1),
         ("precision", "int8"),
         ("strategy", "tpu"),
+        ("devices", "0 0"),
+        ("devices", "0 a"),
+        ("devices", "0 1"),  # Which is for `mirrored`.
         ("early_stopping", 0),
         ("split", "mine"),
         ("split_seed", -1),

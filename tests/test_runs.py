@@ -42,6 +42,19 @@ def test_auto_goes_with_the_precision_that_a_run_began_in(run):
         runs.check_startable(run, auto.replace(epochs=2), force=False)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strategy": "multiworker"},
+        {"strategy": "mirrored", "devices": "0 1"},
+        {"strategy": "auto"},
+    ],
+)
+def test_a_run_goes_on_with_other_devices(run, settings):
+    config = runs.read_config(run).replace(**settings)
+    runs.check_startable(run, config, force=False)
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     runs.require_writable(tmp_path / "a" / "b", "--out")
     assert not any(tmp_path.iterdir())

@@ -185,6 +185,7 @@ def test_every_flag_reaches_the_settings(photos):
         "--restart-every": 5,
         "--precision": "bfloat16",
         "--strategy": "mirrored",
+        "--devices": "1 0",
         "--fold": "2/3",
         "--channels": "2 0",
         "--limit": 3,

@@ -10,6 +10,7 @@ from keras import ops
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import quantizers
 from synergynet_tf.training.checkpoint import sync
+from synergynet_tf.training.replicas import from_chief
 
 # Under this share of used codes a codebook has collapsed.
 _COLLAPSE = 0.05
@@ -45,7 +46,7 @@ def start_codebooks(model, batches, seed):
             # A center that lost its vectors stays, and may be restarted.
             warnings.filterwarnings("ignore", "One of the clusters is empty")
             codes, _ = kmeans2(vectors, centers, iter=_ROUNDS, minit="matrix")
-        layer.place(np.arange(size), codes)
+        layer.place(np.arange(size), from_chief(codes))
 
 
 def _first_vectors(model, layer, batches):

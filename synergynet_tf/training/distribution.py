@@ -1,6 +1,9 @@
 """Devices: the one place of training, besides its kernels, that knows TensorFlow."""
 
+import atexit
 import contextlib
+import os
+import sys
 from typing import NamedTuple
 
 import keras
@@ -30,8 +33,17 @@ def scope(strategy, devices=""):
             distribution = tf.distribute.MirroredStrategy(_tensorflow_devices(numbers))
         else:
             distribution = tf.distribute.MultiWorkerMirroredStrategy()
-        with distribution.scope():
-            yield
+        # What a collective operation says when its partners are not there.
+        gone = (tf.errors.UnavailableError, tf.errors.AbortedError)
+        try:
+            with distribution.scope():
+                yield
+        except gone as error:
+            atexit.register(_end_at_once)
+            raise ConnectionError(
+                "another machine of TF_CONFIG is gone, and so this one ends. The same "
+                "command on every machine continues the run."
+            ) from error
     elif strategy == "mirrored":
         names = keras.distribution.list_devices()
         names = [names[number] for number in _checked(numbers, len(names))]
@@ -42,6 +54,13 @@ def scope(strategy, devices=""):
             f"--strategy {strategy} needs the TensorFlow backend. Received: "
             f"KERAS_BACKEND={keras.backend.backend()}"
         )
+
+
+def _end_at_once():
+    """Ends the process, for whose partners TensorFlow would wait, and then complain."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def _tensorflow_devices(numbers):

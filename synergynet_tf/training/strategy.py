@@ -3,6 +3,8 @@
 import json
 import os
 
+import keras
+
 from synergynet_tf.config import AUTO
 from synergynet_tf.training import distribution
 
@@ -24,7 +26,8 @@ def resolve(config):
         strategy, reason = choose(distribution.num_accelerators())
         print(f"strategy {strategy}: {reason}")
     if strategy == "multiworker":
-        check_cluster()
+        index, size = place_in_cluster()
+        print(f"worker {index} of {size}: waiting for the others", flush=True)
     return config.replace(strategy=strategy)
 
 
@@ -34,31 +37,34 @@ def choose(accelerators):
     Args:
         accelerators: int. GPUs, or the like, of this machine.
     """
-    if os.environ.get(CLUSTER):
+    if os.environ.get(CLUSTER) and keras.backend.backend() == "tensorflow":
         return "multiworker", f"{CLUSTER} is set"
     if accelerators > 1:
         return "mirrored", f"this machine has {accelerators} accelerators"
     return "none", f"{CLUSTER} is not set, and this machine has no two accelerators"
 
 
-def check_cluster():
-    """Refuses a `TF_CONFIG` that does not name a cluster and this machine's place.
+def place_in_cluster():
+    """Reads which machine of `TF_CONFIG` this is, from 0, and how many there are.
 
     Raises:
-        ValueError: Says what is missing.
+        ValueError: If it does not name them.
     """
-    example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", '
-    example += '"index": 0}}'
     text = os.environ.get(CLUSTER, "")
     try:
         found = json.loads(text)
-        workers = found["cluster"]["worker"]
-        task, index = found["task"]["type"], int(found["task"]["index"])
-        complete = set(found["cluster"]) == {"worker"} == {task} and workers[index:]
-    except (KeyError, TypeError, ValueError):
+        ((job, workers),) = found["cluster"].items()
+        index = found["task"]["index"]
+        complete = job == found["task"]["type"] == "worker" and index in range(
+            len(workers)
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
         complete = False
     if not complete:
+        example = {"worker": ["host:port", "..."]}, {"type": "worker", "index": 0}
+        example = dict(zip(("cluster", "task"), example, strict=True))
         raise ValueError(
             f"--strategy multiworker takes the machines from {CLUSTER}, which must be "
-            f"like {example}. Received: {text or 'nothing'}"
+            f"like {json.dumps(example)}. Received: {text or 'nothing'}"
         )
+    return index, len(workers)

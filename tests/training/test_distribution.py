@@ -1,93 +1,112 @@
-"""Several devices train what one does; CPU devices stand for GPUs."""
+"""Which devices train, and which batches they can share."""
 
-import csv
+import importlib.util
 import os
 import pathlib
 import subprocess
-import sys
 
 import keras
 import pytest
 
 from synergynet_tf.training import distribution
+from tests.training import tiny_fit
 
 ROOT = pathlib.Path(__file__).parents[2]
-PROGRAM = """
-import functools, sys
-import tensorflow as tf
-
-(cpu,) = tf.config.list_physical_devices("CPU")
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-tf.distribute.MirroredStrategy = functools.partial(
-    tf.distribute.MirroredStrategy, ["CPU:0", "CPU:1"]
-)
-
-from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.models import ENCODERS
-from synergynet_tf.training import fit
-from tests.conftest import tiny_encoder
-
-ENCODERS["tiny"] = tiny_encoder
-config = ExperimentConfig.from_json(sys.stdin.read())
-for strategy in ("none", "mirrored"):
-    fit(config.replace(strategy=strategy), f"{sys.argv[1]}/{strategy}")
-"""
-
-on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="tf.distribute needs TensorFlow"
-)
 
 
-@on_tensorflow
-def test_two_devices_have_the_loss_of_one(tiny, tmp_path):
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        input=tiny.to_json(),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        check=True,
-    )
-    losses = {}
-    for strategy in ("none", "mirrored"):
-        with open(tmp_path / strategy / "history.csv", newline="") as file:
-            losses[strategy] = [float(row["loss"]) for row in csv.DictReader(file)]
-    # Not equal: batch normalization and Dice see half a batch on each device. A loss
-    # that is not divided by the number of devices would be twice as large.
-    assert losses["mirrored"] == pytest.approx(losses["none"], rel=0.1)
+@pytest.fixture
+def devices(monkeypatch):
+    """Pretends that a backend has so many devices."""
 
+    def pretend(backend, number):
+        monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+        monkeypatch.setattr(distribution, "num_devices", lambda: number)
 
-def test_a_batch_is_shared_evenly_or_refused(monkeypatch):
-    monkeypatch.setattr(distribution, "num_devices", lambda: 3)
-    distribution.check_batch_size(9)
-    with pytest.raises(ValueError, match=r"--batch-size must be a multiple of 3.*: 8"):
-        distribution.check_batch_size(8)
+    return pretend
 
 
 @pytest.mark.parametrize(
-    ("images", "devices", "batch_size", "expected"),
+    ("backend", "batch_size", "rule"),
+    [
+        ("tensorflow", 3, None),
+        ("tensorflow", 8, None),  # 2, 3 and 3 images.
+        ("tensorflow", 2, "at least 3"),
+        ("jax", 9, None),
+        ("jax", 8, "a multiple of 3"),
+    ],
+)
+def test_a_batch_is_shared_or_refused(devices, backend, batch_size, rule):
+    devices(backend, 3)
+    if rule is None:
+        distribution.check_batch_size(batch_size)
+        return
+    with pytest.raises(
+        ValueError, match=rf"--batch-size must be {rule},.*: {batch_size}"
+    ):
+        distribution.check_batch_size(batch_size)
+
+
+@pytest.mark.parametrize(
+    ("images", "number", "batch_size", "expected"),
     [
         (259, 1, 8, 8),
         (256, 4, 8, 8),  # No rest.
         (260, 4, 8, 8),  # A rest of 4 gives each device one.
-        (259, 4, 8, 12),  # 8 leaves 3 for 4 devices; 12 leaves 7.
+        (259, 4, 8, 9),  # 8 leaves 3 for 4 devices; 9 leaves 7.
         (4, 4, 8, 8),
     ],
 )
 def test_no_device_goes_without_in_validation(
-    monkeypatch, images, devices, batch_size, expected
+    devices, images, number, batch_size, expected
 ):
-    monkeypatch.setattr(distribution, "num_devices", lambda: devices)
+    devices("tensorflow", number)
     assert distribution.validation_batch_size(images, batch_size) == expected
 
 
-def test_too_few_images_for_the_devices(monkeypatch):
-    monkeypatch.setattr(distribution, "num_devices", lambda: 4)
+@pytest.mark.parametrize(("images", "expected"), [(256, 8), (259, 9), (4, 8)])
+def test_jax_divides_all_batches_of_the_validation_or_none(devices, images, expected):
+    devices("jax", 4)
+    assert distribution.validation_batch_size(images, 8) == expected
+
+
+def test_too_few_images_for_the_devices(devices):
+    devices("tensorflow", 4)
     with pytest.raises(ValueError, match="3 validation images are too few for 4"):
         distribution.validation_batch_size(3, 8)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="it is there")
-def test_mirrored_needs_tensorflow():
-    with pytest.raises(ValueError, match="--strategy none"):
-        distribution.scope("mirrored")
+def test_a_device_that_is_not_there():
+    with (
+        pytest.raises(ValueError, match=r"--devices must be below \d+, .*: 1000"),
+        distribution.scope("mirrored", "0 1000"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="it has them")
+def test_several_machines_need_tensorflow():
+    with (
+        pytest.raises(ValueError, match="--strategy multiworker needs the TensorFlow"),
+        distribution.scope("multiworker"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
+def test_two_devices_of_jax_train_as_one_does(tiny, tmp_path):
+    config = tiny_fit.still(tiny).replace(batch_size=4)
+    many = config.replace(strategy="mirrored", devices="1 2")
+    subprocess.run(
+        tiny_fit.command((config, tmp_path / "one"), (many, tmp_path / "many")),
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "KERAS_BACKEND": "jax",
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=3",
+        },
+        check=True,
+    )
+    one, many = (tiny_fit.history(tmp_path / name) for name in ("one", "many"))
+    assert [row["epoch"] for row in many] == [1, 2]
+    for row, other in zip(one, many, strict=True):
+        assert other == pytest.approx(row, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Devices: the one place of training, besides its kernels, that knows TensorFlow."""
+"""Devices: what trains, and the scope in which it does."""
 
 import atexit
 import contextlib
@@ -7,6 +7,9 @@ import sys
 from typing import NamedTuple
 
 import keras
+
+# Into how many devices a CPU is divided at most: for trials, which need few.
+_CPU_DEVICES = 8
 
 
 @contextlib.contextmanager
@@ -33,12 +36,13 @@ def scope(strategy, devices=""):
             distribution = tf.distribute.MirroredStrategy(_tensorflow_devices(numbers))
         else:
             distribution = tf.distribute.MultiWorkerMirroredStrategy()
-        # What a collective operation says when its partners are not there.
-        gone = (tf.errors.UnavailableError, tf.errors.AbortedError)
         try:
             with distribution.scope():
                 yield
-        except gone as error:
+        # What a sum over machines says when one is not there.
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            if strategy == "mirrored":
+                raise
             atexit.register(_end_at_once)
             raise ConnectionError(
                 "another machine of TF_CONFIG is gone, and so this one ends. The same "
@@ -74,6 +78,7 @@ def _tensorflow_devices(numbers):
         return [device.name for device in tf.config.list_logical_devices("GPU")]
     (cpu,) = tf.config.list_physical_devices("CPU")
     if numbers and tf.config.get_logical_device_configuration(cpu) is None:
+        _checked(numbers, _CPU_DEVICES)
         parts = [tf.config.LogicalDeviceConfiguration()] * (max(numbers) + 1)
         tf.config.set_logical_device_configuration(cpu, parts)
     names = [device.name for device in tf.config.list_logical_devices("CPU")]

@@ -254,8 +254,9 @@ class TrainingConfig:
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
         rule = 'different numbers, such as "0 1"'
         _require(_are_numbers(self.devices), "devices", rule, self.devices)
-        alone = not self.devices or self.strategy == "mirrored"
-        _require(alone, "strategy", "mirrored for --devices", self.strategy)
+        devices_ok = not self.devices or self.strategy == "mirrored"
+        rule = "left out but for --strategy mirrored"
+        _require(devices_ok, "devices", rule, self.devices)
         patience_ok = self.early_stopping is None or self.early_stopping >= 1
         _require(patience_ok, "early_stopping", "at least 1", self.early_stopping)
 

@@ -42,13 +42,22 @@ def test_resumed_stream_is_the_rest_of_the_whole(batches, first_step):
 def test_slow_batch_keeps_its_place(batches, monkeypatch):
     batch = batches.batch
 
-    def slow_at_first(epoch, step):
+    def slow_at_first(epoch, step, part, of):
         time.sleep(0.2 if epoch == 0 else 0)
-        return batch(epoch, step)
+        return batch(epoch, step, part, of)
 
     monkeypatch.setattr(batches, "batch", slow_at_first)
     for index, served in enumerate(dataset(batches, 0, 4)):
         assert_same(batch(*divmod(index, 2)), served)
+
+
+def test_parts_of_a_batch_are_the_batch(batches):
+    first, *middle = dataset(batches, 1, 1, parts=(0,), of=3)
+    assert len(first[0]) == 2 and not middle[1:]
+    rest = list(dataset(batches, 1, 1, parts=(1, 2), of=3))
+    assert [len(images) for images, _ in rest] == [3, 3, 3, 3]
+    joined = [np.concatenate(arrays) for arrays in zip(first, *rest[:2], strict=True)]
+    assert_same(joined, batches.batch(1, 0))
 
 
 def test_shapes_are_known_ahead(batches):
@@ -56,6 +65,10 @@ def test_shapes_are_known_ahead(batches):
     assert images == tf.TensorSpec((8, 16, 16, 3), tf.float32)
     assert labels == tf.TensorSpec((8, 16, 16), tf.uint8)
     assert dataset(batches, epochs=3).cardinality() == 6
+    images, _ = dataset(batches, parts=(0, 1), of=4).element_spec
+    assert images.shape == (2, 16, 16, 3)
+    images, _ = dataset(batches, parts=(0, 1), of=3).element_spec
+    assert images.shape[0] is None
 
 
 def test_validation_is_one_finite_epoch(batches):

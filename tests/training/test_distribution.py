@@ -92,6 +92,7 @@ def test_several_machines_need_tensorflow():
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
 def test_two_devices_of_jax_train_as_one_does(tiny, tmp_path):
     config = tiny_fit.still(tiny).replace(batch_size=4)

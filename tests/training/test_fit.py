@@ -211,10 +211,10 @@ def test_every_epoch_is_served_in_its_turn(tiny, tmp_path, monkeypatch):
     served = []
     batch = Batches.batch
 
-    def record(self, epoch, step):
+    def record(self, epoch, step, *part):
         if self.training:
             served.append((epoch, step))
-        return batch(self, epoch, step)
+        return batch(self, epoch, step, *part)
 
     monkeypatch.setattr(Batches, "batch", record)
     fit(tiny.replace(epochs=2), tmp_path)

@@ -43,7 +43,8 @@ def fit(config, run, force=False):
     alone, and the checkpoint holds every variable. A GPU adds up in an order of its
     own, and so do several devices.
 
-    Of several processes that train together the first, the chief, writes. Ctrl-C and SIGTERM write a checkpoint after the step that is being done.
+    Ctrl-C and SIGTERM write a checkpoint after the step that is being done. Of several
+    processes that train together the first, the chief, writes.
 
     Args:
         config: `ExperimentConfig`; `strategy.resolve` and `precision.resolve` say what
@@ -120,7 +121,7 @@ def _train(config, run, lock, model, train_batches, val_batches):
             part = f" and {step} of {steps} steps" if step else ""
             print(f"continuing {run} after epoch {epoch} of {epochs}{part}")
         done = epoch * steps + step
-        fit_epochs, evaluate = _trainer(model)
+        fit_epochs, evaluate = loop.trainer(model)
         with contextlib.ExitStack() as stack:
             # In this order: the codebook's numbers, their files, a line of them.
             callbacks = [ServeEpoch(train_batches), care, files]
@@ -166,23 +167,12 @@ def _train(config, run, lock, model, train_batches, val_batches):
     )
 
 
-def _trainer(model):
-    """Returns what trains a model and what validates it: Keras, or our own loop."""
-    if distribution.has_replicas():
-        ours = loop.ReplicaLoop(model)
-        return ours.fit, ours.evaluate
-    return (
-        functools.partial(model.fit, shuffle=False, verbose=0),
-        functools.partial(model.evaluate, return_dict=True, verbose=0),
-    )
-
-
 def _finish_epoch(model, evaluate, epoch, logs, val_data, callbacks):
     """Does what `fit` does after the last step of an epoch.
 
     Args:
         model: The model after that step.
-        evaluate: What `_trainer` returns.
+        evaluate: What `loop.trainer` returns.
         epoch: int. From 0.
         logs: dict. The epoch's own, without those of the validation.
         val_data: What to validate on.

@@ -1,8 +1,21 @@
 """The epochs of a model whose batches are shared by replicas."""
 
+import functools
+
 import keras
 
-from synergynet_tf.training import replicas
+from synergynet_tf.training import distribution, replicas
+
+
+def trainer(model):
+    """Returns what trains a model and what validates it: Keras, or the loop here."""
+    if distribution.has_replicas():
+        loop = ReplicaLoop(model)
+        return loop.fit, loop.evaluate
+    return (
+        functools.partial(model.fit, shuffle=False, verbose=0),
+        functools.partial(model.evaluate, return_dict=True, verbose=0),
+    )
 
 
 class ReplicaLoop:

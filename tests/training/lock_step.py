@@ -29,9 +29,8 @@ class Trainee:
 
     def __init__(self, config, steps):
         self.model = compiled_model(config, 1000)
-        self.care = CodebookCare(config.training.seed)
+        self.care = CodebookCare(config.training.seed, steps)
         self.care.set_model(self.model)
-        self.care.set_params({"steps": steps})
         self.care.on_train_begin()
         self.care.on_epoch_begin(0)
         (self.quantizer,) = quantizers(self.model)

@@ -121,7 +121,7 @@ def divided(make):
 
     Args:
         make: Returns the `tf.data.Dataset` of the given parts of each batch, one
-            after the other: `make(parts, of)`, where `parts` is a `range` of the
+            after the other: `make(parts=, of=)`, where `parts` is a `range` of the
             numbers below `of`.
     """
     import tensorflow as tf
@@ -130,7 +130,7 @@ def divided(make):
         of = context.num_replicas_in_sync
         local = of // context.num_input_pipelines
         first = context.input_pipeline_id * local
-        return make(range(first, first + local), of)
+        return make(parts=range(first, first + local), of=of)
 
     return tf.distribute.get_strategy().distribute_datasets_from_function(make_local)
 

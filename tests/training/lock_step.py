@@ -7,6 +7,7 @@ the nearest code, the winner of the hard attention and the sign before a ReLU wh
 candidates are close, and each such flip makes a different step.
 """
 
+import functools
 import json
 import sys
 
@@ -76,7 +77,7 @@ def main(devices, steps):
     with distribution.scope("mirrored", " ".join(map(str, range(devices)))):
         many = Trainee(config, steps)
         parts = iter(
-            replicas.divided(lambda *part: pipeline.dataset(batches, 0, epochs, *part))
+            replicas.divided(functools.partial(pipeline.dataset, batches, 0, epochs))
         )
     one = Trainee(config, steps)
     wholes = iter(pipeline.dataset(batches, 0, epochs))

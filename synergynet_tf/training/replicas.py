@@ -90,7 +90,11 @@ def _join_function(strategy):
     """Returns what joins a tensor over the replicas; made once, as it is traced."""
     import tensorflow as tf
 
-    return tf.function(lambda x: strategy.run(replica_join, args=(x,)))
+    def join(x):
+        # A copy on the replica's device: what is on none is not joined.
+        return strategy.run(lambda: replica_join(tf.identity(x)))
+
+    return tf.function(join)
 
 
 def replica_sum(x):

@@ -118,61 +118,58 @@ def two_workers(config, run, logs):
             process.wait()
 
 
-def arrays(run):
-    (path, *_) = sorted((run / "checkpoints").glob("*.npz"), reverse=True)
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files if name != "log"}
-
-
 @pytest.mark.slow
-def test_two_workers_train_as_two_devices_do(tiny, tmp_path):
-    config = tiny.replace(strategy="multiworker")
-    with two_workers(config, tmp_path / "workers", tmp_path / "log") as processes:
+def test_two_workers_train_as_one_device_does(tiny, tmp_path):
+    tiny = tiny.replace(epochs=1)
+    with two_workers(
+        tiny.replace(strategy="multiworker"), tmp_path / "workers", tmp_path / "log"
+    ) as processes:
         codes = [process.wait(timeout=500) for process in processes]
     logs = [(tmp_path / f"log{index}").read_text() for index in range(2)]
     assert codes == [0, 0], logs
     # Only the chief writes.
     assert "finished" in logs[0] and "finished" not in logs[1]
-    mirrored = tiny.replace(strategy="mirrored", devices="0 1")
     subprocess.run(
-        tiny_fit.command((mirrored, tmp_path / "devices")), env=ENVIRONMENT, check=True
+        tiny_fit.command((tiny, tmp_path / "one")), env=ENVIRONMENT, check=True
     )
-    workers, devices = arrays(tmp_path / "workers"), arrays(tmp_path / "devices")
-    assert workers.keys() == devices.keys()
-    # Bit for bit: a sum of two does not depend on their order.
-    for name, array in workers.items():
-        np.testing.assert_array_equal(array, devices[name], err_msg=name)
-    assert tiny_fit.history(tmp_path / "workers") == tiny_fit.history(
-        tmp_path / "devices"
+    (workers,), (one,) = (
+        tiny_fit.history(tmp_path / name) for name in ("workers", "one")
     )
+    # Of four steps, in which rounding is enlarged, but a wrong gradient more so.
+    for name in ("loss", "val_loss", "codes_used", "learning_rate"):
+        assert workers[name] == pytest.approx(one[name], rel=2e-3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_worker_ends_the_run_and_the_same_command_continues_it(
-    tiny, tmp_path, killed
+@pytest.mark.parametrize(
+    ("place", "signum"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGTERM)]
+)
+def test_the_end_of_one_worker_ends_the_run_and_the_same_command_continues_it(
+    tiny, tmp_path, place, signum
 ):
     run = tmp_path / "run"
     config = tiny.replace(strategy="multiworker", epochs=1000)
     with two_workers(config, run, tmp_path / "log") as processes:
-        deadline = time.monotonic() + 500
-        while not (run / "history.csv").exists():
-            assert time.monotonic() < deadline
-            assert processes[killed].poll() is None
-            time.sleep(0.1)
-        processes[killed].send_signal(signal.SIGKILL)
-        other = 1 - killed
-        assert processes[other].wait(timeout=PATIENCE_S) == 2
-    last = (tmp_path / f"log{other}").read_text().splitlines()[-1]
-    assert last.startswith("error: another machine of TF_CONFIG is gone")
+        wait_for_epoch(run, 1, processes)
+        processes[place].send_signal(signum)
+        codes = [process.wait(timeout=PATIENCE_S) for process in processes]
+    other = (tmp_path / f"log{1 - place}").read_text().splitlines()[-1]
+    if signum == signal.SIGKILL:
+        assert codes[1 - place] == 2
+        assert other.startswith("error: another machine of TF_CONFIG is gone")
+    else:
+        assert codes == [128 + signum] * 2
+        assert other.startswith(f"stopped {run} after") and "all is saved" in other
     done = len(tiny_fit.history(run))
-    # The same settings but the strategy: a run goes on with however many devices.
     with two_workers(config, run, tmp_path / "again") as processes:
-        while len(tiny_fit.history(run)) == done:
-            assert time.monotonic() < deadline + 500
-            assert [process.poll() for process in processes] == [None, None]
-            time.sleep(0.1)
-    assert (
-        f"continuing {run} after epoch {done} of 1000"
-        in (tmp_path / "again0").read_text()
-    )
+        wait_for_epoch(run, done + 1, processes)
+    words = f"continuing {run} after epoch {done}"
+    assert words in (tmp_path / "again0").read_text()
+
+
+def wait_for_epoch(run, epoch, processes):
+    deadline = time.monotonic() + 500
+    while not (run / runs.HISTORY).exists() or len(tiny_fit.history(run)) < epoch:
+        assert time.monotonic() < deadline
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.1)

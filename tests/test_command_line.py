@@ -16,6 +16,7 @@ COMMANDS = (
     "export.parity",
     "export.serving.client",
     "synergynet_tf.data",
+    "synergynet_tf.evaluation.code_maps",
     "synergynet_tf.models",
     "synergynet_tf.models.convert_efficientnet_lite",
 )

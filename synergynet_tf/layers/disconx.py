@@ -71,6 +71,20 @@ class DisConX(keras.layers.Layer):
         attended = self.attention(query=to_tokens(discrete), value=keys, key=keys)
         return ops.reshape(attended, ops.shape(discrete))
 
+    def attention_weights(self, discrete, continuous):
+        """Returns what each token looks at: `(batch, num_heads, tokens, tokens)`.
+
+        Rows are discrete tokens, columns continuous ones; a row sums to 1.
+        """
+        keys = to_tokens(continuous)
+        _, weights = self.attention(
+            query=to_tokens(discrete),
+            value=keys,
+            key=keys,
+            return_attention_scores=True,
+        )
+        return weights
+
     def compute_output_shape(self, discrete_shape, continuous_shape):
         return discrete_shape
 

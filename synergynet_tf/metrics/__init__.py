@@ -1,6 +1,11 @@
 """How well a prediction agrees with its reference. NumPy and SciPy only."""
 
-from synergynet_tf.metrics.codebook import codebook_usage
+from synergynet_tf.metrics.codebook import (
+    class_entropy,
+    codebook_usage,
+    mutual_information,
+    purity,
+)
 from synergynet_tf.metrics.overlap import (
     Counts,
     accuracy,
@@ -34,13 +39,16 @@ __all__ = [
     "Scores",
     "accuracy",
     "average",
+    "class_entropy",
     "codebook_usage",
     "count_case",
     "dice",
     "hausdorff95_mm",
     "iou",
     "mean_of_classes",
+    "mutual_information",
     "pool",
+    "purity",
     "score_case",
     "sensitivity",
     "specificity",

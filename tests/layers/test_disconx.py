@@ -61,3 +61,18 @@ def test_refuses(features):
         DisConX(num_heads=2).build((None, 4, 4, None), (None, 4, 4, None))
     with pytest.raises(ValueError, match="same shape"):
         DisConX(num_heads=2)(features[0], features[1][:, :2])
+
+
+def test_attention_weights_are_those_that_are_used(features):
+    layer = DisConX(num_heads=2)
+    output = layer(*features)
+    weights = keras.ops.convert_to_numpy(layer.attention_weights(*features))
+    assert weights.shape == (2, 2, 12, 12)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-5)
+    kernel, bias = layer.attention._value_dense.weights
+    values = np.einsum("bnc,chd->bhnd", features[1].reshape(2, 12, 8), kernel)
+    values += keras.ops.convert_to_numpy(bias)[:, None]
+    kernel, bias = layer.attention._output_dense.weights
+    expected = np.einsum("bhnd,hdc->bnc", weights @ values, kernel)
+    expected = (expected + keras.ops.convert_to_numpy(bias)).reshape(output.shape)
+    np.testing.assert_allclose(output, expected, atol=1e-5)

@@ -1,0 +1,104 @@
+"""A run's model, opened where its codes are: to look at them, and to change them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from synergynet_tf.evaluation.predict import BATCH_SIZE
+from synergynet_tf.models import quantizers
+from synergynet_tf.models.folding import fold_normalizations
+from synergynet_tf.models.outputs import split_at_codes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bottleneck:
+    """What lies in the bottleneck for `n` images.
+
+    Attributes:
+        codes: The nearest code of each position, `(n, height, width)`.
+        distances: From each position's features to it, as the layer compares them.
+        runners_up: The next nearest code, which would stand there without it.
+        carried: What the rest of the model reads besides codes.
+        attention: DisConX's weights `(n, heads, tokens, tokens)`, or `None`.
+        picks: The token that the hard attention takes for each, `(n, heads, tokens)`,
+            or `None`.
+    """
+
+    codes: np.ndarray
+    distances: np.ndarray
+    runners_up: np.ndarray
+    carried: list[np.ndarray]
+    attention: np.ndarray | None
+    picks: np.ndarray | None
+
+
+class CodeModel:
+    """A segmentation model cut at its codes.
+
+    As in `Predictor`, batch normalizations are folded and batches filled up to one
+    size, so that each half is compiled once.
+
+    Args:
+        model: `keras.Model` with a codebook; is changed.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        fold_normalizations(model)
+        (quantizer,) = quantizers(model)
+        vectors = quantizer.to_compare(quantizer.codebook)
+        self.vectors = np.array(keras.ops.convert_to_numpy(vectors))
+        self._before, self._after = split_at_codes(model)
+        for half in (self._before, self._after):
+            half.compile(jit_compile=keras.backend.backend() != "tensorflow")
+
+    def look(self, images: np.ndarray) -> Bottleneck:
+        """Computes the bottleneck of at most `BATCH_SIZE` images `(n, S, S, 3)`."""
+        count = len(images)
+        outputs = self._before.predict_on_batch(_fill(images))
+        codes = np.asarray(outputs["codes"][:count])
+        distances, runners_up = self._compare(outputs["features"][:count], codes)
+        attention, picks = outputs.get("attention"), outputs.get("picks")
+        return Bottleneck(
+            codes=codes,
+            distances=distances,
+            runners_up=runners_up,
+            carried=[np.asarray(array[:count]) for array in outputs["carried"]],
+            attention=None if attention is None else np.asarray(attention[:count]),
+            picks=None if picks is None else np.argmax(picks[:count], axis=-1),
+        )
+
+    def decode(self, codes: np.ndarray, carried: list[np.ndarray]) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of at most `BATCH_SIZE` grids of codes."""
+        inputs = [_fill(array) for array in (self.vectors[codes], *carried)]
+        return np.asarray(self._after.predict_on_batch(inputs)[: len(codes)])
+
+    def _compare(
+        self, features: np.ndarray, codes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the distances to the codes, and the next nearest codes."""
+        # From the codebook's mean, as the layer does: it keeps the digits.
+        center = self.vectors.mean(axis=0, dtype=np.float64)
+        table = self.vectors - center
+        vectors = np.reshape(features, (-1, table.shape[1])) - center
+        squares = (
+            np.square(vectors).sum(axis=1)[:, None]
+            - 2 * vectors @ table.T
+            + np.square(table).sum(axis=1)
+        )
+        rows, own = np.arange(len(vectors)), codes.ravel()
+        distances = np.sqrt(np.maximum(squares[rows, own], 0))
+        squares[rows, own] = np.inf
+        runners_up = squares.argmin(axis=1)
+        return distances.reshape(codes.shape), runners_up.reshape(codes.shape)
+
+
+def _fill(array: np.ndarray) -> np.ndarray:
+    """Repeats the last entry until there are `BATCH_SIZE`."""
+    return np.pad(
+        array,
+        [(0, BATCH_SIZE - len(array)), *[(0, 0)] * (array.ndim - 1)],
+        mode="edge",
+    )

@@ -1,0 +1,118 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from synergynet_tf.evaluation import code_maps, code_report
+from synergynet_tf.evaluation.code_figures import code_color, draw_map
+from tests.evaluation import coded_squares, squares
+from tests.evaluation.coded_squares import draw, make_case
+
+
+def make_run(folder, monkeypatch, model, attention=False):
+    """Writes a run on white squares, whose model is the one of known codes."""
+    build = coded_squares.build_model
+    monkeypatch.setattr(code_report, "load_run_model", lambda run: build(attention))
+    data = squares.write_data(folder / "data")
+    return squares.write_run(folder / "runs", data, model)
+
+
+def look(run, out, *flags):
+    flags = ["--run", str(run), "--out", str(out), "--split", "test", *flags]
+    code_maps.main(flags)
+    return json.loads((out / "codes.json").read_text())
+
+
+def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path, monkeypatch, "synergynet-2s2h", attention=True)
+    report = look(run, tmp_path / "out", "--swap", "0", "2")
+    assert (report["num_cases"], report["num_slices"], report["grid"]) == (4, 4, [4, 4])
+    assert (report["model"], report["split"], report["stride"]) == (
+        "synergynet-2s2h",
+        "test",
+        8,
+    )
+    # `half` and `perfect` have a white square each, `missed` a black one of a quarter.
+    assert [(e["code"], e["uses"]) for e in report["codes"]] == [(0, 62), (2, 2)]
+    assert report["codes"][1]["classes"] == {"background": 0.0, "square": 1.0}
+    assert report["disconx"]["tokens"] == report["refinement"]["tokens"] == 16
+    effects = report["counterfactuals"]
+    # White, 2 of the references' 3.25 squares, becomes gray, black does as well.
+    assert [e["code"] for e in effects["switched_off"]] == [0, 2]
+    assert effects["switched_off"][0]["changed_pixels"] == 62 * 64
+    assert effects["swapped"][0]["changed_pixels"] == 64 * 64
+    assert effects["dsc"] == pytest.approx(2 * 2 / (2 + 3.25))
+    kinds = [figure["kind"] for figure in report["figures"]]
+    assert kinds == ["sheet", *["map", "attention"] * 3, "edit", "edit"]
+    for figure in report["figures"]:
+        picture = cv2.imread(str(tmp_path / "out" / figure["file"]))
+        assert min(picture.shape[:2]) >= 200
+    # Best, median and worst of the three with a square.
+    shown = [f["case_id"] for f in report["figures"] if f["kind"] == "map"]
+    assert shown == ["test/perfect", "test/half", "test/missed"]
+    printed = capsys.readouterr().out
+    assert "2 of 1024 codes" in printed and "of 16 tokens" in printed
+    assert "0 <-> 2" in printed and f"wrote {tmp_path}/out/codes.json" in printed
+
+
+def test_chosen_cases_of_vqunet(tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path, monkeypatch, "vqunet")
+    flags = ("--cases", "test/half", "--slice", "1", "--codes", "1")
+    report = look(run, tmp_path / "out", *flags)
+    assert report["disconx"] is None and report["refinement"] is None
+    assert [e["code"] for e in report["counterfactuals"]["switched_off"]] == [0]
+    files = {figure["file"] for figure in report["figures"]}
+    assert {"map_test-half_1.png", "typical_patches.png"} < files
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == files | {"codes.json"}
+    assert "disconx: not in this method" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (("--cases", "nobody"), "nobody is not among the 4 cases"),
+        (("--swap", "3", "3"), "two different codes below 1024.*Received: 3 3"),
+        (("--swap", "3", "1024"), "Received: 3 1024"),
+        (("--query", "0", "2"), "--query must be below 2"),
+        (("--cases", "test/half", "--slice", "2"), "--slice must be at most 1"),
+    ],
+)
+def test_refuses_what_is_not_there(tmp_path, monkeypatch, flags, line):
+    run = make_run(tmp_path, monkeypatch, "vqunet")
+    with pytest.raises(ValueError, match=line):
+        look(run, tmp_path / "out", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_a_method_without_a_codebook(tmp_path, monkeypatch):
+    run = make_run(tmp_path, monkeypatch, "r50-unet")
+    with pytest.raises(ValueError, match="no codebook; pass a run of vqunet, trans"):
+        look(run, tmp_path / "out")
+
+
+@pytest.mark.parametrize("flag", ["--codes", "--slice"])
+def test_refuses_numbers_below_one(flag, capsys):
+    with pytest.raises(SystemExit):
+        code_maps.parse_args(["--run", "a", "--out", "b", flag, "0"])
+    assert f"{flag} must be at least 1. Received: 0" in capsys.readouterr().err
+
+
+def test_a_code_keeps_its_color():
+    colors = [code_color(code) for code in range(64)]
+    assert len({tuple(np.round(color, 2)) for color in colors}) == 64
+    grid = np.zeros((4, 4))
+    grid[0, 0] = 1
+    entries = [
+        {"code": code, "majority": "x", "classes": {"x": 1.0}} for code in (0, 2)
+    ]
+    blank = np.zeros((2, 32, 32), np.uint8)
+    _, case = make_case(draw(grid, 1 - grid), blank)
+    first, second = (draw_map(case, index, entries, "") for index in (0, 1))
+    # In the legends' patches, which nothing covers.
+    for picture in (first, second):
+        for code in (0, 2):
+            color = np.rint(255 * np.array(code_color(code)))
+            near = np.abs(picture[:, -260:].astype(int) - color).max(axis=-1) <= 1
+            assert near.sum() > 50

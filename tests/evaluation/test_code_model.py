@@ -1,0 +1,110 @@
+import numpy as np
+
+from synergynet_tf.evaluation.code_attention import AttentionSummary, entropy_bits
+from synergynet_tf.evaluation.code_edits import Edit, describe_edits, edited_slices
+from tests.evaluation.coded_squares import (
+    SIZE,
+    STRIDE,
+    build_model,
+    draw,
+    make_case,
+)
+
+GRID = np.zeros((4, 4))
+GRID[0] = [0.4, 0.9, 0.1, 1.0]
+GRID_CODES = np.zeros((4, 4), int)
+GRID_CODES[0] = [1, 2, 0, 2]
+LABELS = np.zeros((2, SIZE, SIZE), np.uint8)
+LABELS[0, :STRIDE, :16] = 1
+
+
+def test_codes_distances_and_runners_up_by_hand():
+    _, case = make_case(draw(GRID, 0 * GRID), LABELS)
+    np.testing.assert_array_equal(case.codes, [GRID_CODES, 0 * GRID_CODES])
+    # float32 against decimals.
+    np.testing.assert_allclose(case.distances[0, 0], [0.1, 0.1, 0.1, 0], atol=1e-5)
+    np.testing.assert_array_equal(case.runners_up[0, 0], [0, 1, 1, 1])
+    assert (case.runners_up[1] == 1).all()
+    expected = np.kron(GRID_CODES > 0, np.ones((STRIDE, STRIDE)))
+    np.testing.assert_array_equal(case.pred_labels, [expected, 0 * expected])
+    assert case.busiest_slice == 0
+
+
+def test_both_halves_make_the_whole():
+    for attention in (False, True):
+        images = np.random.default_rng(0).random((3, SIZE, SIZE, 3), np.float32)
+        whole = build_model(attention).predict(images, verbose=0)
+        looks = []
+        model, _ = make_case(images, LABELS, attention=attention, watch=looks.append)
+        (look,) = looks
+        # What the compiler fuses rounds otherwise.
+        np.testing.assert_allclose(
+            model.decode(look.codes, look.carried), whole, atol=1e-6
+        )
+
+
+def test_switching_a_code_off_changes_the_positions_that_held_it():
+    edit = Edit(2)
+    held = edit.held(GRID_CODES)
+    np.testing.assert_array_equal(np.argwhere(held), [[0, 1], [0, 3]])
+    other = np.full_like(GRID_CODES, 3)
+    edited = edit.apply(GRID_CODES, other)
+    np.testing.assert_array_equal(edited != GRID_CODES, held)
+    assert (edited[held] == 3).all()
+
+
+def test_swapped_codes_take_each_others_places():
+    edited = Edit(2, 0).apply(GRID_CODES, GRID_CODES)
+    np.testing.assert_array_equal(edited[0], [1, 0, 2, 0])
+    assert (edited[1:] == 2).all()
+
+
+def test_effects_by_hand():
+    images = draw(GRID, 0 * GRID)
+    model, case = make_case(images, LABELS)
+    edits = [Edit(0), Edit(1), Edit(2), Edit(3), Edit(1, 0)]
+    decoded = list(edited_slices(model, case, images, edits))
+    order = [(0, 0), (0, 1), (1, 0), (2, 0), (1, 0), (1, 1)]
+    assert [(edit.code, index) for edit, index, _ in decoded] == order
+    found = describe_edits(model, iter([(case, images)]), edits, 2)
+    # Of 64 pixels a square: 2 of the 3 found squares are right.
+    assert found["dsc"] == 2 * 2 / (3 + 2)
+    off = {entry["code"]: entry for entry in found["switched_off"]}
+    # Black becomes gray, 13 and 16 squares: all is the class.
+    assert off[0]["changed_pixels"] == 64 * (13 + 16)
+    assert off[0]["positions"] == 13 + 16 and off[0]["slices"] == 2
+    assert off[0]["changed_per_square"] == 1.0
+    assert off[0]["dsc_change"] == 2 * 2 / (32 + 2) - 0.8
+    # Gray becomes black: one of 16 squares of one slice, a right one.
+    assert off[1]["changed_share"] == 1 / 16
+    assert off[1]["dsc_change"] == 2 * 1 / (2 + 2) - 0.8
+    # White becomes gray, which is the class as well.
+    assert off[2]["positions"] == 2 and off[2]["changed_pixels"] == 0
+    assert off[2]["case_id"] is None
+    # Nowhere.
+    assert off[3]["positions"] == off[3]["changed_share"] == off[3]["slices"] == 0
+    assert list(off) == [0, 1, 2, 3]
+    assert (off[1]["case_id"], off[1]["slice"]) == ("a", 1)
+    (swapped,) = found["swapped"]
+    assert (swapped["code"], swapped["swapped_with"]) == (1, 0)
+    assert swapped["changed_pixels"] == 64 * (1 + 13 + 16)
+
+
+def test_attention_by_hand():
+    assert entropy_bits(np.array([0.5, 0.25, 0.25, 0.0])) == 1.5
+    summary = AttentionSummary()
+    make_case(draw(GRID, 0 * GRID), LABELS, attention=True, watch=summary.add)
+    found = summary.results()
+    # All weights are 0: every token weighs alike, and all pick the first.
+    assert found["disconx"]["tokens"] == 16
+    assert found["disconx"]["entropy_bits"]["mean"] == 4.0
+    assert found["disconx"]["effective_tokens"]["per_head"] == [16.0]
+    assert found["disconx"]["weight_of_own_position"]["mean"] == 1 / 16
+    assert found["refinement"]["picks_itself"]["mean"] == 1 / 16
+    assert found["refinement"]["distinct_picks"]["per_head"] == [1.0]
+
+
+def test_a_method_without_attention_has_none():
+    summary = AttentionSummary()
+    make_case(draw(GRID), LABELS[:1], watch=summary.add)
+    assert summary.results() == {"disconx": None, "refinement": None}

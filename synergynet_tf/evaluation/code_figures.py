@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from synergynet_tf.evaluation.code_cases import CodedCase
-from synergynet_tf.evaluation.figures import PALETTE, PAPER_COLOR
+from synergynet_tf.evaluation.overlays import PALETTE, PAPER_COLOR
 
 DPI = 100
 PANEL = 4.2  # Inches.

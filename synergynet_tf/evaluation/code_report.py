@@ -38,7 +38,7 @@ from synergynet_tf.evaluation.code_cases import (
 from synergynet_tf.evaluation.code_edits import Edit, describe_edits, edited_slices
 from synergynet_tf.evaluation.code_meaning import class_pixels, describe_codes
 from synergynet_tf.evaluation.code_model import CodeModel
-from synergynet_tf.evaluation.figures import write_png
+from synergynet_tf.evaluation.overlays import write_png
 from synergynet_tf.evaluation.report import without_nan
 from synergynet_tf.evaluation.run_cases import RunCases
 from synergynet_tf.evaluation.run_model import load_run_model

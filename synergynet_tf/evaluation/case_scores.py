@@ -53,10 +53,7 @@ class CaseResult:
 
     def presence(self, protocol: str, name: str) -> str:
         """Says whether the masks have a class: `both`, `empty`, `missed`, `false`."""
-        counts = self.counts[protocol][name]
-        if counts.reference_is_empty:
-            return "empty" if counts.prediction_is_empty else "false"
-        return "missed" if counts.prediction_is_empty else "both"
+        return self.counts[protocol][name].presence
 
 
 def score_labeled(

@@ -9,7 +9,7 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.report import without_nan
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.evaluation.score_file import read_scores_of
 from synergynet_tf.metrics import METRICS, statistics
 
 Report = dict[str, Any]
@@ -56,7 +56,7 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
         ValueError: If its scores are damaged, or the two were not scored on the same
             cases in the same way.
     """
-    reports = _read(first), _read(second)
+    reports = read_scores_of(first, NEEDED), read_scores_of(second, NEEDED)
     _require_alike((first, second), reports)
     cases = reports[1]["cases"]
     names = list(cases[0]["per_class"])
@@ -110,23 +110,6 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
     )
     runs.write_json(pathlib.Path(second, "compare.json"), comparison)
     return comparison
-
-
-def _read(run: str | pathlib.Path) -> Report:
-    path = pathlib.Path(run, "metrics.json")
-    advice = f"score it with evaluate.py --run {run}"
-    if not path.is_file():
-        raise FileNotFoundError(f"No metrics.json in {run}; {advice}")
-    try:
-        report = read_report(path)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged or of another version ({error}); {advice}"
-        ) from error
-    lacking = [name for name in NEEDED if name not in report]
-    if lacking or not report["cases"][0].get("per_class"):
-        raise ValueError(f"{path} is of another version; {advice}")
-    return report
 
 
 def _require_alike(

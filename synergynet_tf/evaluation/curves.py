@@ -20,8 +20,8 @@ NAMES = {"": "training", "val_": "validation"}
 STYLES = ("solid", "dashed")
 
 
-def write_curves(run: str | pathlib.Path) -> None:
-    """Draws `<run>/curves.png`: loss, DSC, and codes if the run has a codebook.
+def read_columns(run: str | pathlib.Path) -> dict[str, list[float]]:
+    """Reads the columns of `history.csv`, among them all that `PANELS` needs.
 
     Raises:
         FileNotFoundError: If the run has no `history.csv`.
@@ -29,11 +29,23 @@ def write_curves(run: str | pathlib.Path) -> None:
     """
     rows = runs.read_history(run)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    panels = [panel for panel in PANELS if panel[1][0] in columns]
-    drawn = [part + name for _, names in panels for name in names for part in COLORS]
+    panels = [names for _, names in PANELS if names[0] in columns]
+    drawn = [part + name for names in panels for name in names for part in COLORS]
     if lacking := [name for name in ("epoch", "loss", *drawn) if name not in columns]:
         path = pathlib.Path(run, "history.csv")
         raise ValueError(f"{path} is damaged: there is no column {lacking[0]}")
+    return columns
+
+
+def write_curves(run: str | pathlib.Path) -> None:
+    """Draws `<run>/curves.png`: loss, DSC, and codes if the run has a codebook.
+
+    Raises:
+        FileNotFoundError: If the run has no `history.csv`.
+        ValueError: If it is damaged.
+    """
+    columns = read_columns(run)
+    panels = [panel for panel in PANELS if panel[1][0] in columns]
     figure = Figure((4.5 * len(panels), 3.4), dpi=100, layout="constrained")
     for axes, (title, names) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True

@@ -22,6 +22,7 @@ from synergynet_tf.evaluation.row_scores import (
 from synergynet_tf.evaluation.tables import NAMES, PROTOCOL_TITLES
 from synergynet_tf.experiments import Budget, Table, settings_of
 from synergynet_tf.metrics.statistics import RESAMPLES
+from synergynet_tf.models import METHODS
 
 Report = dict[str, Any]
 # What differs from the paper's recipe is named, so that no table is mistaken for it.
@@ -209,11 +210,9 @@ def _file(weights: str) -> str:
     return pathlib.Path(weights).name
 
 
-def _unlike_paper(found: Sequence[RowRun]) -> list[str]:
-    """Returns a sentence on what is not the paper's recipe, if anything."""
-    if not found:
-        return []
-    ours, recipe = settings_of(found[0].config), settings_of(ExperimentConfig())
+def unlike_recipe(configs: Sequence[ExperimentConfig]) -> list[str]:
+    """Names what is not the paper's recipe in runs that are alike, such as one."""
+    ours, recipe = settings_of(configs[0]), settings_of(ExperimentConfig())
     recipe["split"] = "paper"
     changes = [
         f"{name} {ours[name]}, not {recipe[name]}"
@@ -222,8 +221,17 @@ def _unlike_paper(found: Sequence[RowRun]) -> list[str]:
         if ours[name] != recipe[name]
         and (name != "encoder_weights" or ours[name] == "none")
     ]
-    if _transformer(found) == "transformer weights none, ":
+    models = [config.model for config in configs]
+    if any(
+        m.vit_weights == "none" for m in models if METHODS[m.name].takes_vit_weights
+    ):
         changes.append("transformer weights none, not ImageNet-21k's")
+    return changes
+
+
+def _unlike_paper(found: Sequence[RowRun]) -> list[str]:
+    """Returns a sentence on what is not the paper's recipe, if anything."""
+    changes = unlike_recipe([run.config for run in found]) if found else []
     if not changes:
         return []
     return [

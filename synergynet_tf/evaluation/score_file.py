@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from synergynet_tf.metrics import METRICS, PROTOCOLS
@@ -22,6 +22,33 @@ SCORES: dict[str, set[str]] = {
     **{protocol: set(METRICS) for protocol in PROTOCOLS},
     "pooled": {"dsc", "iou", "acc", "sp", "se"},
 }
+
+
+def read_scores_of(run: str | pathlib.Path, needed: Collection[str]) -> Report:
+    """Reads a run's `metrics.json`.
+
+    Args:
+        run: Folder of the run.
+        needed: What it must have, among it `cases`, each with scores of each class.
+
+    Raises:
+        FileNotFoundError: If the run has not been scored.
+        ValueError: If its scores are damaged, or lack something.
+    """
+    path = pathlib.Path(run, "metrics.json")
+    advice = f"score it with evaluate.py --run {run}"
+    if not path.is_file():
+        raise FileNotFoundError(f"No metrics.json in {run}; {advice}")
+    try:
+        report = read_report(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged or of another version ({error}); {advice}"
+        ) from error
+    lacking = [name for name in needed if name not in report]
+    if lacking or not report["cases"][0].get("per_class"):
+        raise ValueError(f"{path} is of another version; {advice}")
+    return report
 
 
 def read_report(path: str | pathlib.Path) -> Report:
@@ -84,6 +111,27 @@ def _check_block(protocol: str, block: Any) -> None:
     _check_scores(f"{protocol}, mean", block["mean"], least)
     classes = block["per_class"]
     _check_classes(f"{protocol}, per_class", classes, classes, least)
+    if "mean_interval" in block:
+        intervals = block["mean_interval"]
+        _check_intervals(f"{protocol}, mean_interval", intervals, block["mean"])
+    if "per_class_interval" in block:
+        where, intervals = (
+            f"{protocol}, per_class_interval",
+            block["per_class_interval"],
+        )
+        _require(isinstance(intervals, dict), where, "of each class", intervals)
+        _same(where, intervals, classes)
+        for name, scores in classes.items():
+            _check_intervals(f"{where}, {name}", intervals[name], scores)
+
+
+def _check_intervals(where: str, intervals: Any, scores: dict[str, Any]) -> None:
+    _require(isinstance(intervals, dict), where, "an interval each", intervals)
+    _same(where, intervals, scores)
+    for ends in intervals.values():
+        two = isinstance(ends, list) and len(ends) == 2
+        ok = two and all(_is_number(end) for end in ends)
+        _require(ok, where, "two numbers, or null, each", ends)
 
 
 def _check_classes(where: str, classes: Any, first: Any, least: set[str]) -> None:
@@ -100,8 +148,11 @@ def _check_scores(where: str, scores: Any, least: set[str]) -> None:
     ok = isinstance(scores, dict) and least <= set(scores) <= set(METRICS)
     _require(ok, where, f"scores ({', '.join(METRICS)})", scores)
     for value in scores.values():
-        number = isinstance(value, int | float | None) and not isinstance(value, bool)
-        _require(number, where, "numbers or null", value)
+        _require(_is_number(value), where, "numbers or null", value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | None) and not isinstance(value, bool)
 
 
 def _same(where: str, values: Iterable[str], first: Iterable[str]) -> None:

@@ -113,6 +113,16 @@ def with_options(options: Mapping[str, bool]) -> str:
     return f", with {', '.join(names)}" if names else ""
 
 
+def unlike_default(report: Report) -> str:
+    """Names what is not the default, so that the paper's number is not of this run."""
+    defaults = vars(ModelConfig())
+    return ", ".join(
+        f"{name} {report[name]}, not {defaults[name]}"
+        for name in MODEL_SETTINGS
+        if report[name] != defaults[name]
+    )
+
+
 def _case_metrics(report: Report) -> tuple[str, ...]:
     return CASE_METRICS[report["distance_unit"]]
 
@@ -151,7 +161,7 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
             )
         )
     printed = PAPER.get((report["dataset"], report["model"]), {})
-    if protocol != report["paper_protocol"] or _variant(report):
+    if protocol != report["paper_protocol"] or unlike_default(report):
         printed = {}
     lines.append(_line("  paper", [_number(m, printed.get(m)) for m in columns], []))
     if printed:
@@ -159,16 +169,6 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
         cells = [_number(m, d, "+") for m, d in zip(columns, differences, strict=True)]
         lines.append(_line("  difference", cells, []))
     return lines
-
-
-def _variant(report: Report) -> str:
-    """Names what is not the default, so that the paper's number is not of this run."""
-    defaults = vars(ModelConfig())
-    return ", ".join(
-        f"{name} {report[name]}, not {defaults[name]}"
-        for name in MODEL_SETTINGS
-        if report[name] != defaults[name]
-    )
 
 
 def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
@@ -180,8 +180,8 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
         notes.append(f"Paper: Table {table.number}. {table.note}")
     for report in reports:
         name = f"{report['model']} seed {report['seed']}"
-        if variant := _variant(report):
-            notes.append(f"{name}: {variant}")
+        if unlike := unlike_default(report):
+            notes.append(f"{name}: {unlike}")
         if report["trained_epochs"] < report["epochs"]:
             notes.append(
                 f"{name}: trained for {report['trained_epochs']} of "

@@ -45,6 +45,13 @@ class Counts(NamedTuple):
         return self.hits + self.false_alarms == 0
 
     @property
+    def presence(self) -> str:
+        """Says whether the masks have it: `both`, `empty`, `missed` or `false`."""
+        if self.reference_is_empty:
+            return "empty" if self.prediction_is_empty else "false"
+        return "missed" if self.prediction_is_empty else "both"
+
+    @property
     def dice(self) -> float:
         """`2 |A and B| / (|A| + |B|)`; `nan` if both masks are empty."""
         errors = self.false_alarms + self.misses

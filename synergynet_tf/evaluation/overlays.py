@@ -112,9 +112,9 @@ def draw_prediction(canvas: np.ndarray, labels: np.ndarray, num_classes: int) ->
     """
     for value in range(1, num_classes + 1):
         color = rgb(class_color(value))
-        mask = _resize_mask(labels == value, canvas)
+        mask = enlarge_mask(labels == value, canvas)
         canvas[mask] = np.rint((1 - FILL) * canvas[mask] + FILL * np.array(color))
-        cv2.drawContours(canvas, _outlines(mask), -1, color, 2, cv2.LINE_AA)
+        cv2.drawContours(canvas, outlines(mask), -1, color, 2, cv2.LINE_AA)
 
 
 def draw_reference(canvas: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
@@ -123,17 +123,19 @@ def draw_reference(canvas: np.ndarray, labels: np.ndarray, num_classes: int) -> 
     Arguments are those of `draw_prediction`.
     """
     for value in range(1, num_classes + 1):
-        for outline in _outlines(_resize_mask(labels == value, canvas)):
+        for outline in outlines(enlarge_mask(labels == value, canvas)):
             _draw_dashes(canvas, outline)
 
 
-def _resize_mask(mask: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+def enlarge_mask(mask: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+    """Brings a bool mask to the size of a canvas from `readable`."""
     size = canvas.shape[1], canvas.shape[0]
     resized = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     return resized >= 0.5
 
 
-def _outlines(mask: np.ndarray) -> Sequence[np.ndarray]:
+def outlines(mask: np.ndarray) -> Sequence[np.ndarray]:
+    """Returns closed lines around a bool mask and its holes, int32 `(points, 1, 2)`."""
     mode, method = cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
     return cv2.findContours(mask.astype(np.uint8), mode, method)[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pathlib
@@ -20,6 +21,7 @@ from synergynet_tf.evaluation.case_scores import (
     score_labeled,
 )
 from synergynet_tf.evaluation.curves import write_curves
+from synergynet_tf.evaluation.html_slices import NAME, make_slice
 from synergynet_tf.evaluation.options import PLAIN, Options
 from synergynet_tf.evaluation.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
@@ -41,8 +43,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Predicts and scores every case of one part of a run's data.
 
-    Writes into the run's folder `overlays/{best,median,worst}.png`, `curves.png`,
-    `cases.csv` and, last, `metrics.json`; each is whole or as it was before.
+    Writes into the run's folder `overlays/{best,median,worst}.png`, `slices.json`
+    with the same in layers, `curves.png`, `cases.csv` and, last, `metrics.json`; each
+    is whole or as it was before.
 
     Args:
         run: Folder of the run.
@@ -136,9 +139,20 @@ def _write_overlays(
     modality = complete(cases.config.data).modality
     shown = slice(None) if modality == "rgb" else slice(1)
     labeled = _predict(cases, shown_ids, predictor, options, {"native"})
+    slices = {}
     for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
         dsc = ranked[index].dsc
         caption = f"{place} of {len(results)}: {case.case_id}, DSC {dsc:.3f}"
         image = case.image[..., shown]
-        picture = overlay(image, maps["native"], cases.class_names, case.label, caption)
-        write_png(folder / "overlays" / f"{place}.png", picture)
+        drawn = image, maps["native"], cases.class_names, case.label
+        write_png(folder / "overlays" / f"{place}.png", overlay(*drawn, caption))
+        kept = make_slice(
+            case.case_id,
+            dsc,
+            image,
+            maps["native"],
+            case.label,
+            len(cases.class_names),
+        )
+        slices[place] = dataclasses.asdict(kept)
+    runs.write_json(folder / NAME, slices)

@@ -48,6 +48,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "less than there are cores)",
     )
     parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write report.html into the folder of each run, of the scores that are "
+        "there; what is not scored so, or was before its weights, is scored first",
+    )
+    parser.add_argument(
         "--compare",
         nargs=2,
         metavar="RUN",
@@ -76,6 +82,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"wrote {args.compare[1]}/compare.json")
         return
     folders = args.run or runs.find_runs(args.runs)
+    if args.report:
+        # What it draws with takes a second to import.
+        from synergynet_tf.evaluation.html_command import write_reports
+
+        write_reports(folders, args)
+        return
     for folder in folders:
         find_cases(folder, args.split, args.data_dir)
 

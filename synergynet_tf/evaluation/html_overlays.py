@@ -1,0 +1,139 @@
+"""The report's best, median and worst case: the image under what was found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synergynet_tf.evaluation.html_cases import case_mean
+from synergynet_tf.evaluation.html_markup import Markup, element, join, section
+from synergynet_tf.evaluation.html_scores import number
+from synergynet_tf.evaluation.html_slices import Slice
+from synergynet_tf.evaluation.overlays import PAPER_COLOR, REFERENCE, class_color
+
+Report = dict[str, Any]
+OPACITY = 60  # Of the prediction at first, in percent.
+
+
+def overlays_section(
+    report: Report, names: Sequence[str], slices: Mapping[str, Slice]
+) -> Markup:
+    """Shows the slices, with a slider and a toggle each.
+
+    Args:
+        report: Of the run.
+        names: Its foreground classes.
+        slices: What `read_slices` returns; none are said to be missing.
+    """
+    cases = {case["case_id"]: case for case in report["cases"]}
+    stale = [
+        part.case_id
+        for part in slices.values()
+        if part.case_id not in cases
+        or case_mean(cases[part.case_id]["strict"])["dsc"] != part.dsc
+        or {len(part.prediction), len(part.reference)} != {len(names)}
+    ]
+    if stale or not slices:
+        note = (
+            "There are no slices that belong to these scores: an earlier version made "
+            "them, or no case has a DSC. Score the run again to see them."
+        )
+        return section("Overlays", element("p", note), id_="overlays")
+    intro = (
+        "The best, the median and the worst case by DSC, protocol strict, the mean of "
+        "a case's classes; of each the slice with most foreground."
+    )
+    legend = [
+        element("li", _swatch(value), " ", name)
+        for value, name in enumerate(names, start=1)
+    ]
+    figures = [
+        _figure(place, part, cases[part.case_id], names)
+        for place, part in slices.items()
+    ]
+    return section(
+        "Overlays",
+        element("p", intro),
+        element("ul", *legend, class_="legend", aria_label="Colors of the classes"),
+        element("div", *figures, class_="overlays"),
+        id_="overlays",
+    )
+
+
+def _figure(
+    place: str, part: Slice, case: Mapping[str, Any], names: Sequence[str]
+) -> Markup:
+    where = f", slice {part.index + 1} of {part.count}" if part.count > 1 else ""
+    said = f"{part.case_id}{where}, DSC {number('dsc', part.dsc)} % (strict)"
+    by_class = ", ".join(
+        f"{name} {number('dsc', case['strict'][name]['dsc'])}" for name in names
+    )
+    image = element(
+        "img",
+        src=f"data:image/webp;base64,{part.image}",
+        width=part.width,
+        height=part.height,
+        alt=f"The {place} case without what was found: {part.case_id}{where}",
+    )
+    prediction = [
+        element(
+            "path",
+            d=path,
+            fill=class_color(value),
+            stroke=class_color(value),
+            fill_rule="evenodd",
+        )
+        for value, path in enumerate(part.prediction, start=1)
+    ]
+    reference = [
+        element("path", d=path, stroke=color, class_=kind)
+        for path in part.reference
+        for color, kind in ((PAPER_COLOR, "edge"), (REFERENCE, "dash"))
+    ]
+    layers = [
+        _layer(part, "prediction", f"Prediction; DSC in %: {by_class}", prediction),
+        _layer(part, "reference", "Reference", reference),
+    ]
+    slider = element(
+        "input",
+        type="range",
+        min=0,
+        max=100,
+        value=OPACITY,
+        data_layer="prediction",
+        autocomplete="off",
+    )
+    toggle = element(
+        "input",
+        type="checkbox",
+        checked=True,
+        data_layer="reference",
+        autocomplete="off",
+    )
+    return element(
+        "article",
+        element("h3", f"{place.capitalize()} case"),
+        element(
+            "figure",
+            element("div", image, *layers, class_="layers"),
+            element("figcaption", said, element("br"), f"DSC in %: {by_class}"),
+        ),
+        element("label", "Prediction ", slider, element("output", f"{OPACITY} %")),
+        element("label", toggle, " Reference, dashed"),
+    )
+
+
+def _layer(part: Slice, kind: str, said: str, paths: Sequence[Markup]) -> Markup:
+    return element(
+        "svg",
+        *paths,
+        viewBox=f"0 0 {part.width} {part.height}",
+        role="img",
+        aria_label=said,
+        class_=f"layer {kind}",
+    )
+
+
+def _swatch(value: int) -> Markup:
+    square = element("rect", width=14, height=14, rx=2, fill=class_color(value))
+    return join([element("svg", square, width=14, height=14, aria_hidden="true")])

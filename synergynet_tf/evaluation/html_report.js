@@ -1,0 +1,95 @@
+"use strict";
+
+// Sorts and filters the table of cases.
+(() => {
+  const table = document.getElementById("case-table");
+  const { classes, dash } = JSON.parse(document.getElementById("case-data").textContent);
+  const text = document.getElementById("case-text");
+  const choice = document.getElementById("case-class");
+  const count = document.getElementById("case-count");
+  const heads = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  // In their first order, which is that of the data.
+  const rows = [...body.rows];
+  const compareTexts = new Intl.Collator("en", { numeric: true }).compare;
+  const textColumns = 3;
+
+  const value = (index, column) =>
+    column < textColumns
+      ? rows[index].cells[column].textContent
+      : classes[choice.value].values[index][column - textColumns];
+
+  function show() {
+    const wanted = text.value.trim().toLowerCase();
+    let shown = 0;
+    rows.forEach((row, index) => {
+      const name = `${value(index, 0)}\n${value(index, 1)}`.toLowerCase();
+      const present = classes[choice.value].found[index] !== "in neither";
+      row.hidden = !name.includes(wanted) || !present;
+      shown += row.hidden ? 0 : 1;
+    });
+    count.textContent = `${shown} of ${rows.length} cases`;
+  }
+
+  function fill() {
+    const { values, found } = classes[choice.value];
+    rows.forEach((row, index) => {
+      row.cells[2].textContent = found[index];
+      values[index].forEach((number, i) => {
+        row.cells[textColumns + i].textContent = number?.toFixed(2) ?? dash;
+      });
+    });
+  }
+
+  function sort() {
+    const column = heads.findIndex((head) => head.ariaSort);
+    if (column < 0) return;
+    const sign = heads[column].ariaSort === "ascending" ? 1 : -1;
+    const order = rows.map((_, index) => index);
+    order.sort((one, other) => {
+      const [a, b] = [value(one, column), value(other, column)];
+      if (a === null || b === null) return (a === null) - (b === null);
+      return sign * (column < textColumns ? compareTexts(a, b) : a - b);
+    });
+    body.append(...order.map((index) => rows[index]));
+  }
+
+  table.tHead.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const head = button.closest("th");
+    const next = head.ariaSort === "ascending" ? "descending" : "ascending";
+    heads.forEach((other) => { other.ariaSort = null; });
+    head.ariaSort = next;
+    sort();
+  });
+  choice.addEventListener("change", () => { fill(); sort(); show(); });
+  text.addEventListener("input", show);
+})();
+
+// Fades and hides the layers over an image.
+for (const input of document.querySelectorAll("input[data-layer]")) {
+  const article = input.closest("article");
+  const layer = article.querySelector(`.layer.${input.dataset.layer}`);
+  input.addEventListener("input", () => {
+    if (input.type === "checkbox") {
+      layer.style.visibility = input.checked ? "visible" : "hidden";
+      return;
+    }
+    layer.style.opacity = input.value / 100;
+    input.nextElementSibling.textContent = `${input.value} %`;
+  });
+}
+
+// What is folded away is printed, too.
+{
+  const folded = () => document.querySelectorAll("details:not([open])");
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = [...folded()];
+    for (const details of opened) details.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const details of opened) details.open = false;
+  });
+}

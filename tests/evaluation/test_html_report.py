@@ -1,0 +1,310 @@
+import html.parser
+import itertools
+import json
+import os
+import re
+
+import pytest
+
+import evaluate
+from synergynet_tf import runs
+from synergynet_tf.evaluation import html_command, score
+from synergynet_tf.evaluation.html_markup import element
+from synergynet_tf.evaluation.html_report import write_html_report
+from synergynet_tf.evaluation.html_slices import NAME
+from synergynet_tf.evaluation.options import Options
+from synergynet_tf.experiments import PAPER
+from tests.evaluation.reported_runs import CLASSES, HOSTILE, IDS, write_run
+
+VOID = {"br", "img", "input", "meta"}
+
+
+class Page(html.parser.HTMLParser):
+    """Text, tags and tables of a page, as a browser would have them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.tables, self.texts, self.blocks = [], [], [], [], {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attributes)))
+        if tag == "table":
+            self.tables.append({"caption": "", "rows": []})
+        elif tag == "tr":
+            self.tables[-1]["rows"].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1]["rows"][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        names = [tag for tag, _ in self.open]
+        if "script" in names:
+            self.blocks[self.open[-1][1].get("id")] = data
+        elif "caption" in names:
+            self.tables[-1]["caption"] += data
+        elif "td" in names or "th" in names:
+            self.tables[-1]["rows"][-1][-1] += data
+        elif "style" not in names:
+            self.texts.append(data)
+
+    def table(self, caption):
+        (found,) = [t for t in self.tables if t["caption"].startswith(caption)]
+        return found["rows"]
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path)
+
+
+def read_page(run):
+    text = write_html_report(run).read_text("utf-8")
+    return Page(text), text
+
+
+def scores_of(run):
+    return json.loads((run / "metrics.json").read_text("utf-8"))
+
+
+def shown(metric, value):
+    if value is None:
+        return "-"
+    return f"{value if metric == 'hd95' else 100 * value:.2f}"
+
+
+def test_text_is_escaped_and_markup_is_not():
+    inner = element("b", "<&>")
+    assert element("p", "<", inner, title='"') == (
+        '<p title="&quot;">&lt;<b>&lt;&amp;&gt;</b></p>'
+    )
+
+
+@pytest.mark.parametrize("protocol", ["strict", "transunet"])
+def test_every_mean_and_interval_is_that_of_metrics_json(run, protocol):
+    page, _ = read_page(run)
+    block = scores_of(run)[protocol]
+    head, *rows = page.table(f"Protocol {protocol} ")
+    by_name = {name: cells for name, *cells in rows}
+    means = {"mean of classes": (block["mean"], block["mean_interval"])}
+    for name in CLASSES:
+        means[name] = block["per_class"][name], block["per_class_interval"][name]
+    for name, (scores, intervals) in means.items():
+        expected = []
+        for metric in scores:
+            low, high = (shown(metric, end) for end in intervals[metric])
+            interval = "-" if low == "-" else f"[{low}, {high}]"
+            expected.append(f"{shown(metric, scores[metric])} {interval}")
+        assert by_name[name] == expected
+    units = {"strict": "mm", "transunet": "voxels"}
+    assert head[1:3] == ["DSC %", f"HD95 {units[protocol]}"]
+
+
+def test_the_papers_numbers_stand_under_its_protocol_alone(run):
+    page, _ = read_page(run)
+    (mean, *_) = [r for r in page.table("Protocol transunet ") if "Table 2" in r[0]]
+    paper, ours = PAPER["acdc", "vqunet"], scores_of(run)["transunet"]["mean"]
+    assert mean[1:4] == [
+        f"78.15 ({100 * (ours['dsc'] - paper['dsc']):+.2f})",
+        f"3.19 ({ours['hd95'] - paper['hd95']:+.2f})",
+        "",
+    ]
+    assert not any("Table" in row[0] for row in page.table("Protocol strict "))
+
+
+def test_every_case_is_a_row_and_hostile_names_are_text(run):
+    page, text = read_page(run)
+    report = scores_of(run)
+    _, *rows = page.table("5 cases")
+    assert [row[0] for row in rows] == list(IDS)
+    assert [row[2] for row in rows[-2:]] == ["in neither", "2 missed"]
+    data = json.loads(page.blocks["case-data"])["classes"]
+    for index, name in enumerate(CLASSES, start=1):
+        for case, values in zip(report["cases"], data[index]["values"], strict=True):
+            expected = [shown(m, v) for m, v in case["per_class"][name].items()]
+            assert ["-" if v is None else f"{v:.2f}" for v in values] == expected
+    for row, values in zip(rows, data[0]["values"], strict=True):
+        assert row[3:] == ["-" if v is None else f"{v:.2f}" for v in values]
+    assert HOSTILE not in text
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    # The data, and the script.
+    assert len(page.all("script")) == 2
+
+
+def test_page_needs_nothing_else(run):
+    page, text = read_page(run)
+    assert "://" not in text and "@import" not in text and "url(" not in text
+    links = [
+        attributes[name]
+        for _, attributes in page.tags
+        for name in ("src", "href", "action", "srcset", "data")
+        if name in attributes
+    ]
+    assert all(link.startswith(("data:image/webp;base64,", "#")) for link in links)
+    (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
+    assert policy.startswith("default-src 'none'; img-src data:")
+    # Attributes of style would be refused by that policy.
+    assert not any("style" in attributes for _, attributes in page.tags)
+
+
+def test_page_can_be_read_aloud(run):
+    page, _ = read_page(run)
+    assert page.all("html") == [{"lang": "en"}]
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert all("scope" in attributes for attributes in page.all("th"))
+    assert all(table["caption"] for table in page.tables)
+    assert all(attributes["alt"] for attributes in page.all("img"))
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    named = {a["aria-labelledby"] for _, a in page.tags if "aria-labelledby" in a}
+    assert named <= set(ids)
+
+
+def test_curves_have_their_values_in_tables(run):
+    page, _ = read_page(run)
+    history = runs.read_history(run)
+    for caption, columns in (
+        ("Training", ("loss", "val_loss", "dsc", "val_dsc", "learning_rate")),
+        ("Codebook", ("codes_used", "val_codes_used", "perplexity")),
+    ):
+        _, *rows = page.table(caption)
+        for row, epoch in zip(rows, history, strict=True):
+            found = [float(cell) for cell in row[1 : 1 + len(columns)]]
+            assert found == pytest.approx([epoch[c] for c in columns], rel=1e-4)
+
+
+def test_run_without_a_codebook_has_no_life_of_one(tmp_path):
+    run = write_run(tmp_path, model="r50-unet")
+    rows = runs.read_history(run)
+    kept = [
+        {k: v for k, v in r.items() if not re.search("code|perp|quan", k)} for r in rows
+    ]
+    runs.write_csv(run / runs.HISTORY, kept)
+    page, _ = read_page(run)
+    assert "#codebook" not in [link["href"] for link in page.all("a")]
+
+
+def test_slices_are_layers_of_the_cases(run):
+    page, _ = read_page(run)
+    assert [image["width"] for image in page.all("img")] == ["720"] * 3
+    stored = json.loads((run / NAME).read_text("utf-8"))
+    drawn = [path["d"] for path in page.all("path")]
+    # A prediction's paths, then each of the reference's twice: an edge and dashes.
+    best = stored["best"]
+    assert drawn[:3] == best["prediction"]
+    assert drawn[3:9:2] == drawn[4:9:2] == best["reference"]
+    # The square from the third to the twelfth pixel, enlarged 45 times.
+    numbers = [int(n) for n in re.findall(r"\d+", best["reference"][0])]
+    assert (min(numbers), max(numbers)) == pytest.approx((90, 540), abs=1)
+
+
+def test_slices_of_other_scores_are_not_shown(run):
+    stored = json.loads((run / NAME).read_text("utf-8"))
+    stored["best"]["dsc"] += 1e-6
+    runs.write_json(run / NAME, stored)
+    page, _ = read_page(run)
+    assert not page.all("img") and "Score the run again" in " ".join(page.texts)
+    (run / NAME).unlink()
+    assert not read_page(run)[0].all("img")
+
+
+def test_500_cases_stay_light(tmp_path):
+    text = write_html_report(write_run(tmp_path, copies=100)).read_text("utf-8")
+    page = Page(text)
+    assert len(page.table("500 cases")) == 501
+    assert len(page.all("img")) == 3
+    assert len(text) < 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metrics.json", None, "No metrics.json in .*; score it with evaluate.py"),
+        ("metrics.json", "{", "metrics.json is damaged"),
+        ("metrics.json", '{"dataset": "acdc"}', "metrics.json is of another version"),
+        ("history.csv", None, "No history.csv in"),
+        ("history.csv", "epoch,loss\n1,x\n", "history.csv is damaged"),
+        ("history.csv", "epoch,loss\n1,2\n", "there is no column"),
+        ("environment.json", "[]", "environment.json is damaged"),
+        (NAME, "{}", "slices.json is damaged"),
+        (NAME, '{"best": {"image": "\\""}}', "slices.json is damaged"),
+    ],
+)
+def test_what_is_missing_or_damaged_is_refused(run, name, content, said):
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_text(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        write_html_report(run)
+    assert not (run / "report.html").exists()
+
+
+def test_scores_older_than_the_weights_are_refused(run):
+    later = (run / "metrics.json").stat().st_mtime + 10
+    os.utime(run / runs.BEST_WEIGHTS, (later, later))
+    with pytest.raises(ValueError, match="older than the weights"):
+        write_html_report(run)
+
+
+def test_the_flag_takes_scores_that_are_there(run, capsys):
+    before = (run / "metrics.json").read_bytes()
+    evaluate.main(["--run", str(run), "--report"])
+    assert capsys.readouterr().out == f"wrote {run}/report.html\n"
+    assert (run / "metrics.json").read_bytes() == before
+
+
+def test_the_flag_makes_scores_that_are_missing(squares_run, capsys):
+    evaluate.main(["--run", str(squares_run), "--workers", "0", "--report"])
+    printed = capsys.readouterr()
+    assert f"scoring {squares_run}: it has no metrics.json\n" in printed.err
+    page = Page((squares_run / "report.html").read_text("utf-8"))
+    assert len(page.table("4 cases")) == 5
+    assert [image["width"] for image in page.all("img")] == ["720"] * 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "content", "reason"),
+    [
+        ((), "{", "its metrics.json is damaged, or of another version"),
+        ((), None, "its metrics.json is older than the weights"),
+        (("--largest",), "", "its metrics.json is of other options"),
+        (("--split", "val", "--flips"), "", "of other split and options"),
+        (("--protocol", "paper"), "", "its metrics.json is of other protocol"),
+    ],
+)
+def test_the_flag_makes_scores_that_do_not_serve(
+    run, flags, content, reason, capsys, monkeypatch
+):
+    if content:
+        (run / "metrics.json").write_text(content)
+    if content is None:
+        os.utime(run / "metrics.json", (0, 0))
+    found, scored = [], []
+    monkeypatch.setattr(html_command, "find_cases", lambda *how: found.append(how))
+    monkeypatch.setattr(html_command, "write_html_report", lambda run: run)
+    monkeypatch.setattr(score, "evaluate_run", lambda *how: scored.append(how))
+    evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])
+    assert f"{reason}\n" in capsys.readouterr().err
+    assert len(found) == len(scored) == 1
+    assert scored[0][1] == ("val" if "val" in flags else "test")
+    assert scored[0][4] == Options("--flips" in flags, "--largest" in flags)
+
+
+def test_all_of_a_run_is_in_the_report(run):
+    page, _ = read_page(run)
+    text = " ".join(page.texts)
+    for word in ("vqunet on resnet50", "0123abc", "1 min 50 s", "paper split"):
+        assert word in text
+    assert "This is not the paper's recipe" in text
+    assert HOSTILE in text

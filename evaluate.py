@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from synergynet_tf import command_line, metrics, runs
-from synergynet_tf.evaluation import table_command
+from synergynet_tf.evaluation import corruption_command, table_command
 from synergynet_tf.evaluation.compare import compare_runs
 from synergynet_tf.evaluation.comparison_table import format_comparison
 from synergynet_tf.evaluation.options import PLAIN, Options, add_flags
@@ -20,9 +20,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.ArgumentParser(__doc__)
     parser.add_argument(
         "--run",
-        action="append",
+        action="extend",
+        nargs="+",
         metavar="RUN",
-        help="folder of a run; may be repeated (default: every finished run)",
+        help="folders of runs; may be repeated (default: every finished run)",
     )
     parser.add_argument("--runs", default="runs", help="where runs are (default: runs)")
     parser.add_argument(
@@ -60,9 +61,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="compare two scored runs case by case instead, into compare.json in the "
         "second one's folder",
     )
+    corruption_command.add_flags(parser)
     table_command.add_flags(parser)
     args = parser.parse_args(argv)
     table_command.check_flags(parser, args)
+    corruption_command.check_flags(parser, args)
     if args.workers < 0:
         parser.error(f"--workers must be at least 0. Received: {args.workers}")
     alone = ["--compare", *args.compare] if args.compare else None
@@ -76,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.table:
         table_command.print_table(args)
+        return
+    if args.corrupt:
+        corruption_command.print_robustness(args)
         return
     if args.compare:
         print(format_comparison(compare_runs(*args.compare)), end="")

@@ -72,6 +72,7 @@ def label_all(
     read: Callable[[Name], SourceT],
     options: Options = PLAIN,
     grids: Collection[str] = ("native",),
+    alter: Callable[[Name, np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[tuple[SourceT, Maps]]:
     """Labels one image or volume after the other, in order.
 
@@ -89,6 +90,8 @@ def label_all(
         read: Reads an image; called in the thread.
         options: What else is done to the predictions.
         grids: As `predict_grids` takes them.
+        alter: What is done to the images of a name, float32 `(slices, S, S, 3)` in
+            [0, 1], before the model is given them.
 
     Yields:
         What was read, and the labels as `predict_grids` returns them.
@@ -105,6 +108,8 @@ def label_all(
             images = to_network(source.image, data.modality, size, data.channels)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
+        if alter is not None:
+            images = alter(name, images)
         return _Case(source, images, _empty_maps(source.image, grids))
 
     batches = read_ahead(_batches(map(prepare, names), BATCH_SIZE))

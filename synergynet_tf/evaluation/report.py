@@ -34,28 +34,10 @@ def make_report(
     weights = statistics.draw_patients(patients)
     blocks = {name: _block(results, name, weights) for name in results[0].scores}
     report = {
-        "dataset": config.data.dataset,
-        "model": config.model.name,
-        **{name: getattr(config.model, name) for name in MODEL_SETTINGS},
-        "seed": config.training.seed,
-        "split": cases.part,
-        "data_split": config.data.split,
-        "fold": config.data.fold,
-        "limit": config.data.limit,
-        "image_size": config.model.image_size,
-        "epochs": config.training.epochs,
-        "trained_epochs": cases.trained_epochs,
-        "options": dataclasses.asdict(options),
+        **describe(cases, options),
         "protocol": protocol,
         "paper_protocol": dataset.PAPER_PROTOCOL,
         "distance_unit": "px" if complete(config.data).modality == "rgb" else "mm",
-        "num_cases": len(results),
-        "num_patients": len(set(patients)),
-        "bootstrap": {
-            "resamples": statistics.RESAMPLES,
-            "seed": statistics.SEED,
-            "level": statistics.LEVEL,
-        },
         **blocks[protocol],
         **blocks,
         "structures": _structures(results, protocol, cases.class_names),
@@ -72,6 +54,32 @@ def make_report(
         ],
     }
     return without_nan(report)
+
+
+def describe(cases: RunCases, options: Options) -> dict[str, Any]:
+    """Returns what was predicted: the run's settings, the cases and the options."""
+    config = cases.config
+    return {
+        "dataset": config.data.dataset,
+        "model": config.model.name,
+        **{name: getattr(config.model, name) for name in MODEL_SETTINGS},
+        "seed": config.training.seed,
+        "split": cases.part,
+        "data_split": config.data.split,
+        "fold": config.data.fold,
+        "limit": config.data.limit,
+        "image_size": config.model.image_size,
+        "epochs": config.training.epochs,
+        "trained_epochs": cases.trained_epochs,
+        "options": dataclasses.asdict(options),
+        "num_cases": len(cases.case_ids),
+        "num_patients": len(set(cases.patients.values())),
+        "bootstrap": {
+            "resamples": statistics.RESAMPLES,
+            "seed": statistics.SEED,
+            "level": statistics.LEVEL,
+        },
+    }
 
 
 def case_rows(results: Sequence[CaseResult], protocol: str) -> list[dict[str, Any]]:

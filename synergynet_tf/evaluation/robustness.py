@@ -1,0 +1,128 @@
+"""How much of its DSC a run keeps when images are corrupted."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from synergynet_tf import metrics, runs
+from synergynet_tf.evaluation import run_model
+from synergynet_tf.evaluation.corruptions import (
+    PARAMETERS,
+    SEED,
+    SEVERITIES,
+    corrupt,
+)
+from synergynet_tf.evaluation.options import PLAIN, Options
+from synergynet_tf.evaluation.predict import label_all
+from synergynet_tf.evaluation.report import describe, without_nan
+from synergynet_tf.evaluation.run_cases import RunCases
+from synergynet_tf.metrics import ClassScores, statistics
+
+CORRUPTION = "corruption.json"
+CLEAN = "clean"
+
+
+def corrupt_run(
+    run: str | pathlib.Path,
+    cases: RunCases,
+    options: Options = PLAIN,
+    seed: int = SEED,
+) -> dict[str, Any]:
+    """Scores a run on its cases: clean, then under each corruption and severity.
+
+    Args:
+        run: Folder of the run, in which `corruption.json` is written last.
+        cases: Of the run, as `find_cases` returns them.
+        options: What else is done to the predictions.
+        seed: Of the corruptions' draws.
+
+    Returns:
+        What `corruption.json` holds: the run's settings, the `protocol`, `strict`, the
+        `corruption_seed`, and `rows`, first the clean one: `corruption`, `severity`
+        and its `parameter`, mean `dsc` over classes, its bootstrap `interval` by
+        patient, the same of each class, and the DSC of the `cases` by class.
+
+    Raises:
+        ValueError: If the run or a case cannot be used.
+    """
+    predictor = run_model.Predictor(run_model.load_run_model(run))
+    patients = [cases.patients[case_id] for case_id in cases.case_ids]
+    weights = statistics.draw_patients(patients)
+    points = [(CLEAN, 0), *itertools.product(PARAMETERS, SEVERITIES)]
+    title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
+    rows = []
+    with tqdm(None, title, count * len(points), unit="case", disable=None) as bar:
+        for name, severity in points:
+            alter = functools.partial(_corrupt, name=name, severity=severity, seed=seed)
+            scores = {}
+            for case_id, score in _score(cases, predictor, options, alter):
+                scores[case_id] = score
+                bar.update()
+            rows.append(_row(name, severity, scores, weights))
+    report = without_nan(
+        {
+            **describe(cases, options),
+            "protocol": "strict",
+            "corruption_seed": seed,
+            "rows": rows,
+        }
+    )
+    runs.write_json(pathlib.Path(run, CORRUPTION), report)
+    return report
+
+
+def _corrupt(
+    case_id: str, images: np.ndarray, name: str, severity: int, seed: int
+) -> np.ndarray:
+    return corrupt(images, name, severity, case_id, seed)
+
+
+def _score(
+    cases: RunCases,
+    predictor: run_model.Predictor,
+    options: Options,
+    alter: Callable[[str, np.ndarray], np.ndarray],
+) -> Iterator[tuple[str, ClassScores]]:
+    """Yields each case with the DSC of its classes under `strict`."""
+    read = functools.partial(cases.dataset.read_case, cases.root)
+    labeled = label_all(
+        predictor, cases.config, cases.case_ids, read, options, alter=alter
+    )
+    for case, maps in labeled:
+        pred = maps[metrics.LABEL_GRIDS["strict"]]
+        yield (
+            case.case_id,
+            {
+                name: {"dsc": metrics.dice(case.label == label, pred == label)}
+                for label, name in enumerate(cases.class_names, start=1)
+            },
+        )
+
+
+def _row(
+    name: str, severity: int, scores: dict[str, ClassScores], weights: np.ndarray
+) -> dict[str, Any]:
+    listed = list(scores.values())
+    per_class = metrics.average(listed)
+    resampled = statistics.resample_averages(listed, weights)
+    intervals = statistics.class_intervals(resampled)
+    return {
+        "corruption": name,
+        "severity": severity,
+        "parameter": PARAMETERS[name][severity - 1] if severity else None,
+        "dsc": metrics.mean_of_classes(per_class)["dsc"],
+        "interval": statistics.mean_intervals(resampled)["dsc"],
+        "per_class": {c: values["dsc"] for c, values in per_class.items()},
+        "per_class_interval": {c: values["dsc"] for c, values in intervals.items()},
+        "cases": {
+            case_id: {c: values["dsc"] for c, values in by_class.items()}
+            for case_id, by_class in scores.items()
+        },
+    }

@@ -1,0 +1,126 @@
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import evaluate
+from synergynet_tf.evaluation import robustness
+from synergynet_tf.evaluation.corruptions import PARAMETERS, SEVERITIES
+from synergynet_tf.evaluation.predict import label_all
+from synergynet_tf.evaluation.robustness_table import format_robustness
+from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.evaluation.score import evaluate_run
+from tests.evaluation import squares
+from tests.test_evaluate import refusal
+
+
+def corrupt(run, **settings):
+    return robustness.corrupt_run(run, find_cases(run, "test"), **settings)
+
+
+def test_clean_row_is_what_evaluate_scores(squares_run):
+    report, scores = corrupt(squares_run), evaluate_run(squares_run)
+    clean = report["rows"][0]
+    assert (clean["corruption"], clean["severity"]) == ("clean", 0)
+    assert clean["dsc"] == scores["strict"]["mean"]["dsc"]
+    assert clean["interval"] == scores["strict"]["mean_interval"]["dsc"]
+    assert clean["per_class"] == {"square": scores["per_class"]["square"]["dsc"]}
+    for case in scores["cases"]:
+        dsc = case["strict"]["square"]["dsc"]
+        assert clean["cases"][case["case_id"]] == {"square": dsc}
+
+
+def test_every_corruption_and_severity_has_a_row(squares_run):
+    report = corrupt(squares_run)
+    found = [(row["corruption"], row["severity"]) for row in report["rows"][1:]]
+    assert found == [(name, s) for name in PARAMETERS for s in SEVERITIES]
+    assert report["rows"][1]["parameter"] == PARAMETERS["noise"][0]
+    assert (report["protocol"], report["split"]) == ("strict", "test")
+    assert report["corruption_seed"] == 0 and report["model"] == "r50-unet"
+    text = (squares_run / "corruption.json").read_text()
+    assert json.loads(text) == report and "NaN" not in text
+    assert corrupt(squares_run) == report
+
+
+def test_contrast_hides_squares_by_hand(squares_run):
+    """A white square of `a` of 1024 pixels is `m + f (1 - m)` bright, `m = a / 1024`.
+
+    At 0.4 that is below one half, the model's threshold, for the two of 64 pixels.
+    """
+    report = corrupt(squares_run)
+    rows = {(row["corruption"], row["severity"]): row for row in report["rows"]}
+    assert rows["contrast", 1]["dsc"] == 0
+    assert rows["contrast", 1]["cases"]["test/nothing"] == {"square": None}
+    # 8 bits and low quality leave white and black on their sides of one half.
+    assert rows["jpeg", 1]["dsc"] == pytest.approx(rows["clean", 0]["dsc"], abs=0.1)
+
+
+def test_the_network_is_given_what_was_altered(squares_run):
+    cases, seen = find_cases(squares_run, "test"), []
+
+    def alter(name, images):
+        seen.append((name, images.shape, images.max()))
+        return np.zeros_like(images)
+
+    read = {i: cases.dataset.read_case(cases.root, i) for i in cases.case_ids}
+    model, config = squares.build_model(), cases.config
+    labeled = label_all(model, config, cases.case_ids, read.get, alter=alter)
+    assert not any(maps["native"].any() for _, maps in labeled)
+    assert [name for name, *_ in seen] == cases.case_ids
+    assert {shape for _, shape, _ in seen} == {(1, squares.SIZE, squares.SIZE, 3)}
+    # Scaled already.
+    assert max(most for *_, most in seen) == 1
+
+
+def test_table_of_two_runs_by_hand(squares_run):
+    report = corrupt(squares_run)
+    lines = format_robustness([report, report | {"seed": 7}]).splitlines()
+    assert "test part, strict: 4 cases of 4 patients" in lines[0]
+    assert "r50-unet seed 0" in lines[3] and "r50-unet seed 7" in lines[3]
+    assert lines[4].startswith("clean") and lines[4].count("55.56 [0.0, 100.0]") == 2
+    assert len(lines) == 4 + 1 + 25
+    assert lines[5].split()[:4] == ["noise,", "SD", "1", "0.08"]
+    undefined = report | {"rows": [report["rows"][0] | {"dsc": None}]}
+    assert format_robustness([undefined]).splitlines()[-1].endswith(" -")
+
+
+def test_command_writes_a_table_and_a_picture_of_all(squares_run, tmp_path, capsys):
+    other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet", seed=1)
+    evaluate.main(["--run", str(squares_run), str(other), "--corrupt"])
+    printed = capsys.readouterr().out
+    assert "r50-unet seed 0" in printed and "vqunet seed 1" in printed
+    assert (other / "corruption.json").is_file()
+    assert not (squares_run / "metrics.json").exists()
+    with open(squares_run / "corruption.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 26
+    assert float(rows[0]["dsc"]) == pytest.approx(5 / 9)
+    assert {row["model"] for row in rows} == {"r50-unet", "vqunet"}
+    picture = cv2.imread(str(squares_run / "corruption.png"))
+    assert picture.shape == (360, 1500, 3)
+
+
+@pytest.mark.parametrize("flags", [["--split", "val"], ["--flips"], ["--largest"]])
+def test_flags_have_an_effect(squares_run, flags, capsys):
+    evaluate.main(["--run", str(squares_run), "--corrupt", *flags])
+    report = json.loads((squares_run / "corruption.json").read_text())
+    options = {"flips": "--flips" in flags, "largest": "--largest" in flags}
+    assert report["options"] == options
+    assert report["split"] == ("val" if "val" in flags else "test")
+
+
+def test_nonsense_is_refused_in_one_line(squares_run, tmp_path):
+    for flags in (["--protocol", "pooled"], ["--compare", "a", "b"]):
+        line = refusal("--run", squares_run, "--corrupt", *flags)
+        assert flags[0] in line
+    assert "--corrupt" in refusal("--table", 2, "--corrupt")
+    assert "config.json" in refusal("--run", tmp_path, "--corrupt")
+    data = squares.write_data(tmp_path / "other")
+    (data / "test" / "images" / "half.png").unlink()
+    (data / "test" / "masks" / "half.png").unlink()
+    other = squares.write_run(tmp_path / "runs2", data)
+    line = refusal("--run", squares_run, other, "--corrupt")
+    assert "not the same test cases" in line
+    assert not (squares_run / "corruption.json").exists()

@@ -26,6 +26,7 @@ PANEL = 4.2  # Inches.
 IN_LEGEND = 16
 # Around a typical position as much is shown as it covers itself, on every side.
 WINDOW = 3
+PICKED = PALETTE[0]
 # Successive multiples lie as far apart as they can, however many there are.
 _GOLDEN = 0.618033988749895
 
@@ -120,6 +121,8 @@ def draw_attention(
 ) -> np.ndarray:
     """Draws what a position looks at, and how often each position is picked.
 
+    Its own pick is framed in blue.
+
     Args:
         case: The case.
         index: Of the slice.
@@ -129,9 +132,10 @@ def draw_attention(
         caption: A line above the picture.
     """
     height, width = case.codes[index].shape
+    token = query[0] * width + query[1]
     maps: list[tuple[str, np.ndarray]] = []
     if attention is not None:
-        rows = attention[:, query[0] * width + query[1]]
+        rows = attention[:, token]
         maps.append(("DisConX, mean", rows.mean(axis=0)))
         maps += [(f"DisConX, head {i + 1}", row) for i, row in enumerate(rows)]
     if picks is not None:
@@ -142,7 +146,7 @@ def draw_attention(
     side = case.labels.shape[1]
     stride = side // height
     _show_slice(axes[0], case, index, case.labels[index], "the query")
-    for panel, (title, weights) in zip(axes[1:], maps, strict=False):
+    for panel, (title, weights) in zip(axes[1:], maps, strict=True):
         most = weights.max()
         _show_slice(panel, case, index, None, f"{title}: at most {most:.3f}")
         panel.imshow(
@@ -154,8 +158,12 @@ def draw_attention(
             extent=(-0.5, side - 0.5, side - 0.5, -0.5),
             interpolation="nearest",
         )
-    for panel in axes[: 1 + len(maps)]:
+    for panel in axes:
         _frame(panel, *query, stride, "white")
+    if picks is not None:
+        for panel, tokens in zip(axes[-len(picks) :], picks, strict=True):
+            row, column = divmod(int(tokens[token]), width)
+            _frame(panel, row, column, stride, PICKED)
     return _render(figure)
 
 

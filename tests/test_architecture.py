@@ -47,8 +47,6 @@ KNOW_NOTHING = {"layers", "losses", "metrics", "untrusted"}
 TENSORFLOW_ROOMS = (
     "synergynet_tf/data/pipeline.py",
     "synergynet_tf/training/distribution.py",
-    "synergynet_tf/training/kernels.py",
-    "synergynet_tf/training/replicas.py",
     "export/",
 )
 MOST_LINES = 300

@@ -8,6 +8,14 @@ from typing import NamedTuple
 
 import keras
 
+
+def tensorflow():
+    """Imports TensorFlow, once it is needed, for every file of this folder."""
+    import tensorflow
+
+    return tensorflow
+
+
 # Into how many devices a CPU is divided at most: for trials, which need few.
 _CPU_DEVICES = 8
 
@@ -30,7 +38,7 @@ def scope(strategy, devices=""):
     if strategy == "none":
         yield
     elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+        tf = tensorflow()
 
         if strategy == "mirrored":
             distribution = tf.distribute.MirroredStrategy(_tensorflow_devices(numbers))
@@ -69,7 +77,7 @@ def _end_at_once():
 
 def _tensorflow_devices(numbers):
     """Returns the names of the devices of `numbers`, of all if there are none."""
-    import tensorflow as tf
+    tf = tensorflow()
 
     if gpus := tf.config.list_physical_devices("GPU"):
         numbers = _checked(numbers, len(gpus))
@@ -109,7 +117,7 @@ class _DataParallel(keras.distribution.DataParallel):
 def num_accelerators():
     """Returns how many devices of this machine are more than its CPU."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+        tf = tensorflow()
 
         return len(tf.config.list_physical_devices("GPU"))
     names = keras.distribution.list_devices()
@@ -119,7 +127,7 @@ def num_accelerators():
 def num_devices():
     """Returns how many devices share a batch in the current scope."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+        tf = tensorflow()
 
         return tf.distribute.get_strategy().num_replicas_in_sync
     distribution = keras.distribution.distribution()
@@ -130,7 +138,7 @@ def has_replicas():
     """Tells whether the current scope is of a `tf.distribute` strategy."""
     if keras.backend.backend() != "tensorflow":
         return False
-    import tensorflow as tf
+    tf = tensorflow()
 
     return tf.distribute.has_strategy()
 
@@ -139,7 +147,7 @@ def is_chief():
     """Tells whether this process is the one that writes the run's folder."""
     if not has_replicas():
         return True
-    import tensorflow as tf
+    tf = tensorflow()
 
     return tf.distribute.get_strategy().extended.should_checkpoint
 
@@ -166,7 +174,7 @@ def hardware(strategy):
         kind = devices[0].platform
         found = [getattr(device, "compute_capability", "") for device in devices]
     else:
-        import tensorflow as tf
+        tf = tensorflow()
 
         if tf.config.list_physical_devices("TPU"):
             return Hardware("tpu")

@@ -1,5 +1,7 @@
 """TensorFlow's kernels: what they compute, Keras computes in more passes."""
 
+from synergynet_tf.training import distribution
+
 
 def fused_normalization(x, scale, offset, statistics, epsilon):
     """Normalizes each channel, on the TensorFlow backend.
@@ -16,7 +18,7 @@ def fused_normalization(x, scale, offset, statistics, epsilon):
         The normalized `x`, and the mean and variance that were used, float32
         `(channels,)`; the variance is the biased one.
     """
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     channels = x.shape[-1]
     mean, variance = statistics or ([], [])
@@ -54,7 +56,7 @@ def shared_normalization(x, scale, offset, epsilon, replica_sum):
     Returns:
         As `fused_normalization`; the statistics are the same on every device.
     """
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     channels = x.shape[-1]
 
@@ -111,7 +113,7 @@ def momentum_step(variable, velocity, gradient, learning_rate, momentum):
         learning_rate: Scalar.
         momentum: float.
     """
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     tf.raw_ops.ResourceApplyKerasMomentum(
         var=variable.handle,

@@ -76,7 +76,7 @@ def _everywhere(values):
     values = np.asarray(values, "float64")
     if not distribution.has_replicas():
         return values[None]
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     strategy = tf.distribute.get_strategy()
     if strategy.cluster_resolver is None:
@@ -88,7 +88,7 @@ def _everywhere(values):
 @functools.cache
 def _join_function(strategy):
     """Returns what joins a tensor over the replicas; made once, as it is traced."""
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     def join(x):
         # A copy on the replica's device: what is on none is not joined.
@@ -103,7 +103,7 @@ def replica_sum(x):
     Args:
         x: Tensor of the same shape on each replica.
     """
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     replica = tf.distribute.get_replica_context()
     # Keras also calls a layer outside of replicas, to learn its shapes.
@@ -112,7 +112,7 @@ def replica_sum(x):
 
 def replica_join(x):
     """Puts the replicas' tensors one after the other, along the first axis."""
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     replica = tf.distribute.get_replica_context()
     if replica is None:
@@ -128,7 +128,7 @@ def divided(make):
             after the other: `make(parts=, of=)`, where `parts` is a `range` of the
             numbers below `of`.
     """
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     def make_local(context):
         of = context.num_replicas_in_sync
@@ -145,7 +145,7 @@ def replicated(step):
     Args:
         step: Function of a replica's part of a batch; what it returns is dropped.
     """
-    import tensorflow as tf
+    tf = distribution.tensorflow()
 
     strategy = tf.distribute.get_strategy()
 

@@ -138,8 +138,8 @@ def served(tmp_path_factory):
     """A folder in which the README was followed from training to the served model."""
     folder = tmp_path_factory.mktemp("readme")
     draw_photos(folder / "photos")
-    first = own_commands()[:4]
-    modules = ["train", "evaluate", "predict", "export.saved_model"]
+    first = own_commands()[:5]
+    modules = ["train", "evaluate", "evaluate", "predict", "export.saved_model"]
     assert [module_of(command) for command in first] == modules
     for command in first:
         run_command(command, folder)
@@ -150,6 +150,7 @@ def test_the_readme_from_training_to_the_served_model(served):
     printed = run(["-c", "".join(blocks("python"))], served)
     scored = served / "runs/folder/synergynet-8s2h/seed0"
     assert (scored / "metrics.json").is_file()
+    assert (scored / "report.html").is_file()
     assert len(list((scored / "overlays").glob("*.png"))) > 0
     assert len(list((served / "predictions").glob("?.png"))) == 10
     assert printed in ("(1, 96, 96) (1, 96, 96, 1)\n", "(1, 96, 80) (1, 96, 80, 1)\n")
@@ -159,7 +160,7 @@ def test_the_readme_from_training_to_the_served_model(served):
 def test_the_readme_on_devices(served):
     """Exports, predicts with what was exported, and proves it."""
     labels = {p.name: p.read_bytes() for p in served.glob("predictions/?.png")}
-    further = own_commands()[4:]
+    further = own_commands()[5:]
     modules = [*["export.tflite"] * 3, *["predict"] * 2, "export.parity"]
     assert [module_of(command) for command in further] == modules
     for command in further:

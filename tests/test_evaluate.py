@@ -156,6 +156,10 @@ def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
     assert report["codes"]["total"] == 8
     assert 1 <= report["codes"]["perplexity"] <= report["codes"]["used"] + 1e-9
     assert f"{report['codes']['used']} of 8" in capsys.readouterr().out
+    slices = json.loads((run / "slices.json").read_text())
+    # Of 32 pixels at stride 16, two by two positions.
+    codes = [code for row in slices["best"]["codes"] for code in row]
+    assert len(codes) == 4 and set(codes) <= set(range(8))
 
 
 def test_flags_of_a_table(tmp_path):

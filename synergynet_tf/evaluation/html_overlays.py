@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synergynet_tf.evaluation.html_cases import case_mean
 from synergynet_tf.evaluation.html_markup import Markup, element, join, section
 from synergynet_tf.evaluation.html_scores import number
-from synergynet_tf.evaluation.html_slices import Slice
+from synergynet_tf.evaluation.html_slices import Slice, read_slices
 from synergynet_tf.evaluation.overlays import PAPER_COLOR, REFERENCE, class_color
 
 Report = dict[str, Any]
 OPACITY = 60  # Of the prediction at first, in percent.
+
+
+def slices_of(
+    run: str | pathlib.Path, report: Report, names: Sequence[str]
+) -> dict[str, Slice]:
+    """Reads a run's slices; returns none if they do not belong to its scores.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    slices = read_slices(run)
+    cases = {case["case_id"]: case for case in report["cases"]}
+    belong = all(
+        part.case_id in cases
+        and case_mean(cases[part.case_id]["strict"])["dsc"] == part.dsc
+        and {len(part.prediction), len(part.reference)} == {len(names)}
+        for part in slices.values()
+    )
+    return slices if belong else {}
+
+
+def picture(part: Slice) -> Markup:
+    """Returns the picture of a slice, without what was found."""
+    return element(
+        "img",
+        src=f"data:image/webp;base64,{part.image}",
+        width=part.width,
+        height=part.height,
+        alt=f"Slice {part.index + 1} of {part.count} of {part.case_id}",
+    )
 
 
 def overlays_section(
@@ -23,17 +54,9 @@ def overlays_section(
     Args:
         report: Of the run.
         names: Its foreground classes.
-        slices: What `read_slices` returns; none are said to be missing.
+        slices: What `slices_of` returns; none are said to be missing.
     """
-    cases = {case["case_id"]: case for case in report["cases"]}
-    stale = [
-        part.case_id
-        for part in slices.values()
-        if part.case_id not in cases
-        or case_mean(cases[part.case_id]["strict"])["dsc"] != part.dsc
-        or {len(part.prediction), len(part.reference)} != {len(names)}
-    ]
-    if stale or not slices:
+    if not slices:
         note = (
             "There are no slices that belong to these scores: an earlier version made "
             "them, or no case has a DSC. Score the run again to see them."
@@ -47,6 +70,7 @@ def overlays_section(
         element("li", _swatch(value), " ", name)
         for value, name in enumerate(names, start=1)
     ]
+    cases = {case["case_id"]: case for case in report["cases"]}
     figures = [
         _figure(place, part, cases[part.case_id], names)
         for place, part in slices.items()
@@ -68,13 +92,6 @@ def _figure(
     by_class = ", ".join(
         f"{name} {number('dsc', case['strict'][name]['dsc'])}" for name in names
     )
-    image = element(
-        "img",
-        src=f"data:image/webp;base64,{part.image}",
-        width=part.width,
-        height=part.height,
-        alt=f"The {place} case without what was found: {part.case_id}{where}",
-    )
     prediction = [
         element(
             "path",
@@ -90,8 +107,9 @@ def _figure(
         for path in part.reference
         for color, kind in ((PAPER_COLOR, "edge"), (REFERENCE, "dash"))
     ]
+    found = f"Prediction; DSC in %: {by_class}"
     layers = [
-        _layer(part, "prediction", f"Prediction; DSC in %: {by_class}", prediction),
+        _layer(part, "prediction", found, prediction, OPACITY),
         _layer(part, "reference", "Reference", reference),
     ]
     slider = element(
@@ -115,7 +133,7 @@ def _figure(
         element("h3", f"{place.capitalize()} case"),
         element(
             "figure",
-            element("div", image, *layers, class_="layers"),
+            element("div", picture(part), *layers, class_="layers"),
             element("figcaption", said, element("br"), f"DSC in %: {by_class}"),
         ),
         element("label", "Prediction ", slider, element("output", f"{OPACITY} %")),
@@ -123,7 +141,9 @@ def _figure(
     )
 
 
-def _layer(part: Slice, kind: str, said: str, paths: Sequence[Markup]) -> Markup:
+def _layer(
+    part: Slice, kind: str, said: str, paths: Sequence[Markup], opacity: int = 100
+) -> Markup:
     return element(
         "svg",
         *paths,
@@ -131,6 +151,7 @@ def _layer(part: Slice, kind: str, said: str, paths: Sequence[Markup]) -> Markup
         role="img",
         aria_label=said,
         class_=f"layer {kind}",
+        opacity=f"{opacity / 100}",
     )
 
 

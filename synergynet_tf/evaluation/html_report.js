@@ -81,6 +81,38 @@ for (const input of document.querySelectorAll("input[data-layer]")) {
   });
 }
 
+// Marks where a code stands.
+(() => {
+  const choice = document.getElementById("code-choice");
+  if (!choice) return;
+  const { codes, texts } = JSON.parse(document.getElementById("code-data").textContent);
+  const text = document.getElementById("code-text");
+  const slices = document.getElementById("code-slices");
+
+  function show() {
+    const code = String(codes[choice.value]);
+    const counts = [...slices.querySelectorAll("figure")].map((figure) => {
+      let count = 0;
+      for (const square of figure.querySelectorAll("rect")) {
+        const chosen = square.dataset.code === code;
+        square.classList.toggle("chosen", chosen);
+        count += chosen ? 1 : 0;
+      }
+      return `${figure.dataset.place} case ${count}`;
+    });
+    text.textContent = `${texts[choice.value]}. Positions here: ${counts.join(", ")}.`;
+  }
+
+  slices.addEventListener("click", (event) => {
+    const index = codes.indexOf(Number(event.target.dataset.code ?? NaN));
+    if (index < 0) return;
+    choice.value = index;
+    show();
+  });
+  choice.addEventListener("change", show);
+  show();
+})();
+
 // What is folded away is printed, too.
 {
   const folded = () => document.querySelectorAll("details:not([open])");

@@ -9,11 +9,15 @@ import pathlib
 from synergynet_tf import runs
 from synergynet_tf.evaluation.curves import read_columns
 from synergynet_tf.evaluation.html_cases import cases_section
+from synergynet_tf.evaluation.html_codes import codes_section, read_codes
 from synergynet_tf.evaluation.html_markup import Markup, element, join
-from synergynet_tf.evaluation.html_overlays import overlays_section
+from synergynet_tf.evaluation.html_overlays import overlays_section, slices_of
+from synergynet_tf.evaluation.html_robustness import (
+    read_corruption,
+    robustness_section,
+)
 from synergynet_tf.evaluation.html_run import read_object, run_section
 from synergynet_tf.evaluation.html_scores import key_numbers, scores_section
-from synergynet_tf.evaluation.html_slices import read_slices
 from synergynet_tf.evaluation.html_training import codebook_section, training_section
 from synergynet_tf.evaluation.score_file import read_scores_of
 from synergynet_tf.evaluation.tables import GROUP
@@ -54,10 +58,14 @@ def make_page(run: pathlib.Path) -> str:
         )
     columns = read_columns(run)
     finished = read_object(run, runs.FINISHED)
+    slices, codes = slices_of(run, report, names), read_codes(run)
+    corruption = read_corruption(run)
     sections = {
         "Run": run_section(run, config, report, _seconds(columns)),
         "Scores": scores_section(report),
-        "Overlays": overlays_section(report, names, read_slices(run)),
+        "Overlays": overlays_section(report, names, slices),
+        "Codes": codes_section(codes, slices) if codes else None,
+        "Robustness": robustness_section(corruption) if corruption else None,
         "Training": training_section(columns, finished.get("best_epoch")),
         "Codebook": codebook_section(columns, config.model.num_codes),
         "Cases": cases_section(report),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synergynet_tf.evaluation.html_markup import Markup, element, join, section, table
@@ -36,6 +36,13 @@ def scale(metric: str) -> int:
     return 100 if METRICS[metric].unit == "fraction" else 1
 
 
+def interval(metric: str, ends: Sequence[float | None]) -> str:
+    """Writes the ends of an interval as `number` does; a dash if it has none."""
+    if ends[0] is None or ends[1] is None:
+        return DASH
+    return f"[{number(metric, ends[0])}, {number(metric, ends[1])}]"
+
+
 def unit(metric: str, protocol: str, distance_unit: str) -> str:
     """Names the unit of what `number` writes."""
     if METRICS[metric].unit == "fraction":
@@ -61,7 +68,7 @@ def key_numbers(report: Report) -> Markup:
             text = number(metric, block["mean"][metric])
             shown = f"{text} {unit(metric, protocol, distance)}"
             name = f"{NAMES[metric]}, {protocol}"
-            ends = _interval(metric, block["mean_interval"][metric])
+            ends = interval(metric, block["mean_interval"][metric])
             note = f"95 % interval {ends.replace(', ', f',{NO_BREAK}')}"
             entries.append(_tile(name, shown, note))
     if codes := report["codes"]:
@@ -130,7 +137,7 @@ def _printed(report: Report, protocol: str) -> Mapping[str, float]:
 
 def _cells(
     scores: Mapping[str, float | None],
-    intervals: Mapping[str, tuple[float | None, float | None]],
+    intervals: Mapping[str, Sequence[float | None]],
     metrics: list[str],
 ) -> list[str]:
     return [
@@ -138,7 +145,7 @@ def _cells(
             [
                 element("strong", number(metric, scores[metric])),
                 " ",
-                element("span", _interval(metric, intervals[metric])),
+                element("span", interval(metric, intervals[metric])),
             ]
         )
         for metric in metrics
@@ -162,12 +169,6 @@ def _paper_row(
     table_number = METHOD_TABLES[report["dataset"]].number
     label = f"paper, Table {table_number} (ours minus it)"
     return [element("span", label, class_="paper"), *cells]
-
-
-def _interval(metric: str, ends: tuple[float | None, float | None]) -> str:
-    if ends[0] is None or ends[1] is None:
-        return DASH
-    return f"[{number(metric, ends[0])}, {number(metric, ends[1])}]"
 
 
 def _structures(report: Report) -> Markup:

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -18,7 +18,8 @@ from synergynet_tf.evaluation.overlays import (
     outlines,
     readable,
 )
-from synergynet_tf.untrusted import read_json, shown
+from synergynet_tf.evaluation.score_file import require
+from synergynet_tf.untrusted import read_json
 
 NAME = "slices.json"
 PLACES = ("best", "median", "worst")
@@ -42,6 +43,8 @@ class Slice:
         prediction: For each class the path around it, as SVG writes it, in pixels of
             the picture; filled where an odd number of lines is around.
         reference: The same.
+        codes: Which code stands at each position of the bottleneck, row by row; none
+            for a method without a codebook.
     """
 
     case_id: str
@@ -53,6 +56,7 @@ class Slice:
     image: str
     prediction: tuple[str, ...]
     reference: tuple[str, ...]
+    codes: Sequence[Sequence[int]] = dataclasses.field(default_factory=list)
 
 
 def make_slice(
@@ -130,22 +134,23 @@ def _check(value: Any) -> Slice:
     part = Slice(**value)
     for name in ("index", "count", "width", "height"):
         number = getattr(part, name)
-        _require(type(number) is int and number >= 0, name, "a number", number)
-    _require(isinstance(part.case_id, str), "case_id", "text", part.case_id)
-    _require(isinstance(part.dsc, float | int), "dsc", "a number", part.dsc)
+        require(type(number) is int and number >= 0, name, "a number", number)
+    require(isinstance(part.case_id, str), "case_id", "text", part.case_id)
+    require(isinstance(part.dsc, float | int), "dsc", "a number", part.dsc)
     ok = _is_text(part.image, r"[A-Za-z0-9+/]+=*")
-    _require(ok, "image", "base64", part.image)
+    require(ok, "image", "base64", part.image)
     for name in ("prediction", "reference"):
         paths = getattr(part, name)
         ok = isinstance(paths, list) and all(_is_text(p, r"[MZ0-9 ]*") for p in paths)
-        _require(ok, name, "a path for each class", paths)
+        require(ok, name, "a path for each class", paths)
+    rows = part.codes
+    ok = isinstance(rows, list) and all(isinstance(row, list) for row in rows)
+    require(ok, "codes", "rows", rows)
+    ok = all(len(row) == len(rows[0]) and row for row in rows)
+    ok = ok and all(type(code) is int and code >= 0 for row in rows for code in row)
+    require(ok, "codes", "rows of numbers, all of one length", rows)
     return part
 
 
 def _is_text(value: object, pattern: str) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _require(ok: bool, name: str, rule: str, value: object) -> None:
-    if not ok:
-        raise ValueError(f"{name} must be {rule}. Received: {shown(value)}")

@@ -11,7 +11,7 @@ Columns = Mapping[str, Sequence[float]]
 # Charts: a title, and the column that the training and the validation part have.
 TRAINING = (
     ("Loss", "loss"),
-    ("DSC at the network's size, all pixels as one", "dsc"),
+    ("DSC at the network's size", "dsc"),
     ("Learning rate", "learning_rate"),
 )
 CODEBOOK = (
@@ -24,7 +24,10 @@ PARTS = {"": "training", "val_": "validation"}
 
 def training_section(columns: Columns, best_epoch: int | None) -> Markup:
     """Draws loss, DSC and learning rate, with their values in a table."""
-    note = "This DSC picks the best epoch; it is of none of the protocols."
+    note = (
+        "This DSC, of all pixels as one, picks the best epoch; it is of none of the "
+        "protocols."
+    )
     if best_epoch is not None:
         note += f" The best epoch is {best_epoch}; its weights are scored."
     return _section("Training", columns, TRAINING, note, id_="training")

@@ -60,14 +60,25 @@ class Predictor:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits of a batch, and counts its codes."""
+        outputs = self._outputs(images)
+        if self._uses is not None:
+            codes = outputs["codes"].ravel()
+            self._uses += np.bincount(codes, minlength=len(self._uses))
+        return outputs["logits"]
+
+    def code_maps(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns the codes `(n, height, width)` of a batch, and counts none.
+
+        `None` for a model that does not quantize.
+        """
+        return None if self._uses is None else self._outputs(images)["codes"]
+
+    def _outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
         count = len(images)
         self._batch_size = max(self._batch_size, count)
         black = np.zeros((self._batch_size - count, *images.shape[1:]), images.dtype)
         outputs = self._model.predict_on_batch(np.concatenate([images, black]))
-        if self._uses is not None:
-            codes = outputs["codes"][:count].ravel()
-            self._uses += np.bincount(codes, minlength=len(self._uses))
-        return outputs["logits"][:count]
+        return {name: array[:count] for name, array in outputs.items()}
 
     def codes(self) -> dict[str, Any] | None:
         """Says how many codes the predictions so far have used.

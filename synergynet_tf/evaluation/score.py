@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
+from synergynet_tf.data.preprocess import to_network
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.case_scores import (
     CaseResult,
@@ -136,8 +137,8 @@ def _write_overlays(
     places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
     shown_ids = [ranked[index].case_id for index in places.values()]
     # Of a scan, three channels are no colors.
-    modality = complete(cases.config.data).modality
-    shown = slice(None) if modality == "rgb" else slice(1)
+    data, size = complete(cases.config.data), cases.config.model.image_size
+    shown = slice(None) if data.modality == "rgb" else slice(1)
     labeled = _predict(cases, shown_ids, predictor, options, {"native"})
     slices = {}
     for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
@@ -155,4 +156,8 @@ def _write_overlays(
             len(cases.class_names),
         )
         slices[place] = dataclasses.asdict(kept)
+        images = to_network(case.image, data.modality, size, data.channels)
+        codes = predictor.code_maps(images[kept.index : kept.index + 1])
+        if codes is not None:
+            slices[place]["codes"] = codes[0].tolist()
     runs.write_json(folder / NAME, slices)

@@ -62,22 +62,22 @@ def read_report(path: str | pathlib.Path) -> Report:
         ValueError: If it is damaged; does not name it.
     """
     report = read_json(path)
-    _require(isinstance(report, dict), "it", "an object", report)
+    require(isinstance(report, dict), "it", "an object", report)
     for name in TEXTS:
         value = report.get(name, "")
         ok = isinstance(value, str) and value.isprintable()
-        _require(ok, name, "text", value)
+        require(ok, name, "text", value)
     for name in COUNTS:
         value = report.get(name, 0)
-        _require(type(value) is int, name, "a whole number", value)
+        require(type(value) is int, name, "a whole number", value)
     for name in ("options", "bootstrap"):
         value = report.get(name, {})
-        _require(isinstance(value, dict), name, "an object", value)
+        require(isinstance(value, dict), name, "an object", value)
     for value in report.get("options", {}).values():
-        _require(type(value) is bool, "an option", "true or false", value)
+        require(type(value) is bool, "an option", "true or false", value)
     if "cases" in report:
         cases = report["cases"]
-        _require(isinstance(cases, list) and len(cases) > 0, "cases", "a list", cases)
+        require(isinstance(cases, list) and len(cases) > 0, "cases", "a list", cases)
         for case in cases:
             _check_case(case, cases[0])
     for protocol in PROTOCOLS:
@@ -87,26 +87,26 @@ def read_report(path: str | pathlib.Path) -> Report:
 
 
 def _check_case(case: Any, first: Any) -> None:
-    _require(isinstance(case, dict), "a case", "an object", case)
+    require(isinstance(case, dict), "a case", "an object", case)
     for name in ("case_id", "patient"):
         value = case.get(name)
-        _require(isinstance(value, str), f"{name} of a case", "text", value)
+        require(isinstance(value, str), f"{name} of a case", "text", value)
     title = f"case {case['case_id']}"
     _same(title, case, first)
     for name in set(SCORES) & set(case):
         _check_classes(f"{name} of {title}", case[name], first[name], SCORES[name])
     counts = case.get("counts", {})
-    _require(isinstance(counts, dict), f"counts of {title}", "an object", counts)
+    require(isinstance(counts, dict), f"counts of {title}", "an object", counts)
     _same(f"counts of {title}", counts, first.get("counts", {}))
     for value in counts.values():
         four = isinstance(value, list) and len(value) == 4
         ok = four and all(isinstance(number, int | float) for number in value)
-        _require(ok, f"counts of {title}", "four numbers for each class", value)
+        require(ok, f"counts of {title}", "four numbers for each class", value)
 
 
 def _check_block(protocol: str, block: Any) -> None:
     ok = isinstance(block, dict) and {"mean", "per_class"} <= set(block)
-    _require(ok, protocol, "the mean and each class's scores", block)
+    require(ok, protocol, "the mean and each class's scores", block)
     least = SCORES[protocol]
     _check_scores(f"{protocol}, mean", block["mean"], least)
     classes = block["per_class"]
@@ -119,24 +119,24 @@ def _check_block(protocol: str, block: Any) -> None:
             f"{protocol}, per_class_interval",
             block["per_class_interval"],
         )
-        _require(isinstance(intervals, dict), where, "of each class", intervals)
+        require(isinstance(intervals, dict), where, "of each class", intervals)
         _same(where, intervals, classes)
         for name, scores in classes.items():
             _check_intervals(f"{where}, {name}", intervals[name], scores)
 
 
 def _check_intervals(where: str, intervals: Any, scores: dict[str, Any]) -> None:
-    _require(isinstance(intervals, dict), where, "an interval each", intervals)
+    require(isinstance(intervals, dict), where, "an interval each", intervals)
     _same(where, intervals, scores)
     for ends in intervals.values():
         two = isinstance(ends, list) and len(ends) == 2
         ok = two and all(_is_number(end) for end in ends)
-        _require(ok, where, "two numbers, or null, each", ends)
+        require(ok, where, "two numbers, or null, each", ends)
 
 
 def _check_classes(where: str, classes: Any, first: Any, least: set[str]) -> None:
     """Refuses what is not the scores of each of the first one's classes."""
-    _require(isinstance(classes, dict), where, "the scores of each class", classes)
+    require(isinstance(classes, dict), where, "the scores of each class", classes)
     _same(where, classes, first)
     for name, scores in classes.items():
         _check_scores(f"{where}, {name}", scores, least)
@@ -146,9 +146,9 @@ def _check_classes(where: str, classes: Any, first: Any, least: set[str]) -> Non
 
 def _check_scores(where: str, scores: Any, least: set[str]) -> None:
     ok = isinstance(scores, dict) and least <= set(scores) <= set(METRICS)
-    _require(ok, where, f"scores ({', '.join(METRICS)})", scores)
+    require(ok, where, f"scores ({', '.join(METRICS)})", scores)
     for value in scores.values():
-        _require(_is_number(value), where, "numbers or null", value)
+        require(_is_number(value), where, "numbers or null", value)
 
 
 def _is_number(value: Any) -> bool:
@@ -157,9 +157,14 @@ def _is_number(value: Any) -> bool:
 
 def _same(where: str, values: Iterable[str], first: Iterable[str]) -> None:
     ok = isinstance(first, dict) and set(values) == set(first)
-    _require(ok, where, f"of {shown(sorted(first))}, as the first", sorted(values))
+    require(ok, where, f"of {shown(sorted(first))}, as the first", sorted(values))
 
 
-def _require(ok: bool, where: str, rule: str, value: object) -> None:
+def require(ok: bool, where: str, rule: str, value: object) -> None:
+    """Refuses a value of a file, unless it is as it must be.
+
+    Raises:
+        ValueError: Then.
+    """
     if not ok:
         raise ValueError(f"{shown(where)} must be {rule}. Received: {shown(value)}")

@@ -10,14 +10,18 @@ from synergynet_tf import runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.evaluation.case_scores import LabeledCase, score_labeled
+from synergynet_tf.evaluation.code_cases import CodedCase
+from synergynet_tf.evaluation.code_meaning import describe_codes
 from synergynet_tf.evaluation.html_slices import NAME, make_slice
 from synergynet_tf.evaluation.options import PLAIN
-from synergynet_tf.evaluation.report import make_report
+from synergynet_tf.evaluation.report import make_report, without_nan
 from synergynet_tf.evaluation.run_cases import RunCases
 
 CLASSES = ("rv", "myo", "lv")
 HOSTILE = """<img src=x onerror=alert(1)>&"'</script><!--"""
 IDS = ("case10", "case9", HOSTILE, "empty", "missed")
+# Of the bottleneck: which code stands where.
+GRID = [[7, 7, 0, 7], [7, 5, 5, 7], [7, 5, 5, 7], [7, 7, 7, 9]]
 
 
 def draw_labels():
@@ -67,6 +71,28 @@ def write_history(run, epochs=3):
     runs.write_csv(run / runs.HISTORY, rows)
 
 
+def write_codes(run):
+    """Writes what `code_maps` finds in `IDS` if all their slices have `GRID`."""
+    grids = np.tile(np.array(GRID), (2, 1, 1))
+    cases = [
+        CodedCase(
+            case_id=name,
+            patient=name,
+            pictures=np.zeros((2, 16, 16, 3), np.uint8),
+            labels=true,
+            pred_labels=pred,
+            codes=grids,
+            distances=np.ones(grids.shape),
+            runners_up=grids,
+        )
+        for name, (true, pred) in zip(IDS, draw_labels(), strict=True)
+    ]
+    found = describe_codes(cases, 1024, CLASSES)
+    counts = {"num_cases": len(cases), "num_slices": 2 * len(cases)}
+    report = {"dataset": "acdc", "model": "vqunet", "split": "val", "num_codes": 1024}
+    runs.write_json(run / "codes/codes.json", without_nan(report | counts | found))
+
+
 def write_run(folder, copies=1, model="vqunet"):
     """Writes the run below a folder; `copies` of each case, under other names."""
     config = ExperimentConfig(
@@ -90,7 +116,7 @@ def write_run(folder, copies=1, model="vqunet"):
         image = np.random.default_rng(0).random((*true.shape, 1)).astype(np.float32)
         dsc = next(result.dsc for result in results if result.case_id == name)
         part = make_slice(name, dsc, image, pred, true, len(CLASSES))
-        slices[place] = dataclasses.asdict(part)
+        slices[place] = dataclasses.asdict(part) | {"codes": GRID}
     runs.write_json(run / NAME, slices)
     more = [
         dataclasses.replace(result, case_id=f"{result.case_id} {copy}")

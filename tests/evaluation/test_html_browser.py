@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from synergynet_tf.evaluation.html_report import write_html_report
-from tests.evaluation.reported_runs import HOSTILE, IDS, write_run
+from tests.evaluation.reported_runs import HOSTILE, IDS, write_codes, write_run
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,9 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    return write_html_report(write_run(tmp_path_factory.mktemp("run"))).as_uri()
+    run = write_run(tmp_path_factory.mktemp("run"))
+    write_codes(run)
+    return write_html_report(run).as_uri()
 
 
 @pytest.fixture
@@ -127,6 +129,19 @@ def test_all_can_be_done_with_the_keyboard(page):
     button.focus()
     page.keyboard.press("Enter")
     assert page.locator("#case-table [aria-sort]").count() == 1
+
+
+def test_a_code_is_marked_where_it_stands(page):
+    choice, text = page.locator("#code-choice"), page.locator("#code-text")
+    marked = page.locator("#code-slices .chosen")
+    assert marked.count() == 3 * 10 and text.inner_text().startswith("Code 7: 62.50 %")
+    choice.focus()
+    page.keyboard.press("ArrowDown")
+    assert marked.count() == 3 * 4
+    assert "best case 4, median case 4, worst case 4" in text.inner_text()
+    page.locator("#code-slices [data-code='9']").first.click()
+    assert marked.count() == 3 and choice.evaluate("e => e.value") in ("2", "3")
+    assert text.inner_text().startswith("Code 9: 6.25 %")
 
 
 def test_nothing_is_cut_off_and_nothing_moves(page):

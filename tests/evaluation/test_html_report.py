@@ -14,7 +14,14 @@ from synergynet_tf.evaluation.html_report import write_html_report
 from synergynet_tf.evaluation.html_slices import NAME
 from synergynet_tf.evaluation.options import Options
 from synergynet_tf.experiments import PAPER
-from tests.evaluation.reported_runs import CLASSES, HOSTILE, IDS, write_run
+from tests.evaluation.reported_runs import (
+    CLASSES,
+    GRID,
+    HOSTILE,
+    IDS,
+    write_codes,
+    write_run,
+)
 
 VOID = {"br", "img", "input", "meta"}
 
@@ -217,6 +224,57 @@ def test_slices_of_other_scores_are_not_shown(run):
     assert not page.all("img") and "Score the run again" in " ".join(page.texts)
     (run / NAME).unlink()
     assert not read_page(run)[0].all("img")
+
+
+def test_codes_are_shown_if_they_were_looked_into(run):
+    assert not read_page(run)[0].all("select")[1:]
+    write_codes(run)
+    page, _ = read_page(run)
+    grid = [code for row in GRID for code in row]
+    squares = [int(square["data-code"]) for square in page.all("rect") if "x" in square]
+    assert squares == 3 * grid
+    data = json.loads(page.blocks["code-data"])
+    # The most used first: 10, 4, 1 and 1 of 16.
+    assert data["codes"][:2] == [7, 5] and sorted(data["codes"][2:]) == [0, 9]
+    assert data["texts"][0].startswith("Code 7: 62.50 % of the positions, in 5 of 5")
+    _, *rows = page.table("The 4 most used codes")
+    stored = json.loads((run / "codes/codes.json").read_text())["codes"]
+    for row, entry in zip(rows, stored, strict=True):
+        assert row[0] == str(entry["code"])
+        assert row[3:] == [f"{100 * share:.2f}" for share in entry["classes"].values()]
+
+
+def test_codes_of_other_weights_are_left_out(run):
+    write_codes(run)
+    os.utime(run / "codes/codes.json", (0, 0))
+    assert not read_page(run)[0].all("select")[1:]
+
+
+def test_damaged_codes_are_refused(run):
+    write_codes(run)
+    codes = json.loads((run / "codes/codes.json").read_text())
+    del codes["codes"][1]["classes"]["lv"]
+    runs.write_json(run / "codes/codes.json", codes)
+    with pytest.raises(ValueError, match=r"codes.json is damaged \('classes' must be"):
+        write_html_report(run)
+
+
+def test_robustness_is_shown_if_it_was_tried(squares_run):
+    flags = ["--run", str(squares_run)]
+    evaluate.main([*flags, "--corrupt"])
+    evaluate.main([*flags, "--report", "--workers", "0"])
+    page = Page((squares_run / "report.html").read_text("utf-8"))
+    report = json.loads((squares_run / "corruption.json").read_text())
+    _, *rows = page.table("DSC in %, protocol strict")
+    cells = [cell for row in rows for cell in row[1:]]
+    assert len(rows) == 5 and len(cells) == 25
+    for cell, row in zip(cells, report["rows"][1:], strict=True):
+        low, high = (shown("dsc", end) for end in row["interval"])
+        dsc, parameter = shown("dsc", row["dsc"]), row["parameter"]
+        assert cell == f"{dsc} [{low}, {high}] {parameter:g}"
+    (squares_run / "corruption.json").write_text('{"protocol": 1}')
+    with pytest.raises(ValueError, match=r"corruption.json is damaged"):
+        write_html_report(squares_run)
 
 
 def test_500_cases_stay_light(tmp_path):

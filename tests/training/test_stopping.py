@@ -12,7 +12,15 @@ from tests.training.test_fit import assert_equal_runs, history
 
 
 @pytest.fixture
-def stop_at(monkeypatch):
+def heard():
+    """Lets Ctrl-C be heard, which a shell has its background processes ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def stop_at(monkeypatch, heard):
     """Returns what trains a run and sends it a signal at a moment of its training."""
 
     def stop(config, run, epoch, moment, step, signum=signal.SIGTERM):
@@ -88,5 +96,5 @@ def test_long_epochs_are_saved_in_between(tiny, tmp_path, monkeypatch):
     fit(tiny.replace(epochs=1), tmp_path / "undisturbed")
     monkeypatch.setattr(callbacks, "_SAVE_EVERY_S", 0)
     fit(tiny.replace(epochs=1), tmp_path / "saved")
-    assert names(tmp_path / "saved") == ["epoch_0000_step_000003.npz", "epoch_0001.npz"]
+    assert names(tmp_path / "saved") == ["epoch_0000_step_000004.npz", "epoch_0001.npz"]
     assert_equal_runs(tmp_path / "undisturbed", tmp_path / "saved")

@@ -43,7 +43,8 @@ def read_codes(run: pathlib.Path) -> Codes | None:
         ValueError: If it is damaged.
     """
     path = run / NAME
-    if not path.is_file() or runs.is_older_than_weights(path, run):
+    weights = run / runs.BEST_WEIGHTS
+    if not path.is_file() or path.stat().st_mtime < weights.stat().st_mtime:
         return None
     try:
         codes = read_json(path)

@@ -280,18 +280,13 @@ def check_weights(run: str | pathlib.Path, written: str | None) -> None:
         )
 
 
-def is_older_than_weights(path: pathlib.Path, run: pathlib.Path | None = None) -> bool:
+def is_older_than_weights(path: pathlib.Path) -> bool:
     """Tells whether a file of a run's folder was written before its best weights.
-
-    Args:
-        path: The file.
-        run: The run's folder, if it is not the file's.
 
     Raises:
         FileNotFoundError: If the run has none yet.
     """
-    folder = path.parent if run is None else run
-    weights = _require(folder, BEST_WEIGHTS, "Train the run to the end first.")
+    weights = _require(path.parent, BEST_WEIGHTS, "Train the run to the end first.")
     return path.stat().st_mtime < weights.stat().st_mtime
 
 

@@ -49,7 +49,7 @@ def read_codes(run: pathlib.Path) -> Codes | None:
     try:
         codes = read_json(path)
         _check(codes)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); write it again with "
             f"python -m synergynet_tf.evaluation.code_maps --run {run} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import pathlib
+from typing import Any
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.curves import read_columns
@@ -51,6 +52,11 @@ def make_page(run: pathlib.Path) -> str:
     """Returns the report as text; raises as `write_html_report` does."""
     config, names = runs.read_config(run), runs.class_names(run)
     report = read_scores_of(run, NEEDED)
+    if not _is_whole(report):
+        raise ValueError(
+            f"{run}/metrics.json is of another version; score the run again with "
+            f"evaluate.py --run {run}"
+        )
     if runs.is_older_than_weights(run / "metrics.json"):
         raise ValueError(
             f"{run}/metrics.json is older than the weights; score the run again with "
@@ -75,6 +81,19 @@ def make_page(run: pathlib.Path) -> str:
         title,
         key_numbers(report),
         {name: part for name, part in sections.items() if part is not None},
+    )
+
+
+def _is_whole(report: dict[str, Any]) -> bool:
+    """Tells whether scores have all parts that the sections read."""
+    blocks = [report.get(name, {}) for name in ("strict", report["paper_protocol"])]
+    codes, structures = report["codes"], report["structures"]
+    return (
+        all({"mean_interval", "per_class_interval"} <= set(block) for block in blocks)
+        and {"strict", "counts"} <= set(report["cases"][0])
+        and "resamples" in report["bootstrap"]
+        and (codes is None or {"used", "total", "perplexity"} <= set(codes))
+        and all({"missed", "false", "empty"} <= set(s) for s in structures.values())
     )
 
 

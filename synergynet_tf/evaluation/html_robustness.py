@@ -32,7 +32,7 @@ def read_corruption(run: pathlib.Path) -> dict[str, Any] | None:
     try:
         report: dict[str, Any] = read_json(path)
         _check(report)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); write it again with "
             f"evaluate.py --corrupt --run {run}"

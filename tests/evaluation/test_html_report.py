@@ -308,6 +308,21 @@ def test_what_is_missing_or_damaged_is_refused(run, name, content, said):
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bootstrap": {}},
+        {"codes": {}},
+        {"structures": {"rv": {}}},
+        {"paper_protocol": "pooled"},
+    ],
+)
+def test_scores_that_lack_a_part_are_refused(run, change):
+    runs.write_json(run / "metrics.json", scores_of(run) | change)
+    with pytest.raises(ValueError, match=r"metrics.json is of another version"):
+        write_html_report(run)
+
+
 def test_scores_older_than_the_weights_are_refused(run):
     later = (run / "metrics.json").stat().st_mtime + 10
     os.utime(run / runs.BEST_WEIGHTS, (later, later))

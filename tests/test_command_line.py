@@ -17,6 +17,7 @@ COMMANDS = (
     "export.serving.client",
     "synergynet_tf.data",
     "synergynet_tf.evaluation.code_maps",
+    "synergynet_tf.evaluation.figures",
     "synergynet_tf.models",
     "synergynet_tf.models.convert_efficientnet_lite",
 )

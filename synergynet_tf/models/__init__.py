@@ -9,12 +9,14 @@ import importlib
 from synergynet_tf.models.methods import BACKBONES, METHODS, Method, check_method
 
 _LAZY = {
+    "BOTTLENECK": "synergynet_tf.models.segmenter",
     "ENCODERS": "synergynet_tf.models.encoders",
     "build_model": "synergynet_tf.models.segmenter",
     "quantizers": "synergynet_tf.models.segmenter",
 }
 __all__ = [
     "BACKBONES",
+    "BOTTLENECK",
     "ENCODERS",
     "METHODS",
     "Method",

@@ -9,6 +9,10 @@ from synergynet_tf.models.encoders import encode
 from synergynet_tf.models.methods import check_method
 from synergynet_tf.models.vit_weights import load_vit_weights
 
+# The layer whose output, of every method, is what the decoder is given of the
+# bottleneck. It computes nothing.
+BOTTLENECK = "bottleneck"
+
 
 def build_model(config):
     """Builds the model that `config.name` names.
@@ -33,6 +37,7 @@ def build_model(config):
     at_16 = "P5" if method.dilated else "P4"
     deepest = {16: at_16, 32: "P5"}[config.bottleneck_stride]
     x = BOTTLENECKS[method.bottleneck](features[deepest], method, config)
+    x = keras.layers.Identity(name=BOTTLENECK)(x)
     x = DECODERS[method.decoder](x, features, config)
     logits = keras.layers.Conv2D(config.num_classes, 1, dtype="float32", name="logits")(
         x

@@ -45,7 +45,7 @@ test-all: $(VENV)/dev.stamp ## Run every test.
 test-jax: $(VENV)/dev.stamp ## Run the tests of the model and its training on JAX.
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "not slow" $(NEUTRAL_TESTS)
 
-bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp ## Measure speed, beside PyTorch: 25 minutes.
+bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp ## Measure speed, beside PyTorch: 10 minutes.
 	$(BIN)/python -m benchmarks --peer-python $(PEERS)/bin/python $(BENCH_FLAGS)
 
 # The tests are not part of it: .ci/run calls `make check` and then `make test`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ class Limits:
     dsc: float
 
 
+# Of an export that computes what its run computes.
+MAX_OTHER_CODES = 0.01
+
 LIMITS = {
     "none": Limits(1e-4, 1e-4),
     "float16": Limits(None, 0.002),
@@ -34,12 +38,22 @@ LIMITS = {
 
 
 def allowed_difference(limit: float, largest_logit: float) -> float:
-    """Returns how far logits may differ.
-
-    Rounding grows with what is rounded, and a choice between two codes that are equally
-    near may fall the other way.
-    """
+    """Returns how far logits may differ: rounding grows with what is rounded."""
     return limit * max(1.0, largest_logit)
+
+
+def same_codes(run: np.ndarray | None, export: np.ndarray | None) -> Any:
+    """Returns an index of the images whose logits can be compared.
+
+    Of two codes that are equally near, rounding picks one, and the logits follow it.
+
+    Args:
+        run: The run's codes `(images, height, width)`, `None` where there are none.
+        export: The export's.
+    """
+    if run is None or export is None:
+        return slice(None)
+    return (run == export).all(axis=(1, 2))
 
 
 class Tally:
@@ -63,11 +77,13 @@ class Tally:
             ValueError: If they have not the same shape.
         """
         _require_same_shape("logits", run, export)
-        difference = float(np.max(np.abs(run - export)))
+        difference = float(np.max(np.abs(run - export), initial=0.0))
         if not math.isfinite(difference):
             difference = math.inf
         self._largest = max(self._largest, difference)
-        self._largest_logit = max(self._largest_logit, float(np.max(np.abs(run))))
+        self._largest_logit = max(
+            self._largest_logit, float(np.max(np.abs(run), initial=0.0))
+        )
 
     def add_codes(self, run: np.ndarray, export: np.ndarray | None) -> None:
         """Compares the codes of some images.

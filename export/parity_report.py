@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 from export.agreement import (
     LIMITS,
+    MAX_OTHER_CODES,
     Limits,
     Tally,
     allowed_difference,
     dsc_of_classes,
     mean_dsc,
+    same_codes,
 )
 from export.exported_model import Answers, Exported
 from export.signatures import require_tensorflow
@@ -80,9 +82,11 @@ def compare(
         labels = _labels(logits, case.label)
         dsc.append(dsc_of_classes(case.label, labels, count))
         slices += len(images)
-        for export, tally in zip(opened, tallies, strict=True):
+        for found, export, tally in zip(exports, opened, tallies, strict=True):
             their_logits, their_codes = _predict(export.answer, images)
-            tally.add_logits(logits, their_logits)
+            exact = LIMITS[found.precision].logits is not None
+            same = same_codes(codes, their_codes) if exact else slice(None)
+            tally.add_logits(logits[same], their_logits[same])
             if codes is not None:
                 tally.add_codes(codes, their_codes)
             tally.add_labels(case.label, labels, _labels(their_logits, case.label))
@@ -229,6 +233,9 @@ def outside(measured: Report, limits: Limits) -> list[str]:
         allowed = allowed_difference(limits.logits, measured["largest_logit"])
         if not largest <= allowed:
             found.append(f"logits differ by {largest:.1e}, more than {allowed:.1e}")
+        codes = measured["codes_changed"] or 0.0
+        if codes > MAX_OTHER_CODES:
+            found.append(f"{codes:.1%} of the codes differ")
     if not abs(change) <= limits.dsc:
         found.append(f"DSC changes by {change:+.4f}, more than {limits.dsc}")
     return found

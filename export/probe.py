@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.agreement import allowed_difference
+from export.agreement import MAX_OTHER_CODES, allowed_difference, same_codes
+from export.exported_model import Answers
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.preprocess import to_network
 
@@ -27,20 +28,37 @@ def probe_images(size: int) -> np.ndarray:
     return np.concatenate([noise, slices])
 
 
-def require_same_logits(
-    expected: np.ndarray, found: np.ndarray, limit: float = MAX_LOGIT_DIFFERENCE
+def require_same_answers(
+    expected: Answers, found: Answers, limit: float = MAX_LOGIT_DIFFERENCE
 ) -> float:
-    """Returns the largest difference of two arrays of logits.
+    """Returns the largest difference of the logits of two models.
+
+    Under a limit, of the images whose codes are the same.
+
+    Args:
+        expected: The Keras model's.
+        found: The exported model's.
+        limit: As `allowed_difference` takes it; may be `inf`.
 
     Raises:
-        ValueError: If it is above what `limit` allows, or a value is not finite.
+        ValueError: If it is above what `limit` allows, or a value is not finite, or
+            other codes are more than rounding explains.
     """
-    difference = float(np.max(np.abs(expected - found)))
-    allowed = allowed_difference(limit, float(np.max(np.abs(expected))))
+    advice = "nothing was written. Please report it with the run's config.json."
+    differences = np.abs(expected.logits - found.logits)
+    if expected.codes is not None and found.codes is not None and limit < np.inf:
+        differences = differences[same_codes(expected.codes, found.codes)]
+        other = float(np.mean(expected.codes != found.codes))
+        if other > MAX_OTHER_CODES or not len(differences):
+            raise ValueError(
+                f"{other:.1%} of the exported model's codes are not the Keras model's, "
+                f"and {len(differences)} images have all of them; {advice}"
+            )
+    difference = float(np.max(differences))
+    allowed = allowed_difference(limit, float(np.max(np.abs(expected.logits))))
     if not (difference <= allowed and np.isfinite(difference)):
         raise ValueError(
             f"The exported model's logits differ from the Keras model's by "
-            f"{difference:.1e}, more than {allowed:.1e}; nothing was "
-            "written. Please report it with the run's config.json."
+            f"{difference:.1e}, more than {allowed:.1e}; {advice}"
         )
     return difference

@@ -83,6 +83,8 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     import tensorflow as tf
 
     from export import probe, signatures, warmup
+    from export.exported_model import Answers
+    from synergynet_tf.models.outputs import with_codes
 
     names = ("modality", "picked_channels", "image_channels")
     modality, picked, channels = (card["input"][name] for name in names)
@@ -97,9 +99,9 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
         side = model.input_shape[1]
         images = probe.probe_images(side)
         loaded = tf.saved_model.load(str(temporary)).signatures
-        found = loaded["serving_default"](image=tf.constant(images))["logits"].numpy()
-        expected = model(images, training=False).numpy()
-        difference = probe.require_same_logits(expected, found)
+        found = Answers.of(loaded["serving_default"](image=tf.constant(images)))
+        expected = Answers.of(with_codes(model)(images, training=False))
+        difference = probe.require_same_answers(expected, found)
         requests = warmup.make_requests(functions, side, channels or 3)
         for name, inputs in requests.items():
             loaded[name](**inputs)  # As a server will, before it serves.

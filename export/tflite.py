@@ -27,6 +27,7 @@ from export import model_card
 from export.exported_model import (
     ENDING,
     SECTION,
+    Answers,
     TFLiteModel,
     card_path,
     require_interpreter,
@@ -189,13 +190,14 @@ def save(
             `none`, or are not finite.
     """
     from export import probe
+    from synergynet_tf.models.outputs import with_codes
 
     content = convert(model, kind, images)
     probes = probe.probe_images(model.input_shape[1])
-    expected = np.asarray(model(probes, training=False))
-    found = TFLiteModel(content).predict_on_batch(probes)
+    expected = Answers.of(with_codes(model)(probes, training=False))
+    found = TFLiteModel(content).answer(probes)
     limit = probe.MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
-    difference = probe.require_same_logits(expected, found, limit)
+    difference = probe.require_same_answers(expected, found, limit)
     measured = {
         "quantization": kind,
         "representative_images": len(images),
@@ -203,7 +205,9 @@ def save(
         "sha256": hashlib.sha256(content).hexdigest(),
         "probe_images": len(probes),
         "max_logit_difference": difference,
-        "changed_labels": float(np.mean(to_labels(expected) != to_labels(found))),
+        "changed_labels": float(
+            np.mean(to_labels(expected.logits) != to_labels(found.logits))
+        ),
     }
     runs.write_json(card_path(target), {**card, SECTION: measured})
     try:

@@ -72,8 +72,22 @@ def test_limits(precision, largest, difference, change, count):
         "largest_logit": largest,
         "largest_logit_difference": difference,
         "dsc_change": change,
+        "codes_changed": None,
     }
     assert len(outside(measured, LIMITS[precision])) == count
+
+
+def test_few_other_codes_are_rounding_and_many_are_not():
+    measured = {
+        "largest_logit": 1.0,
+        "largest_logit_difference": 0.0,
+        "dsc_change": 0.0,
+        "codes_changed": 0.009,
+    }
+    assert outside(measured, LIMITS["none"]) == []
+    measured["codes_changed"] = 0.011
+    assert outside(measured, LIMITS["none"]) == ["1.1% of the codes differ"]
+    assert outside(measured, LIMITS["int8"]) == []
 
 
 def test_cases_are_spread_evenly():

@@ -111,7 +111,9 @@ def test_codes_are_compared_and_must_be_there(run, tmp_path, monkeypatch):
     monkeypatch.setattr(parity_report, "_keras", lambda model: give(codes))
     changed = give(np.array([[[0, 1], [2, 9]]], np.int32))
     monkeypatch.setattr(TFLiteModel, "answer", lambda self, images: changed(images))
-    (entry,) = compare(run, path, flags=["--cases", 1])["exports"]
+    with pytest.raises(ValueError, match=r"25\.0% of the codes differ"):
+        compare(run, path, flags=["--cases", 1])
+    (entry,) = compare(run, path, flags=["--cases", 1, "--accept"])["exports"]
     assert entry["codes_changed"] == 0.25
     table = (run / parity.MARKDOWN).read_text()
     assert "| codes changed |" in table and "| 25.00% |" in table

@@ -13,6 +13,7 @@ from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import phantom
 from synergynet_tf.evaluation.run_cases import find_cases
 from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
+from synergynet_tf.models.outputs import with_codes
 from tests.conftest import tiny_encoder
 from tests.evaluation import squares
 
@@ -69,8 +70,9 @@ def test_every_method_runs_in_the_stock_interpreter(name, monkeypatch):
     content = tflite.convert(model, "none")
     assert not {kind for kind in kinds(content) if not kind.isupper()}  # Flex, custom
     probes = probe.probe_images(SIZE)
-    found = exported_model.TFLiteModel(content).predict_on_batch(probes)
-    probe.require_same_logits(np.asarray(model(probes, training=False)), found)
+    found = exported_model.TFLiteModel(content).answer(probes)
+    expected = exported_model.Answers.of(with_codes(model)(probes, training=False))
+    probe.require_same_answers(expected, found)
 
 
 def run_all(content, image):

@@ -11,6 +11,7 @@ from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import preprocess
 from synergynet_tf.evaluation.predict import predict_case
 from synergynet_tf.models import build_model
+from synergynet_tf.models.outputs import with_codes
 from tests.export.models import SIZE, make_card, random_pixels, small_model
 
 tf = pytest.importorskip("tensorflow")
@@ -203,15 +204,21 @@ def test_the_served_graph_writes_no_variable():
 @pytest.mark.parametrize("wrong", [0.01, np.nan])
 def test_a_model_that_comes_back_different_leaves_nothing(tmp_path, monkeypatch, wrong):
     model = small_model(1)
-    right = model.call
-    monkeypatch.setattr(
-        # Only the comparison calls it outside a graph.
-        model,
-        "call",
-        lambda *args, **kw: (
-            right(*args, **kw) + (wrong if tf.executing_eagerly() else 0)
-        ),
-    )
+
+    def altered(model):
+        named = with_codes(model)
+        right = named.call
+
+        def call(*args, **kw):
+            outputs = right(*args, **kw)
+            # Only the comparison calls it outside a graph.
+            more = wrong if tf.executing_eagerly() else 0
+            return {**outputs, "logits": outputs["logits"] + more}
+
+        named.call = call
+        return named
+
+    monkeypatch.setattr("synergynet_tf.models.outputs.with_codes", altered)
     with pytest.raises(ValueError, match="nothing was written"):
         saved_model.save(model, make_card(tmp_path / "run"), tmp_path / "1")
     assert visible_files(tmp_path) == ["run"]

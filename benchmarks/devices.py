@@ -12,8 +12,7 @@ import functools
 import multiprocessing
 from collections.abc import Sequence
 
-from benchmarks.pipeline import calls_a_second
-from benchmarks.steps import PRECISIONS
+from benchmarks.pipeline import add_step_flags, calls_a_second
 from synergynet_tf import command_line
 from synergynet_tf.config import ExperimentConfig
 
@@ -28,12 +27,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--numbers", nargs="+", type=int, default=[1, 2], help="of devices"
     )
-    parser.add_argument("--model", default=DEFAULT.model.name, help="method to train")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default=DEFAULT.training.precision
-    )
-    parser.add_argument("--image-size", type=int, default=DEFAULT.model.image_size)
-    parser.add_argument("--batch-size", type=int, default=DEFAULT.training.batch_size)
+    add_step_flags(parser)
     parser.add_argument("--steps", type=int, default=10, help="steps to train")
     return parser.parse_args(argv)
 

@@ -18,17 +18,22 @@ from synergynet_tf.config import ExperimentConfig
 DEFAULT = ExperimentConfig()
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = command_line.ArgumentParser(__doc__)
-    parser.add_argument("--dataset", default="phantom", help="default: phantom")
-    parser.add_argument("--data-dir", default="", help="default: the dataset's")
+def add_step_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the settings of the training step that is measured."""
     parser.add_argument("--model", default=DEFAULT.model.name, help="method to train")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=DEFAULT.training.precision
     )
     parser.add_argument("--image-size", type=int, default=DEFAULT.model.image_size)
     parser.add_argument("--batch-size", type=int, default=DEFAULT.training.batch_size)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    parser.add_argument("--dataset", default="phantom", help="default: phantom")
+    parser.add_argument("--data-dir", default="", help="default: the dataset's")
+    add_step_flags(parser)
     parser.add_argument("--batches", type=int, default=200, help="batches to make")
     parser.add_argument("--steps", type=int, default=5, help="steps to train")
     return parser.parse_args(argv)

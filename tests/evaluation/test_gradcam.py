@@ -4,24 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.config import ModelConfig
 from synergynet_tf.evaluation.gradcam import GradCam
-from synergynet_tf.models import BOTTLENECK, ENCODERS, METHODS, build_model
+from synergynet_tf.models import BOTTLENECK, ENCODERS, build_model
 from synergynet_tf.models.folding import fold_normalizations
 from tests.conftest import tiny_encoder
-
-TINY = ModelConfig(
-    image_size=32,
-    hidden_dim=16,
-    num_codes=16,
-    vit_layers=1,
-    vit_dim=64,
-    encoder_weights="none",
-    num_classes=3,
-    backbone="tiny",
-)
-# A method for each bottleneck and decoder.
-KINDS = {(row.bottleneck, row.decoder): name for name, row in reversed(METHODS.items())}
+from tests.models.tiny import EACH_KIND, TINY
 
 
 @pytest.fixture
@@ -31,7 +18,9 @@ def build(monkeypatch):
     keras.utils.set_random_seed(1)
 
     def build_named(name, num_classes=3):
-        config = dataclasses.replace(TINY, name=name, num_classes=num_classes)
+        config = dataclasses.replace(
+            TINY, name=name, backbone="tiny", num_classes=num_classes
+        )
         model = build_model(config)
         rng = np.random.default_rng(1)
         for weight in model.weights:
@@ -76,7 +65,7 @@ def by_tape(model, image, label):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's tape")
-@pytest.mark.parametrize("name", KINDS.values())
+@pytest.mark.parametrize("name", EACH_KIND.values())
 def test_maps_are_those_of_the_gradient_tape(build, image, name):
     model = build(name)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]

@@ -4,22 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.config import ModelConfig
-from synergynet_tf.models import ENCODERS, METHODS, build_model
+from synergynet_tf.models import ENCODERS, build_model
 from synergynet_tf.models.folding import fold_normalizations
 from tests.conftest import tiny_encoder
-
-TINY = ModelConfig(
-    image_size=32,
-    hidden_dim=16,
-    num_codes=16,
-    vit_layers=1,
-    vit_dim=64,
-    encoder_weights="none",
-    num_classes=3,
-)
-# A method for each pair of bottleneck and decoder.
-EACH_PART = {(m.bottleneck, m.decoder): name for name, m in METHODS.items()}.values()
+from tests.models.tiny import EACH_KIND, TINY
 
 
 def normalizations(model):
@@ -47,7 +35,7 @@ def trained(config, generator):
 @pytest.mark.parametrize(
     ("name", "backbone"),
     [
-        *((name, "tiny") for name in EACH_PART),
+        *((name, "tiny") for name in EACH_KIND.values()),
         ("r50-unet", "resnet18"),
         ("deeplabv3plus", "resnet50"),
         ("vqunet", "efficientnetlite0"),

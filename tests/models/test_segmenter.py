@@ -17,16 +17,9 @@ from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import ENCODERS, METHODS, build_model
 from synergynet_tf.models.weights import load_weights, save_weights
 from tests.conftest import tiny_encoder
+from tests.models import tiny
 
-TINY = ModelConfig(
-    image_size=32,
-    hidden_dim=16,
-    num_codes=16,
-    vit_layers=2,
-    vit_dim=64,
-    encoder_weights="none",
-    num_classes=3,
-)
+TINY = dataclasses.replace(tiny.TINY, vit_layers=2)
 
 
 @pytest.fixture

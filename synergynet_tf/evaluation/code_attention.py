@@ -2,6 +2,8 @@
 
 DisConX (soft): how many continuous tokens a discrete one looks at. Of the weights `p`
 of a query, `H = -sum p log2 p` bits; `2^H` tokens would have it if all weighed alike.
+How much the codes, its queries, decide of that: entropy of the mean weights of all
+queries of an image, less the mean `H`. At 0 bits all look at the same.
 
 Refinement (hard): which tokens are picked, how often a token picks itself.
 """
@@ -40,6 +42,9 @@ class AttentionSummary:
             self._count("disconx", "effective_tokens", 2**entropy)
             own = np.diagonal(look.attention, axis1=2, axis2=3)
             self._count("disconx", "weight_of_own_position", own)
+            of_all = entropy_bits(look.attention.mean(axis=2, dtype=np.float64))
+            told = of_all - entropy.mean(axis=-1)
+            self._count("disconx", "told_by_query_bits", told[..., None])
         if look.picks is not None:
             itself = look.picks == np.arange(self._tokens)
             self._count("refinement", "picks_itself", itself)

@@ -2,7 +2,8 @@
 
 Into the folder `--out` go `codes.json`, written last, and the figures that it names:
 which code stands where, the typical patches of the most used codes, what DisConX and
-the refinement look at, and what changes in the prediction when a code is switched off.
+the refinement look at, and what changes in the prediction when a code is switched off
+or a part of the bottleneck is averaged over positions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 from synergynet_tf import command_line
 from synergynet_tf.data.spec import PARTS
+from synergynet_tf.evaluation.code_text import format_report
 from synergynet_tf.evaluation.run_cases import RunCases, find_cases
 from synergynet_tf.models import METHODS
 
@@ -106,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_codes(args, cases)
 
     # Keras takes seconds to import; what can be refused is refused before.
-    from synergynet_tf.evaluation.code_report import format_report, report_codes
+    from synergynet_tf.evaluation.code_report import report_codes
 
     report = report_codes(args, cases)
     print(format_report(report), end="")

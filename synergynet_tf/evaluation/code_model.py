@@ -43,10 +43,15 @@ class CodeModel:
 
     Args:
         model: `keras.Model` with a codebook; is changed.
+
+    Attributes:
+        model: The whole.
+        vectors: The codes as they are compared, `(num_codes, channels)`.
     """
 
     def __init__(self, model: keras.Model) -> None:
         fold_normalizations(model)
+        self.model = model
         (quantizer,) = quantizers(model)
         vectors = quantizer.to_compare(quantizer.codebook)
         self.vectors = np.array(keras.ops.convert_to_numpy(vectors))
@@ -57,7 +62,7 @@ class CodeModel:
     def look(self, images: np.ndarray) -> Bottleneck:
         """Computes the bottleneck of at most `BATCH_SIZE` images `(n, S, S, 3)`."""
         count = len(images)
-        outputs = self._before.predict_on_batch(_fill(images))
+        outputs = self._before.predict_on_batch(fill(images))
         codes = np.asarray(outputs["codes"][:count])
         distances, runners_up = self._compare(outputs["features"][:count], codes)
         attention, picks = outputs.get("attention"), outputs.get("picks")
@@ -72,7 +77,7 @@ class CodeModel:
 
     def decode(self, codes: np.ndarray, carried: list[np.ndarray]) -> np.ndarray:
         """Returns the logits `(n, S, S, C)` of at most `BATCH_SIZE` grids of codes."""
-        inputs = [_fill(array) for array in (self.vectors[codes], *carried)]
+        inputs = [fill(array) for array in (self.vectors[codes], *carried)]
         return np.asarray(self._after.predict_on_batch(inputs)[: len(codes)])
 
     def _compare(
@@ -95,7 +100,7 @@ class CodeModel:
         return distances.reshape(codes.shape), runners_up.reshape(codes.shape)
 
 
-def _fill(array: np.ndarray) -> np.ndarray:
+def fill(array: np.ndarray) -> np.ndarray:
     """Repeats the last entry until there are `BATCH_SIZE`."""
     return np.pad(
         array,

@@ -7,6 +7,7 @@
     used, perplexity, agreement, codes      `code_meaning.describe_codes`
     disconx, refinement                     `code_attention.AttentionSummary.results`
     counterfactuals                         `code_edits.describe_edits`
+    ablations                               `code_ablations.describe_parts`
     figures             of each its `file`, and its `kind`: `map`, `attention`, `edit`
                         (with `case_id`, and `slice` from 1) or `sheet`
 
@@ -19,7 +20,7 @@ import argparse
 import math
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from tqdm import tqdm
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation import code_figures
+from synergynet_tf.evaluation.code_ablations import describe_parts
 from synergynet_tf.evaluation.code_attention import AttentionSummary
 from synergynet_tf.evaluation.code_cases import (
     CodedCase,
@@ -45,7 +47,6 @@ from synergynet_tf.evaluation.run_model import load_run_model
 
 FILE = "codes.json"
 SHEET_ROWS = 16
-IN_TABLE = 10
 
 
 def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
@@ -78,11 +79,13 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
     found = describe_codes(list(coded.values()), config.num_codes, names)
     edits = [Edit(entry["code"]) for entry in found["codes"][: args.codes]]
     edits += [Edit(*pair) for pair in args.swap]
-    again = (
-        (coded[case_id], images)
-        for case_id, images, _ in read_inputs(cases, tqdm(coded, "edit", **progress))
-    )
-    effects = describe_edits(model, again, edits, len(names) + 1)
+
+    def read_again(why: str) -> Iterator[tuple[CodedCase, np.ndarray]]:
+        again = read_inputs(cases, tqdm(coded, why, **progress))
+        return ((coded[case_id], images) for case_id, images, _ in again)
+
+    effects = describe_edits(model, read_again("edit"), edits, len(names) + 1)
+    ablations = describe_parts(model, read_again, len(names) + 1)
 
     figures = Figures(pathlib.Path(args.out), cases, model, coded)
     figures.draw_sheet(found["codes"][: min(args.codes, SHEET_ROWS)])
@@ -107,6 +110,7 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
             **found,
             **attention.results(),
             "counterfactuals": effects,
+            "ablations": ablations,
             "figures": figures.written,
         }
     )
@@ -190,50 +194,6 @@ class Figures:
         file = re.sub(r"[^\w.-]", "-", name) + ".png"
         write_png(self._folder / file, picture)
         self.written.append({"file": file, **entry})
-
-
-def format_report(report: dict[str, Any]) -> str:
-    """Returns what the codes tell of the classes, and the edits with most effect."""
-    agreement, chance = report["agreement"], report["agreement"]["chance"]
-    lines = [
-        f"{report['model']} on {report['num_slices']} slices of {report['num_cases']} "
-        f"cases ({report['dataset']}, {report['split']}): {report['used']} of "
-        f"{report['num_codes']} codes, perplexity {report['perplexity']:.1f}",
-        "",
-        f"{'':<22}{'codes':>8}{'95 % interval':>18}  chance within cases, positions",
-    ]
-    for name in ("purity", "mutual_information", "homogeneity"):
-        by_chance = [chance[group][name]["mean"] for group in chance]
-        numbers = _numbers(agreement["interval"][name])
-        lines.append(
-            f"{name.replace('_', ' '):<22}{_number(agreement[name]):>8}{numbers:>18}  "
-            f"{_numbers(by_chance)}"
-        )
-    for part in ("disconx", "refinement"):
-        means = {k: v for k, v in (report[part] or {}).items() if k != "tokens"}
-        words = [f"{k.replace('_', ' ')} {v['mean']:.2f}" for k, v in means.items()]
-        words = words and [f"of {report[part]['tokens']} tokens", *words]
-        lines.append(f"{part}: {', '.join(words) or 'not in this method'}")
-    effects = report["counterfactuals"]
-    lines += ["", "code off    positions  changed labels  per square  DSC change"]
-    for entry in effects["switched_off"][:IN_TABLE] + effects["swapped"]:
-        other = entry["swapped_with"]
-        code = str(entry["code"]) + ("" if other is None else f" <-> {other}")
-        change = entry["dsc_change"]
-        lines.append(
-            f"{code:<12}{entry['positions']:>9}{100 * entry['changed_share']:>14.2f} %"
-            f"{entry['changed_per_square']:>12.2f}"
-            f"{'-' if change is None else f'{change:+.4f}':>12}"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _numbers(values: Sequence[float | None]) -> str:
-    return ", ".join(map(_number, values))
 
 
 def _places(

@@ -43,6 +43,7 @@ def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
     assert effects["switched_off"][0]["changed_pixels"] == 62 * 64
     assert effects["swapped"][0]["changed_pixels"] == 64 * 64
     assert effects["dsc"] == pytest.approx(2 * 2 / (2 + 3.25))
+    assert [e["part"] for e in report["ablations"]] == ["codes"]
     kinds = [figure["kind"] for figure in report["figures"]]
     assert kinds == ["sheet", *["map", "attention"] * 3, "edit", "edit"]
     for figure in report["figures"]:
@@ -53,7 +54,11 @@ def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
     assert shown == ["test/perfect", "test/half", "test/missed"]
     printed = capsys.readouterr().out
     assert "2 of 1024 codes" in printed and "of 16 tokens" in printed
-    assert "0 <-> 2" in printed and f"wrote {tmp_path}/out/codes.json" in printed
+    assert (
+        "averaged over positions" in printed
+        and "0 <-> 2" in printed
+        and f"wrote {tmp_path}/out/codes.json" in printed
+    )
 
 
 def test_chosen_cases_of_vqunet(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@ import numpy as np
 
 from synergynet_tf.evaluation.code_attention import AttentionSummary, entropy_bits
 from synergynet_tf.evaluation.code_edits import Edit, describe_edits, edited_slices
+from synergynet_tf.evaluation.code_model import Bottleneck
 from tests.evaluation.coded_squares import (
     SIZE,
     STRIDE,
@@ -100,8 +101,20 @@ def test_attention_by_hand():
     assert found["disconx"]["entropy_bits"]["mean"] == 4.0
     assert found["disconx"]["effective_tokens"]["per_head"] == [16.0]
     assert found["disconx"]["weight_of_own_position"]["mean"] == 1 / 16
+    assert found["disconx"]["told_by_query_bits"]["mean"] == 0.0
     assert found["refinement"]["picks_itself"]["mean"] == 1 / 16
     assert found["refinement"]["distinct_picks"]["per_head"] == [1.0]
+
+
+def test_what_queries_tell_of_what_is_looked_at():
+    # One head's queries look at four different tokens, another's all at two.
+    weights = np.zeros((1, 2, 4, 4), np.float32)
+    weights[0, 0] = np.eye(4)
+    weights[0, 1, :, :2] = 0.5
+    look = Bottleneck(*[np.zeros((1, 2, 2))] * 3, [], attention=weights, picks=None)
+    summary = AttentionSummary()
+    summary.add(look)
+    assert summary.results()["disconx"]["told_by_query_bits"]["per_head"] == [2.0, 0.0]
 
 
 def test_a_method_without_attention_has_none():

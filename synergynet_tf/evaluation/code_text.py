@@ -1,0 +1,65 @@
+"""What was found of a run's codes, in lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+IN_TABLE = 10
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """Returns what `code_maps` prints of a report.
+
+    What the codes tell of the classes, what the attention does, the edits with most
+    effect, and the prediction without each part of the bottleneck.
+    """
+    agreement, chance = report["agreement"], report["agreement"]["chance"]
+    lines = [
+        f"{report['model']} on {report['num_slices']} slices of {report['num_cases']} "
+        f"cases ({report['dataset']}, {report['split']}): {report['used']} of "
+        f"{report['num_codes']} codes, perplexity {report['perplexity']:.1f}",
+        "",
+        f"{'':<22}{'codes':>8}{'95 % interval':>18}  chance within cases, positions",
+    ]
+    for name in ("purity", "mutual_information", "homogeneity"):
+        by_chance = [chance[group][name]["mean"] for group in chance]
+        numbers = _numbers(agreement["interval"][name])
+        lines.append(
+            f"{name.replace('_', ' '):<22}{_number(agreement[name]):>8}{numbers:>18}  "
+            f"{_numbers(by_chance)}"
+        )
+    for part in ("disconx", "refinement"):
+        means = {k: v for k, v in (report[part] or {}).items() if k != "tokens"}
+        words = [f"{k.replace('_', ' ')} {v['mean']:.2f}" for k, v in means.items()]
+        words = words and [f"of {report[part]['tokens']} tokens", *words]
+        lines.append(f"{part}: {', '.join(words) or 'not in this method'}")
+    effects = report["counterfactuals"]
+    lines += ["", "code off    positions  changed labels  per square  DSC change"]
+    for entry in effects["switched_off"][:IN_TABLE] + effects["swapped"]:
+        other = entry["swapped_with"]
+        code = str(entry["code"]) + ("" if other is None else f" <-> {other}")
+        lines.append(
+            f"{code:<12}{entry['positions']:>9}{100 * entry['changed_share']:>14.2f} %"
+            f"{entry['changed_per_square']:>12.2f}{_change(entry):>12}"
+        )
+    lines += ["", "averaged over positions    changed labels  DSC change"]
+    for entry in report["ablations"]:
+        lines.append(
+            f"{entry['part'].replace('_', ' '):<27}"
+            f"{100 * entry['changed_share']:>12.2f} %{_change(entry):>12}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _numbers(values: Sequence[float | None]) -> str:
+    return ", ".join(map(_number, values))
+
+
+def _change(entry: dict[str, Any]) -> str:
+    change = entry["dsc_change"]
+    return "-" if change is None else f"{change:+.4f}"

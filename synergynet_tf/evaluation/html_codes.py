@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synergynet_tf import runs
+from synergynet_tf.evaluation.html_code_effects import check_effects, code_effects
 from synergynet_tf.evaluation.html_markup import (
     Markup,
     data_block,
@@ -78,6 +79,7 @@ def codes_section(codes: Codes, slices: Mapping[str, Slice]) -> Markup:
         _agreement(codes["agreement"]),
         *([_explorer(codes, slices)] if any(s.codes for s in slices.values()) else []),
         _table(codes),
+        code_effects(codes),
         id_="codes",
     )
 
@@ -212,6 +214,7 @@ def _check(codes: Any) -> None:
         shares = entry["classes"].values()
         ok = same and all(isinstance(share, int | float) for share in shares)
         require(ok, "classes", "a share for each class", entry["classes"])
+    check_effects(codes)
 
 
 def _is_number(value: object) -> bool:

@@ -90,7 +90,24 @@ def write_codes(run):
     found = describe_codes(cases, 1024, CLASSES)
     counts = {"num_cases": len(cases), "num_slices": 2 * len(cases)}
     report = {"dataset": "acdc", "model": "vqunet", "split": "val", "num_codes": 1024}
-    runs.write_json(run / "codes/codes.json", without_nan(report | counts | found))
+    off = [
+        {"code": 5, "positions": 40, "changed_share": 0.25, "dsc_change": -0.125},
+        {"code": 7, "positions": 100, "changed_share": 0.0, "dsc_change": None},
+    ]
+    means = {
+        "disconx": {"effective_tokens": 3.25, "told_by_query_bits": 1.5},
+        "refinement": {"distinct_picks": 4.0, "picks_itself": 0.125},
+    }
+    attention = {
+        part: {"tokens": 16, **{name: {"mean": value} for name, value in of.items()}}
+        for part, of in means.items()
+    }
+    effects = {
+        "counterfactuals": {"dsc": 0.75, "switched_off": off, "swapped": []},
+        "ablations": [{"part": "queries", "changed_share": 0.5, "dsc_change": 0.01}],
+    }
+    report |= counts | found | attention | effects
+    runs.write_json(run / "codes/codes.json", without_nan(report))
 
 
 def write_run(folder, copies=1, model="vqunet"):

@@ -1,4 +1,3 @@
-import html.parser
 import itertools
 import json
 import os
@@ -14,69 +13,13 @@ from synergynet_tf.evaluation.html_report import write_html_report
 from synergynet_tf.evaluation.html_slices import NAME
 from synergynet_tf.evaluation.options import Options
 from synergynet_tf.experiments import PAPER
-from tests.evaluation.reported_runs import (
-    CLASSES,
-    GRID,
-    HOSTILE,
-    IDS,
-    write_codes,
-    write_run,
-)
-
-VOID = {"br", "img", "input", "meta"}
-
-
-class Page(html.parser.HTMLParser):
-    """Text, tags and tables of a page, as a browser would have them."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.tables, self.texts, self.blocks = [], [], [], [], {}
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append((tag, dict(attributes)))
-        if tag == "table":
-            self.tables.append({"caption": "", "rows": []})
-        elif tag == "tr":
-            self.tables[-1]["rows"].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1]["rows"][-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()[0] == tag
-
-    def handle_data(self, data):
-        names = [tag for tag, _ in self.open]
-        if "script" in names:
-            self.blocks[self.open[-1][1].get("id")] = data
-        elif "caption" in names:
-            self.tables[-1]["caption"] += data
-        elif "td" in names or "th" in names:
-            self.tables[-1]["rows"][-1][-1] += data
-        elif "style" not in names:
-            self.texts.append(data)
-
-    def table(self, caption):
-        (found,) = [t for t in self.tables if t["caption"].startswith(caption)]
-        return found["rows"]
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
+from tests.evaluation.page import Page, read_page
+from tests.evaluation.reported_runs import CLASSES, HOSTILE, IDS, write_run
 
 
 @pytest.fixture
 def run(tmp_path):
     return write_run(tmp_path)
-
-
-def read_page(run):
-    text = write_html_report(run).read_text("utf-8")
-    return Page(text), text
 
 
 def scores_of(run):
@@ -224,39 +167,6 @@ def test_slices_of_other_scores_are_not_shown(run):
     assert not page.all("img") and "Score the run again" in " ".join(page.texts)
     (run / NAME).unlink()
     assert not read_page(run)[0].all("img")
-
-
-def test_codes_are_shown_if_they_were_looked_into(run):
-    assert not read_page(run)[0].all("select")[1:]
-    write_codes(run)
-    page, _ = read_page(run)
-    grid = [code for row in GRID for code in row]
-    squares = [int(square["data-code"]) for square in page.all("rect") if "x" in square]
-    assert squares == 3 * grid
-    data = json.loads(page.blocks["code-data"])
-    # The most used first: 10, 4, 1 and 1 of 16.
-    assert data["codes"][:2] == [7, 5] and sorted(data["codes"][2:]) == [0, 9]
-    assert data["texts"][0].startswith("Code 7: 62.50 % of the positions, in 5 of 5")
-    _, *rows = page.table("The 4 most used codes")
-    stored = json.loads((run / "codes/codes.json").read_text())["codes"]
-    for row, entry in zip(rows, stored, strict=True):
-        assert row[0] == str(entry["code"])
-        assert row[3:] == [f"{100 * share:.2f}" for share in entry["classes"].values()]
-
-
-def test_codes_of_other_weights_are_left_out(run):
-    write_codes(run)
-    os.utime(run / "codes/codes.json", (0, 0))
-    assert not read_page(run)[0].all("select")[1:]
-
-
-def test_damaged_codes_are_refused(run):
-    write_codes(run)
-    codes = json.loads((run / "codes/codes.json").read_text())
-    del codes["codes"][1]["classes"]["lv"]
-    runs.write_json(run / "codes/codes.json", codes)
-    with pytest.raises(ValueError, match=r"codes.json is damaged \('classes' must be"):
-        write_html_report(run)
 
 
 def test_robustness_is_shown_if_it_was_tried(squares_run):

@@ -1,0 +1,121 @@
+"""The report's view of what hangs on the codes, and what the attention does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from synergynet_tf.evaluation.html_markup import Markup, element, join, table
+from synergynet_tf.evaluation.score_file import require
+from synergynet_tf.evaluation.tables import DASH
+
+# What is said of each of `code_ablations.PARTS`.
+WORDS = {
+    "codes": "codes, wherever they are read",
+    "codes_in_fusion": "codes, in the fusion",
+    "continuous_in_fusion": "continuous features, in the fusion",
+    "queries": "queries of DisConX, which are codes",
+    "disconx": "what DisConX adds",
+    "refinement": "what the refinement adds",
+    "bottleneck": "the whole bottleneck; skips stay",
+}
+# Of the attention: part, number, and what it is.
+ATTENTION = (
+    ("disconx", "effective_tokens", "tokens that a query of DisConX looks at"),
+    ("disconx", "told_by_query_bits", "bits that its code tells of where it looks"),
+    ("refinement", "distinct_picks", "tokens that the refinement picks"),
+    ("refinement", "picks_itself", "share of tokens that pick themselves"),
+)
+IN_TABLE = 16
+
+
+def code_effects(codes: Mapping[str, Any]) -> Markup:
+    """Shows the predictions without parts and without codes, and the attention.
+
+    Args:
+        codes: What `codes.json` holds.
+    """
+    effects = codes["counterfactuals"]
+    intro = (
+        "A part is averaged over the positions of each image, so that it no longer "
+        "says what is where; a code that is off is replaced by the next nearest one. "
+        f"DSC of the whole model is {_percent(effects['dsc'])} %: all slices in one "
+        "count for each class, on the network's grid."
+    )
+    parts = [
+        [WORDS[entry["part"]], _percent(entry["changed_share"]), _points(entry)]
+        for entry in codes["ablations"]
+    ]
+    off = [
+        [
+            str(entry["code"]),
+            str(entry["positions"]),
+            _percent(entry["changed_share"]),
+            _points(entry),
+        ]
+        for entry in effects["switched_off"][:IN_TABLE]
+    ]
+    changed, points = "changed labels %", "DSC, points"
+    return join(
+        [
+            element("h3", "What hangs on them"),
+            element("p", intro),
+            table(
+                "The prediction without a part of the bottleneck",
+                ["averaged over positions", changed, points],
+                parts,
+                class_="numbers",
+            ),
+            table(
+                f"The prediction without a code: the {len(off)} with most effect",
+                ["code", "positions", f"{changed}, where it stands", points],
+                off,
+                class_="numbers",
+            ),
+            *_attention(codes),
+        ]
+    )
+
+
+def check_effects(codes: Any) -> None:
+    """Refuses what could not be shown."""
+    effects = codes["counterfactuals"]
+    numbers = [effects["dsc"]]
+    for entry in effects["switched_off"]:
+        for name in ("code", "positions"):
+            require(type(entry[name]) is int, name, "a whole number", entry[name])
+    for entry in codes["ablations"]:
+        known = entry["part"] in WORDS
+        require(known, "part", f"one of {', '.join(WORDS)}", entry["part"])
+    for entry in (*effects["switched_off"], *codes["ablations"]):
+        share = entry["changed_share"]
+        require(isinstance(share, int | float), "changed_share", "a number", share)
+        numbers.append(entry["dsc_change"])
+    for value in numbers:
+        require(isinstance(value, int | float | None), "dsc", "a number", value)
+    for part, name, _ in ATTENTION:
+        if codes[part] is not None:
+            values = codes[part]["tokens"], codes[part][name]["mean"]
+            ok = all(isinstance(value, int | float) for value in values)
+            require(ok, name, "numbers", values)
+
+
+def _attention(codes: Mapping[str, Any]) -> list[Markup]:
+    rows = [
+        [words, f"{codes[part][name]['mean']:.2f}", str(codes[part]["tokens"])]
+        for part, name, words in ATTENTION
+        if codes[part] is not None
+    ]
+    if not rows:
+        return []
+    head = ["mean over slices and heads", "", "of tokens"]
+    return [table("What the attention does", head, rows, class_="numbers")]
+
+
+def _points(entry: Mapping[str, Any]) -> str:
+    change = entry["dsc_change"]
+    return DASH if change is None else f"{100 * change:+.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else f"{100 * share:.2f}"

@@ -1,0 +1,85 @@
+import json
+import os
+
+import pytest
+
+from synergynet_tf import runs
+from synergynet_tf.evaluation.code_ablations import PARTS
+from synergynet_tf.evaluation.html_code_effects import WORDS
+from synergynet_tf.evaluation.html_report import write_html_report
+from tests.evaluation.page import read_page
+from tests.evaluation.reported_runs import GRID, write_codes, write_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path)
+
+
+def test_codes_are_shown_if_they_were_looked_into(run):
+    assert not read_page(run)[0].all("select")[1:]
+    write_codes(run)
+    page, _ = read_page(run)
+    grid = [code for row in GRID for code in row]
+    squares = [int(square["data-code"]) for square in page.all("rect") if "x" in square]
+    assert squares == 3 * grid
+    data = json.loads(page.blocks["code-data"])
+    # The most used first: 10, 4, 1 and 1 of 16.
+    assert data["codes"][:2] == [7, 5] and sorted(data["codes"][2:]) == [0, 9]
+    assert data["texts"][0].startswith("Code 7: 62.50 % of the positions, in 5 of 5")
+    _, *rows = page.table("The 4 most used codes")
+    stored = json.loads((run / "codes/codes.json").read_text())["codes"]
+    for row, entry in zip(rows, stored, strict=True):
+        assert row[0] == str(entry["code"])
+        assert row[3:] == [f"{100 * share:.2f}" for share in entry["classes"].values()]
+
+
+def test_what_hangs_on_the_codes_is_shown(run):
+    write_codes(run)
+    page, _ = read_page(run)
+    _, row = page.table("The prediction without a part of the bottleneck")
+    assert row == ["queries of DisConX, which are codes", "50.00", "+1.00"]
+    _, *rows = page.table("The prediction without a code: the 2")
+    assert rows == [["5", "40", "25.00", "-12.50"], ["7", "100", "0.00", "-"]]
+    _, *rows = page.table("What the attention does")
+    assert [row[1:] for row in rows] == [
+        [n, "16"] for n in ("3.25", "1.50", "4.00", "0.12")
+    ]
+    assert any("the whole model is 75.00 %" in text for text in page.texts)
+
+
+def test_codes_of_a_method_without_attention_are_shown(run):
+    write_codes(run)
+    path = run / "codes/codes.json"
+    codes = json.loads(path.read_text()) | {"disconx": None, "refinement": None}
+    runs.write_json(path, codes)
+    page, text = read_page(run)
+    assert page.table("The prediction without a part") and "attention does" not in text
+
+
+def test_every_part_has_words():
+    assert list(WORDS) == list(PARTS)
+
+
+def test_codes_of_other_weights_are_left_out(run):
+    write_codes(run)
+    os.utime(run / "codes/codes.json", (0, 0))
+    assert not read_page(run)[0].all("select")[1:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda codes: codes["codes"][1]["classes"].pop("lv"), "'classes' must be"),
+        (lambda codes: codes.pop("ablations"), "'ablations'"),
+        (lambda codes: codes["ablations"][0].update(part="x"), "'part' must be one of"),
+        (lambda codes: codes["disconx"].update(tokens="x"), "must be numbers"),
+    ],
+)
+def test_damaged_codes_are_refused(run, damage, said):
+    write_codes(run)
+    codes = json.loads((run / "codes/codes.json").read_text())
+    damage(codes)
+    runs.write_json(run / "codes/codes.json", codes)
+    with pytest.raises(ValueError, match=rf"codes.json is damaged \(.*{said}"):
+        write_html_report(run)

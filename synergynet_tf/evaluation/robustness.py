@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,12 @@ from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.report import describe, without_nan
 from synergynet_tf.evaluation.run_cases import RunCases
 from synergynet_tf.metrics import ClassScores, statistics
+from synergynet_tf.untrusted import read_json
 
 CORRUPTION = "corruption.json"
+PART = "corruption.part.json"
 CLEAN = "clean"
+POINTS = ((CLEAN, 0), *itertools.product(PARAMETERS, SEVERITIES))
 
 
 def corrupt_run(
@@ -36,6 +39,9 @@ def corrupt_run(
     seed: int = SEED,
 ) -> dict[str, Any]:
     """Scores a run on its cases: clean, then under each corruption and severity.
+
+    What was scored before with the same settings and weights is taken from
+    `corruption.json`, or from the part of it that an interrupted call has left.
 
     Args:
         run: Folder of the run, in which `corruption.json` is written last.
@@ -52,30 +58,63 @@ def corrupt_run(
     Raises:
         ValueError: If the run or a case cannot be used.
     """
+    run = pathlib.Path(run)
+    settings = {
+        **describe(cases, options),
+        "protocol": "strict",
+        "corruption_seed": seed,
+    }
+    rows = _scored_rows(run, settings, cases.case_ids)
+    if len(rows) < len(POINTS):
+        for row in _score_points(run, cases, options, seed, len(rows)):
+            rows.append(row)
+            runs.write_json(run / PART, settings | {"rows": rows})
+        runs.write_json(run / CORRUPTION, settings | {"rows": rows})
+    (run / PART).unlink(missing_ok=True)
+    return settings | {"rows": rows}
+
+
+def _scored_rows(
+    run: pathlib.Path, settings: dict[str, Any], case_ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Returns the rows of the first of `POINTS` that need not be scored again."""
+    for name in (CORRUPTION, PART):
+        path = run / name
+        if not path.is_file() or runs.is_older_than_weights(path):
+            continue
+        try:
+            report = read_json(path)
+            rows: list[dict[str, Any]] = report.pop("rows")
+            wanted = [_point(*point) for point in POINTS[: len(rows)]]
+            if (
+                report == settings
+                and [{key: row[key] for key in _point(CLEAN, 0)} for row in rows]
+                == wanted
+                and all(list(row["cases"]) == list(case_ids) for row in rows)
+            ):
+                return rows
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue  # Damaged: it is made anew.
+    return []
+
+
+def _score_points(
+    run: pathlib.Path, cases: RunCases, options: Options, seed: int, done: int
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows of `POINTS` without the first, which are `done`."""
     predictor = run_model.Predictor(run_model.load_run_model(run))
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
     weights = statistics.draw_patients(patients)
-    points = [(CLEAN, 0), *itertools.product(PARAMETERS, SEVERITIES)]
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
-    rows = []
-    with tqdm(None, title, count * len(points), unit="case", disable=None) as bar:
-        for name, severity in points:
+    progress = {"total": count * len(POINTS), "initial": count * done}
+    with tqdm(None, title, unit="case", disable=None, **progress) as bar:
+        for name, severity in POINTS[done:]:
             alter = functools.partial(_corrupt, name=name, severity=severity, seed=seed)
             scores = {}
             for case_id, score in _score(cases, predictor, options, alter):
                 scores[case_id] = score
                 bar.update()
-            rows.append(_row(name, severity, scores, weights))
-    report = without_nan(
-        {
-            **describe(cases, options),
-            "protocol": "strict",
-            "corruption_seed": seed,
-            "rows": rows,
-        }
-    )
-    runs.write_json(pathlib.Path(run, CORRUPTION), report)
-    return report
+            yield without_nan(_row(name, severity, scores, weights))
 
 
 def _corrupt(
@@ -106,6 +145,11 @@ def _score(
         )
 
 
+def _point(name: str, severity: int) -> dict[str, Any]:
+    parameter = PARAMETERS[name][severity - 1] if severity else None
+    return {"corruption": name, "severity": severity, "parameter": parameter}
+
+
 def _row(
     name: str, severity: int, scores: dict[str, ClassScores], weights: np.ndarray
 ) -> dict[str, Any]:
@@ -114,9 +158,7 @@ def _row(
     resampled = statistics.resample_averages(listed, weights)
     intervals = statistics.class_intervals(resampled)
     return {
-        "corruption": name,
-        "severity": severity,
-        "parameter": PARAMETERS[name][severity - 1] if severity else None,
+        **_point(name, severity),
         "dsc": metrics.mean_of_classes(per_class)["dsc"],
         "interval": statistics.mean_intervals(resampled)["dsc"],
         "per_class": {c: values["dsc"] for c, values in per_class.items()},

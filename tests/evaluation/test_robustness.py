@@ -1,11 +1,13 @@
 import csv
 import json
+import os
 
 import cv2
 import numpy as np
 import pytest
 
 import evaluate
+from synergynet_tf import runs
 from synergynet_tf.evaluation import robustness
 from synergynet_tf.evaluation.corruptions import PARAMETERS, SEVERITIES
 from synergynet_tf.evaluation.predict import label_all
@@ -42,6 +44,59 @@ def test_every_corruption_and_severity_has_a_row(squares_run):
     text = (squares_run / "corruption.json").read_text()
     assert json.loads(text) == report and "NaN" not in text
     assert corrupt(squares_run) == report
+
+
+def test_an_interrupted_call_goes_on_where_it_stopped(squares_run, monkeypatch):
+    whole = corrupt(squares_run)
+    (squares_run / "corruption.json").unlink()
+    scored, corrupted = [], robustness._corrupt
+
+    def interrupt(case_id, images, name, severity, seed):
+        scored.append((name, severity))
+        if scored[-1] == ("blur", 2) and len(scored) < 50:
+            raise KeyboardInterrupt
+        return corrupted(case_id, images, name, severity, seed)
+
+    monkeypatch.setattr(robustness, "_corrupt", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        corrupt(squares_run)
+    assert not (squares_run / "corruption.json").exists()
+    scored.clear()
+    scored.extend([("", 0)] * 50)
+    assert corrupt(squares_run) == whole
+    assert scored[50] == ("blur", 2) and ("blur", 1) not in scored
+    assert not (squares_run / robustness.PART).exists()
+    scored.clear()
+    assert corrupt(squares_run) == whole and scored == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda report: report.update(corruption_seed=1),
+        lambda report: report["rows"][3].update(parameter=0.5),
+        lambda report: report["rows"][3]["cases"].popitem(),
+        lambda report: report["rows"][3].pop("severity"),
+        lambda report: report.pop("rows"),
+    ],
+)
+def test_what_belongs_to_other_settings_is_scored_again(squares_run, change):
+    whole = corrupt(squares_run)
+    path = squares_run / "corruption.json"
+    report = json.loads(path.read_text())
+    change(report)
+    path.write_text(json.dumps(report))
+    assert corrupt(squares_run) == whole
+    assert json.loads(path.read_text()) == whole
+
+
+def test_what_is_older_than_the_weights_is_scored_again(squares_run):
+    corrupt(squares_run)
+    path = squares_run / "corruption.json"
+    path.write_text(path.read_text().replace('"dsc": 0.5', '"dsc": 0.4'))
+    later = path.stat().st_mtime + 10
+    os.utime(squares_run / runs.BEST_WEIGHTS, (later, later))
+    assert corrupt(squares_run)["rows"][0]["dsc"] == pytest.approx(5 / 9)
 
 
 def test_contrast_hides_squares_by_hand(squares_run):

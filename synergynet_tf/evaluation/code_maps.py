@@ -1,6 +1,6 @@
 """Shows what a run's codes stand for: `python -m synergynet_tf.evaluation.code_maps`.
 
-Into the folder `--out` go `codes.json`, written last, and the figures that it names:
+Into a folder, `--out`, go `codes.json`, written last, and the figures that it names:
 which code stands where, the typical patches of the most used codes, what DisConX and
 the refinement look at, and what changes in the prediction when a code is switched off
 or a part of the bottleneck is averaged over positions.
@@ -9,6 +9,7 @@ or a part of the bottleneck is averaged over positions.
 from __future__ import annotations
 
 import argparse
+import pathlib
 from collections.abc import Sequence
 
 from synergynet_tf import command_line
@@ -17,13 +18,21 @@ from synergynet_tf.evaluation.code_text import format_report
 from synergynet_tf.evaluation.run_cases import RunCases, find_cases
 from synergynet_tf.models import METHODS
 
+# In the run's folder.
+FOLDER = "codes"
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = command_line.ArgumentParser(__doc__)
     add = parser.add_argument
     add("--run", required=True, help="folder of a run whose method has a codebook")
-    add("--out", required=True, metavar="DIR", help="folder to write to")
+    add(
+        "--out",
+        metavar="DIR",
+        help="folder to write to (default: codes in the run's folder, where "
+        "evaluate.py --report looks for it)",
+    )
     add("--split", choices=PARTS, default="val", help="cases to look at (default: val)")
     add("--data-dir", help="raw data (default: where the run had it)")
     add(
@@ -62,6 +71,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="two codes that take each other's places; may be repeated",
     )
     args = parser.parse_args(argv)
+    args.out = args.out or str(pathlib.Path(args.run, FOLDER))
     for name in ("codes", "slice"):
         value = getattr(args, name)
         if value is not None and value < 1:

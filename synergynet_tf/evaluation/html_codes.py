@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synergynet_tf import runs
+from synergynet_tf.evaluation.code_maps import FOLDER
 from synergynet_tf.evaluation.html_code_effects import check_effects, code_effects
 from synergynet_tf.evaluation.html_markup import (
     Markup,
@@ -23,8 +24,7 @@ from synergynet_tf.evaluation.tables import DASH
 from synergynet_tf.untrusted import read_json
 
 Codes = dict[str, Any]
-# What `code_maps --out` was told to write to, below the run's folder.
-NAME = "codes/codes.json"
+NAME = f"{FOLDER}/codes.json"
 AGREEMENT = {
     "purity": "purity",
     "mutual_information": "mutual information, bits",
@@ -53,8 +53,7 @@ def read_codes(run: pathlib.Path) -> Codes | None:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); write it again with "
-            f"python -m synergynet_tf.evaluation.code_maps --run {run} "
-            f"--out {path.parent}"
+            f"python -m synergynet_tf.evaluation.code_maps --run {run}"
         ) from error
     return codes
 

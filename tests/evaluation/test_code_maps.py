@@ -6,6 +6,7 @@ import pytest
 
 from synergynet_tf.evaluation import code_maps, code_report
 from synergynet_tf.evaluation.code_figures import code_color, draw_map
+from synergynet_tf.evaluation.html_codes import read_codes
 from tests.evaluation import coded_squares, squares
 from tests.evaluation.coded_squares import draw, make_case
 
@@ -59,6 +60,13 @@ def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
         and "0 <-> 2" in printed
         and f"wrote {tmp_path}/out/codes.json" in printed
     )
+
+
+def test_the_run_has_it_where_its_report_looks(tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path, monkeypatch, "vqunet")
+    code_maps.main(["--run", str(run), "--split", "test"])
+    assert read_codes(run)["used"] == 2
+    assert f"wrote {run}/codes/codes.json" in capsys.readouterr().out
 
 
 def test_chosen_cases_of_vqunet(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from synergynet_tf import command_line
+from synergynet_tf import command_line, runs
 from synergynet_tf.data.spec import PARTS
 from synergynet_tf.evaluation.code_text import format_report
 from synergynet_tf.evaluation.run_cases import RunCases, find_cases
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cases = find_cases(args.run, args.split, args.data_dir)
     check_codes(args, cases)
+    runs.require_writable(args.out, "--out")
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.code_report import report_codes

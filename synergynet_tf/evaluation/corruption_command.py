@@ -45,6 +45,9 @@ def print_robustness(args: argparse.Namespace) -> None:
                 "classes; name runs that have with --run"
             )
 
+    for folder in folders:
+        runs.require_writable(folder, "--run")
+
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness import corrupt_run
     from synergynet_tf.evaluation.robustness_table import (

@@ -99,6 +99,14 @@ def test_refuses_what_is_not_there(tmp_path, monkeypatch, flags, line):
     assert not (tmp_path / "out").exists()
 
 
+def test_refuses_a_folder_that_cannot_be_written_before_it_looks(tmp_path, monkeypatch):
+    run = make_run(tmp_path, monkeypatch, "vqunet")
+    monkeypatch.delattr(code_report, "load_run_model")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match="--out: .*file/out cannot be written"):
+        look(run, tmp_path / "file" / "out")
+
+
 def test_refuses_a_method_without_a_codebook(tmp_path, monkeypatch):
     run = make_run(tmp_path, monkeypatch, "r50-unet")
     with pytest.raises(ValueError, match="no codebook; pass a run of vqunet, trans"):

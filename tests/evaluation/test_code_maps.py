@@ -103,7 +103,7 @@ def test_refuses_a_folder_that_cannot_be_written_before_it_looks(tmp_path, monke
     run = make_run(tmp_path, monkeypatch, "vqunet")
     monkeypatch.delattr(code_report, "load_run_model")
     (tmp_path / "file").write_text("")
-    with pytest.raises(PermissionError, match="--out: .*file/out cannot be written"):
+    with pytest.raises(PermissionError, match=r"--out: .*file/out cannot be written"):
         look(run, tmp_path / "file" / "out")
 
 

@@ -96,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     for folder in folders:
         find_cases(folder, args.split, args.data_dir)
+        runs.require_writable(folder, "--run")
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run

@@ -128,6 +128,20 @@ def test_wrong_input_is_refused_in_one_line(run, tmp_path):
     assert not (run / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--corrupt"]])
+def test_a_run_that_cannot_be_written_is_refused_before_it_is_scored(
+    run, flags, monkeypatch
+):
+    def refuse(folder, flag):
+        raise PermissionError(f"{flag}: {folder} cannot be written")
+
+    # root may write everywhere.
+    monkeypatch.setattr(runs, "require_writable", refuse)
+    with pytest.raises(PermissionError, match=f"--run: {run} cannot be written"):
+        evaluate.main(["--run", str(run), *flags])
+    assert not (run / "cases.csv").exists()
+
+
 def test_refusals_do_not_wait_for_keras():
     code = "import evaluate, sys; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

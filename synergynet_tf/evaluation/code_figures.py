@@ -148,7 +148,8 @@ def draw_attention(
     _show_slice(axes[0], case, index, case.labels[index], "the query")
     for panel, (title, weights) in zip(axes[1:], maps, strict=True):
         most = weights.max()
-        _show_slice(panel, case, index, None, f"{title}: at most {most:.3f}")
+        times = most * weights.size
+        _show_slice(panel, case, index, None, f"{title}: up to {times:.1f} x the mean")
         panel.imshow(
             weights.reshape(height, width),
             cmap="inferno",

@@ -15,7 +15,7 @@ where (mean ablation); everything else is computed as before. The parts of Syner
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -25,10 +25,12 @@ from synergynet_tf.data.preprocess import to_labels
 from synergynet_tf.evaluation.code_cases import (
     CodedCase,
     count_pairs,
+    dice_change,
     foreground_dice,
 )
 from synergynet_tf.evaluation.code_model import CodeModel, fill
 from synergynet_tf.evaluation.predict import BATCH_SIZE
+from synergynet_tf.metrics import statistics
 
 # Of each part: its layer, and which of the layer's inputs it is; its output if `None`.
 PARTS: dict[str, tuple[str, int | None]] = {
@@ -69,63 +71,70 @@ def without_part(model: keras.Model, part: str) -> keras.Model:
 
 def describe_parts(
     model: CodeModel,
-    cases: Callable[[str], Iterator[tuple[CodedCase, np.ndarray]]],
+    cases: Iterable[tuple[CodedCase, np.ndarray]],
     num_classes: int,
 ) -> list[dict[str, Any]]:
-    """Predicts all slices once for each part that the method has, without it.
+    """Predicts every slice anew without each part that the method has.
 
     Args:
         model: The run's.
-        cases: Returns the cases, each with its images, float32 `(slices, S, S, 3)`; is
-            given the name of the part that they are read for.
+        cases: Each with its images, float32 `(slices, S, S, 3)`.
         num_classes: Of the labels, with the background.
 
     Returns:
         By part, in the order of `PARTS`: `part`, the `changed_share` of all pixels'
-        labels, the `dsc` as in `code_edits.describe_edits`, and `dsc_change`, what it
-        is above that of the whole model.
+        labels, the `dsc` as in `code_edits.describe_edits`, and what it is above that
+        of the whole model, `dsc_change`, with its interval by patient,
+        `dsc_change_interval`.
     """
     layers = {layer.name for layer in model.model.layers}
-    return [
-        {"part": part, **_describe_part(model, part, cases(part), num_classes)}
+    without = {
+        part: _Without(without_part(model.model, part), num_classes)
         for part, (name, _) in PARTS.items()
         if name in layers
-    ]
-
-
-def _describe_part(
-    model: CodeModel,
-    part: str,
-    cases: Iterator[tuple[CodedCase, np.ndarray]],
-    num_classes: int,
-) -> dict[str, Any]:
-    without = without_part(model.model, part)
-    # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
-    without.compile(jit_compile=keras.backend.backend() != "tensorflow")
-    before = np.zeros((num_classes, num_classes), np.int64)
-    after, changed, pixels = before.copy(), 0, 0
-    for case, images in cases:
-        labels = to_labels(_predict(without, images))
-        before += count_pairs(case.labels, case.pred_labels, num_classes)
-        after += count_pairs(case.labels, labels, num_classes)
-        changed += int((labels != case.pred_labels).sum())
-        pixels += labels.size
-    dsc = foreground_dice(after)
-    return {
-        "changed_share": changed / pixels,
-        "dsc": dsc,
-        "dsc_change": dsc - foreground_dice(before),
     }
-
-
-def _predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    batches = [
-        images[start : start + BATCH_SIZE]
-        for start in range(0, len(images), BATCH_SIZE)
+    before, patients = [], []
+    for case, images in cases:
+        before.append(count_pairs(case.labels, case.pred_labels, num_classes))
+        patients.append(case.patient)
+        for altered in without.values():
+            altered.add(case, images)
+    weights = statistics.draw_patients(patients)
+    return [
+        {"part": part, **altered.result(np.stack(before), weights)}
+        for part, altered in without.items()
     ]
-    return np.concatenate(
-        [model.predict_on_batch(fill(batch))[: len(batch)] for batch in batches]
-    )
+
+
+class _Without:
+    """A model without a part, and what it has predicted so far."""
+
+    def __init__(self, model: keras.Model, num_classes: int) -> None:
+        # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
+        model.compile(jit_compile=keras.backend.backend() != "tensorflow")
+        self._model, self._num_classes = model, num_classes
+        self._pairs: list[np.ndarray] = []
+        self._changed = self._pixels = 0
+
+    def add(self, case: CodedCase, images: np.ndarray) -> None:
+        pairs = np.zeros((self._num_classes, self._num_classes), np.int64)
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            true, whole = case.labels[batch], case.pred_labels[batch]
+            logits = self._model.predict_on_batch(fill(images[batch]))
+            labels = to_labels(logits[: len(true)])
+            pairs += count_pairs(true, labels, self._num_classes)
+            self._changed += int((labels != whole).sum())
+            self._pixels += labels.size
+        self._pairs.append(pairs)
+
+    def result(self, before: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+        after = np.stack(self._pairs)
+        return {
+            "changed_share": self._changed / self._pixels,
+            "dsc": float(foreground_dice(after.sum(axis=0))),
+            **dice_change(before, after, weights),
+        }
 
 
 def _averaged(features: keras.KerasTensor) -> keras.KerasTensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.code_model import Bottleneck, CodeModel
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.evaluation.run_cases import RunCases
+from synergynet_tf.metrics import statistics
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,14 +109,41 @@ def count_pairs(true: np.ndarray, pred: np.ndarray, num_classes: int) -> np.ndar
     return counts.reshape(num_classes, num_classes)
 
 
-def foreground_dice(counts: np.ndarray) -> float:
+def foreground_dice(counts: np.ndarray) -> np.ndarray:
     """Returns the mean DSC of the foreground classes that `count_pairs` met.
 
-    `nan` if there is none.
+    Args:
+        counts: `(..., true classes, predicted classes)`.
+
+    Returns:
+        float64 `(...)`; `nan` where no class is met.
     """
-    sizes = counts.sum(axis=0) + counts.sum(axis=1)
-    present = np.flatnonzero(sizes[1:]) + 1
-    if not present.size:
-        return float("nan")
-    hits = counts[present, present]
-    return float(np.mean(2 * hits / sizes[present]))
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:]
+    sizes = (counts.sum(axis=-2) + counts.sum(axis=-1))[..., 1:]
+    present = sizes > 0
+    dice = np.divide(2 * hits, sizes, out=np.zeros(sizes.shape), where=present)
+    number = present.sum(axis=-1)
+    undefined = np.full(number.shape, np.nan)
+    return np.divide(dice.sum(axis=-1), number, out=undefined, where=number > 0)
+
+
+def dice_change(
+    before: np.ndarray, after: np.ndarray, weights: np.ndarray
+) -> dict[str, Any]:
+    """Says how far the DSC of all cases in one count changes.
+
+    Args:
+        before: What `count_pairs` finds of each case, `(cases, classes, classes)`.
+        after: The same after a change.
+        weights: From `statistics.draw_patients`, `(resamples, cases)`.
+
+    Returns:
+        `dsc_change` and its 95 % interval by patient, `dsc_change_interval`.
+    """
+    change = foreground_dice(after.sum(axis=0)) - foreground_dice(before.sum(axis=0))
+    resampled = foreground_dice(np.tensordot(weights, after, axes=1))
+    resampled -= foreground_dice(np.tensordot(weights, before, axes=1))
+    return {
+        "dsc_change": float(change),
+        "dsc_change_interval": statistics.interval(resampled),
+    }

@@ -8,6 +8,7 @@ and SynergyNet's continuous features stay.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,10 +19,12 @@ from synergynet_tf.data.preprocess import to_labels
 from synergynet_tf.evaluation.code_cases import (
     CodedCase,
     count_pairs,
+    dice_change,
     foreground_dice,
 )
 from synergynet_tf.evaluation.code_model import CodeModel
 from synergynet_tf.evaluation.predict import BATCH_SIZE
+from synergynet_tf.metrics import statistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Edit:
 
     code: int
     other: int | None = None
+
+    @classmethod
+    def swap(cls, code: int, other: int) -> Edit:
+        """Returns the swap of two codes, the same in either order."""
+        return cls(min(code, other), max(code, other))
 
     def held(self, codes: np.ndarray) -> np.ndarray:
         """Says which positions it changes: bool, like `codes`."""
@@ -53,34 +61,55 @@ class Effect:
     """What an edit has changed so far."""
 
     def __init__(self, edit: Edit, num_classes: int) -> None:
-        self._edit = edit
+        self._edit, self._num_classes = edit, num_classes
         self._positions = self._slices = self._pixels = self._changed = 0
-        self._difference = np.zeros((num_classes, num_classes), np.int64)
+        self._moved = 0.0
+        # Of each case, what it adds to `count_pairs`.
+        self._differences: dict[str, np.ndarray] = collections.defaultdict(
+            lambda: np.zeros((num_classes, num_classes), np.int64)
+        )
         self._largest: tuple[int, str | None, int | None] = (0, None, None)
 
-    def add(self, case: CodedCase, index: int, labels: np.ndarray) -> None:
-        """Adds a slice that was decoded with the edit: uint8 labels `(S, S)`."""
+    def add(
+        self, case: CodedCase, index: int, labels: np.ndarray, vectors: np.ndarray
+    ) -> None:
+        """Adds a slice that was decoded with the edit.
+
+        Args:
+            case: Its case.
+            index: Of the slice.
+            labels: uint8 `(S, S)`.
+            vectors: The codes, `(num_codes, channels)`.
+        """
         true, before = case.labels[index], case.pred_labels[index]
         changed = int((labels != before).sum())
-        self._positions += int(self._edit.held(case.codes[index]).sum())
+        held = self._edit.held(case.codes[index])
+        codes = case.codes[index]
+        edited = self._edit.apply(codes, case.runners_up[index])
+        self._positions += int(held.sum())
+        self._moved += _moved(vectors, codes[held], edited[held])
         self._slices += 1
         self._pixels += labels.size
         self._changed += changed
-        classes = len(self._difference)
-        self._difference += count_pairs(true, labels, classes)
-        self._difference -= count_pairs(true, before, classes)
+        difference = self._differences[case.case_id]
+        difference += count_pairs(true, labels, self._num_classes)
+        difference -= count_pairs(true, before, self._num_classes)
         if changed > self._largest[0]:
             self._largest = changed, case.case_id, index + 1
 
-    def result(self, plain: np.ndarray, square: int) -> dict[str, Any]:
+    def result(
+        self, plain: dict[str, np.ndarray], weights: np.ndarray, square: int
+    ) -> dict[str, Any]:
         """Returns what `describe_edits` says of it.
 
         Args:
-            plain: What `count_pairs` finds of all slices without the edit.
+            plain: What `count_pairs` finds of each case without the edit.
+            weights: From `statistics.draw_patients`, `(resamples, cases)`.
             square: Pixels below a position.
         """
         below = self._positions * square
-        change = foreground_dice(plain + self._difference) - foreground_dice(plain)
+        before = np.stack(list(plain.values()))
+        changes = np.stack([self._differences[case_id] for case_id in plain])
         _, case_id, number = self._largest
         return {
             "code": self._edit.code,
@@ -90,7 +119,8 @@ class Effect:
             "changed_pixels": self._changed,
             "changed_share": self._changed / self._pixels if self._pixels else 0.0,
             "changed_per_square": self._changed / below if below else 0.0,
-            "dsc_change": change,
+            "moved": self._moved / self._positions if self._positions else None,
+            **dice_change(before, before + changes, weights),
             "case_id": case_id,
             "slice": number,
         }
@@ -117,23 +147,35 @@ def describe_edits(
         `swapped_with`; on how many `positions` of how many `slices` it acted; the
         `changed_pixels`, their share of these slices' pixels, `changed_share`, and
         of the pixels below these positions, `changed_per_square`, above 1 if it
-        reaches beyond them; `dsc_change`; and the `case_id` and `slice` that changed
-        most, `None` if none did.
+        reaches beyond them; how far the codes are `moved`, as a share of their
+        distance from the mean of all; `dsc_change` and `dsc_change_interval`, by
+        patient; and the `case_id` and `slice` that changed most, `None` if none did.
     """
+    edits = list(dict.fromkeys(edits))
     effects = {edit: Effect(edit, num_classes) for edit in edits}
-    plain, square = np.zeros((num_classes, num_classes), np.int64), 0
+    plain, patients, square = {}, [], 0
     for case, images in cases:
-        plain += count_pairs(case.labels, case.pred_labels, num_classes)
+        pairs = count_pairs(case.labels, case.pred_labels, num_classes)
+        plain[case.case_id] = pairs
+        patients.append(case.patient)
         square = (case.labels.shape[1] // case.codes.shape[1]) ** 2
         for edit, index, labels in edited_slices(model, case, images, edits):
-            effects[edit].add(case, index, labels)
-    entries = [effect.result(plain, square) for effect in effects.values()]
+            effects[edit].add(case, index, labels, model.vectors)
+    weights = statistics.draw_patients(patients)
+    entries = [effect.result(plain, weights, square) for effect in effects.values()]
     entries.sort(key=lambda entry: -entry["changed_pixels"])
     return {
-        "dsc": foreground_dice(plain),
+        "dsc": float(foreground_dice(np.sum(list(plain.values()), axis=0))),
         "switched_off": [e for e in entries if e["swapped_with"] is None],
         "swapped": [e for e in entries if e["swapped_with"] is not None],
     }
+
+
+def _moved(vectors: np.ndarray, codes: np.ndarray, edited: np.ndarray) -> float:
+    """Sums how far `edited` lie from `codes`, in distances from the mean code."""
+    steps = np.linalg.norm(vectors[edited] - vectors[codes], axis=1)
+    scale = np.linalg.norm(vectors[codes] - vectors.mean(axis=0), axis=1)
+    return float((steps / np.maximum(scale, np.finfo(np.float32).tiny)).sum())
 
 
 def edited_slices(

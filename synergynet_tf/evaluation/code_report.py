@@ -63,6 +63,9 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
         ValueError: If a case does not fit the run, or has not the `--slice`.
     """
     config, names = cases.config.model, cases.class_names
+    for case_id in args.cases or ():
+        label = cases.dataset.read_case(cases.root, case_id).label
+        _check_slice(case_id, len(label), args.slice)
     model, attention = CodeModel(load_run_model(args.run)), AttentionSummary()
     coded = {}
     inputs = read_inputs(cases, cases.case_ids)
@@ -73,19 +76,19 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
             model, case_id, patient, images, labels, attention.add
         )
     drawn = [
-        (case_id, _slice_index(coded[case_id], args.slice), place)
+        (case_id, _drawn_slice(coded[case_id], args.slice), place)
         for case_id, place in _places(args.cases, coded, len(names) + 1).items()
     ]
     found = describe_codes(list(coded.values()), config.num_codes, names)
     edits = [Edit(entry["code"]) for entry in found["codes"][: args.codes]]
-    edits += [Edit(*pair) for pair in args.swap]
+    edits += [Edit.swap(*pair) for pair in args.swap]
 
     def read_again(why: str) -> Iterator[tuple[CodedCase, np.ndarray]]:
         again = read_inputs(cases, tqdm(coded, why, **progress))
         return ((coded[case_id], images) for case_id, images, _ in again)
 
     effects = describe_edits(model, read_again("edit"), edits, len(names) + 1)
-    ablations = describe_parts(model, read_again, len(names) + 1)
+    ablations = describe_parts(model, read_again("ablate"), len(names) + 1)
 
     figures = Figures(pathlib.Path(args.out), cases, model, coded)
     figures.draw_sheet(found["codes"][: min(args.codes, SHEET_ROWS)])
@@ -203,8 +206,8 @@ def _places(
     if chosen:
         return dict.fromkeys(chosen, "")
     dsc = {
-        case_id: foreground_dice(
-            count_pairs(case.labels, case.pred_labels, num_classes)
+        case_id: float(
+            foreground_dice(count_pairs(case.labels, case.pred_labels, num_classes))
         )
         for case_id, case in coded.items()
     }
@@ -221,15 +224,19 @@ def _places(
     }
 
 
-def _slice_index(case: CodedCase, number: int | None) -> int:
+def _drawn_slice(case: CodedCase, number: int | None) -> int:
     if number is None:
         return case.busiest_slice
-    if number > len(case.codes):
+    _check_slice(case.case_id, len(case.codes), number)
+    return number - 1
+
+
+def _check_slice(case_id: str, slices: int, number: int | None) -> None:
+    if number is not None and number > slices:
         raise ValueError(
-            f"--slice must be at most {len(case.codes)}, the slices of {case.case_id}. "
+            f"--slice must be at most {slices}, the slices of {case_id}. "
             f"Received: {number}"
         )
-    return number - 1
 
 
 def _busiest_position(case: CodedCase, index: int) -> tuple[int, int]:

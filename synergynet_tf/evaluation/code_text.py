@@ -35,19 +35,26 @@ def format_report(report: dict[str, Any]) -> str:
         words = words and [f"of {report[part]['tokens']} tokens", *words]
         lines.append(f"{part}: {', '.join(words) or 'not in this method'}")
     effects = report["counterfactuals"]
-    lines += ["", "code off    positions  changed labels  per square  DSC change"]
+    lines += [
+        "",
+        f"DSC {_number(effects['dsc'])}: all slices in one count a class, on the "
+        "network's grid. Its change with the 95 % interval by patient",
+        "",
+        f"{'code off':<12}positions  changed labels  per square  moved  DSC change",
+    ]
     for entry in effects["switched_off"][:IN_TABLE] + effects["swapped"]:
         other = entry["swapped_with"]
         code = str(entry["code"]) + ("" if other is None else f" <-> {other}")
         lines.append(
             f"{code:<12}{entry['positions']:>9}{100 * entry['changed_share']:>14.2f} %"
-            f"{entry['changed_per_square']:>12.2f}{_change(entry):>12}"
+            f"{entry['changed_per_square']:>12.2f}{_number(entry['moved']):>7}  "
+            f"{_change(entry)}"
         )
     lines += ["", "averaged over positions    changed labels  DSC change"]
     for entry in report["ablations"]:
         lines.append(
             f"{entry['part'].replace('_', ' '):<27}"
-            f"{100 * entry['changed_share']:>12.2f} %{_change(entry):>12}"
+            f"{100 * entry['changed_share']:>12.2f} %  {_change(entry)}"
         )
     return "\n".join(lines) + "\n"
 
@@ -61,5 +68,6 @@ def _numbers(values: Sequence[float | None]) -> str:
 
 
 def _change(entry: dict[str, Any]) -> str:
-    change = entry["dsc_change"]
-    return "-" if change is None else f"{change:+.4f}"
+    values = entry["dsc_change"], *entry["dsc_change_interval"]
+    change, low, high = ("-" if v is None else f"{v:+.4f}" for v in values)
+    return f"{change} [{low}, {high}]"

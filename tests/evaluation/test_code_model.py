@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from synergynet_tf.evaluation.code_attention import AttentionSummary, entropy_bits
+from synergynet_tf.evaluation.code_cases import dice_change, foreground_dice
 from synergynet_tf.evaluation.code_edits import Edit, describe_edits, edited_slices
 from synergynet_tf.evaluation.code_model import Bottleneck
 from tests.evaluation.coded_squares import (
@@ -75,6 +77,10 @@ def test_effects_by_hand():
     assert off[0]["changed_pixels"] == 64 * (13 + 16)
     assert off[0]["positions"] == 13 + 16 and off[0]["slices"] == 2
     assert off[0]["changed_per_square"] == 1.0
+    # From 0 to 0.5, of the 2.875 to the mean of 0, 0.5, 1 and 10; from 0.5 to 0.
+    assert off[0]["moved"] == pytest.approx(0.5 / 2.875)
+    assert off[1]["moved"] == pytest.approx(0.5 / 2.375)
+    assert off[3]["moved"] is None
     assert off[0]["dsc_change"] == 2 * 2 / (32 + 2) - 0.8
     # Gray becomes black: one of 16 squares of one slice, a right one.
     assert off[1]["changed_share"] == 1 / 16
@@ -89,6 +95,27 @@ def test_effects_by_hand():
     (swapped,) = found["swapped"]
     assert (swapped["code"], swapped["swapped_with"]) == (1, 0)
     assert swapped["changed_pixels"] == 64 * (1 + 13 + 16)
+    twice = [Edit.swap(1, 0), Edit.swap(0, 1), Edit(2), Edit(2)]
+    again = describe_edits(model, iter([(case, images)]), twice, 2)
+    assert again["swapped"] == [swapped | {"code": 0, "swapped_with": 1}]
+    assert again["switched_off"] == [off[2]]
+
+
+def test_changes_have_intervals_by_patient():
+    # The second of two patients is found whole, the first not at all.
+    before = np.array([[[0, 0], [4, 0]], [[0, 0], [0, 4]]])
+    after = np.array([[[0, 0], [0, 4]], [[0, 0], [0, 4]]])
+    weights = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    found = dice_change(before, after, weights)
+    changes = [1.0, 1 - 2 * 4 / (4 + 8), 0.0]
+    assert found["dsc_change"] == changes[1]
+    expected = np.quantile(changes, [0.025, 0.975])
+    assert found["dsc_change_interval"] == pytest.approx(tuple(expected))
+
+
+def test_dice_of_what_is_not_there_is_undefined():
+    counts = np.array([[[5, 0], [0, 0]], [[5, 1], [0, 0]], [[0, 2], [2, 4]]])
+    np.testing.assert_array_equal(foreground_dice(counts), [np.nan, 0.0, 2 / 3])
 
 
 def test_attention_by_hand():

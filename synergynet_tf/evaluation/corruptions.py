@@ -12,11 +12,14 @@ known ones; the field is ours.
               proportion at other sizes. A wrong focus, or motion.
     contrast  factor of the distance to each slice's mean.
     field     largest logarithm of a smooth factor, a polynomial of degree 3, the same
-              in all slices: the bias field of an MR coil. Uneven light in a
-              photograph; a CT has no such thing.
+              in all slices and channels: the bias field of an MR coil. Uneven light in
+              a photograph; a CT has no such thing.
     jpeg      quality, of 8 bits a channel.
 
-What is the same in all three channels stays so. Everything is clipped to [0, 1].
+The channels of a photograph are colors, those of a scan are images of their own: each
+is compressed as a gray one, and one that is 0 everywhere, as the third of a scan of two
+is, stays so. What is the same in all three channels stays so. Everything is clipped to
+[0, 1].
 """
 
 from __future__ import annotations
@@ -40,7 +43,12 @@ _POWERS = tuple((i, j) for i in range(4) for j in range(4 - i) if i + j > 0)
 
 
 def corrupt(
-    images: np.ndarray, name: str, severity: int, case_id: str, seed: int = SEED
+    images: np.ndarray,
+    name: str,
+    severity: int,
+    case_id: str,
+    modality: str,
+    seed: int = SEED,
 ) -> np.ndarray:
     """Corrupts the slices of a case.
 
@@ -52,6 +60,7 @@ def corrupt(
         name: A key of `PARAMETERS`.
         severity: 1 to 5; 0 leaves the images as they are.
         case_id: The dataset's.
+        modality: The run's `DataConfig.modality`.
         seed: Of the draws.
 
     Returns:
@@ -64,8 +73,11 @@ def corrupt(
     generator = np.random.default_rng(entropy)
     is_gray = bool((images == images[..., :1]).all())
     channels = images[..., :1] if is_gray else images
-    corrupted = _CORRUPTIONS[name](channels, parameter, generator)
+    act = (_CORRUPTIONS if modality == "rgb" else _OF_SCANS)[name]
+    corrupted = act(channels, parameter, generator)
     clipped = corrupted.clip(0.0, 1.0).astype(np.float32)
+    if modality != "rgb":
+        clipped[..., ~channels.any(axis=(0, 1, 2))] = 0
     return np.broadcast_to(clipped, images.shape).copy()
 
 
@@ -113,6 +125,14 @@ def _jpeg(
     return np.stack(decoded).reshape(images.shape)[..., ::-1] / np.float32(255)
 
 
+def _jpeg_of_each(
+    images: np.ndarray, quality: float, generator: np.random.Generator
+) -> np.ndarray:
+    channels = np.split(images, images.shape[-1], axis=-1)
+    gray = [_jpeg(channel, quality, generator) for channel in channels]
+    return np.concatenate(gray, axis=-1)
+
+
 _CORRUPTIONS = {
     "noise": _noise,
     "blur": _blur,
@@ -120,3 +140,4 @@ _CORRUPTIONS = {
     "field": _field,
     "jpeg": _jpeg,
 }
+_OF_SCANS = _CORRUPTIONS | {"jpeg": _jpeg_of_each}

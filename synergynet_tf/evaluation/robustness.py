@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
+from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation import run_model
 from synergynet_tf.evaluation.corruptions import (
     PARAMETERS,
@@ -106,10 +107,13 @@ def _score_points(
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
     weights = statistics.draw_patients(patients)
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
+    modality = complete(cases.config.data).modality
     progress = {"total": count * len(POINTS), "initial": count * done}
     with tqdm(None, title, unit="case", disable=None, **progress) as bar:
         for name, severity in POINTS[done:]:
-            alter = functools.partial(_corrupt, name=name, severity=severity, seed=seed)
+            alter = functools.partial(
+                _corrupt, name=name, severity=severity, modality=modality, seed=seed
+            )
             scores = {}
             for case_id, score in _score(cases, predictor, options, alter):
                 scores[case_id] = score
@@ -118,9 +122,9 @@ def _score_points(
 
 
 def _corrupt(
-    case_id: str, images: np.ndarray, name: str, severity: int, seed: int
+    case_id: str, images: np.ndarray, name: str, severity: int, modality: str, seed: int
 ) -> np.ndarray:
-    return corrupt(images, name, severity, case_id, seed)
+    return corrupt(images, name, severity, case_id, modality, seed)
 
 
 def _score(

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 
@@ -51,11 +52,11 @@ def test_an_interrupted_call_goes_on_where_it_stopped(squares_run, monkeypatch):
     (squares_run / "corruption.json").unlink()
     scored, corrupted = [], robustness._corrupt
 
-    def interrupt(case_id, images, name, severity, seed):
+    def interrupt(case_id, images, name, severity, **settings):
         scored.append((name, severity))
         if scored[-1] == ("blur", 2) and len(scored) < 50:
             raise KeyboardInterrupt
-        return corrupted(case_id, images, name, severity, seed)
+        return corrupted(case_id, images, name, severity, **settings)
 
     monkeypatch.setattr(robustness, "_corrupt", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -97,6 +98,21 @@ def test_what_is_older_than_the_weights_is_scored_again(squares_run):
     later = path.stat().st_mtime + 10
     os.utime(squares_run / runs.BEST_WEIGHTS, (later, later))
     assert corrupt(squares_run)["rows"][0]["dsc"] == pytest.approx(5 / 9)
+
+
+@pytest.mark.parametrize("modality", ["rgb", "mri"])
+def test_corruptions_are_those_of_the_runs_modality(squares_run, modality, monkeypatch):
+    cases, seen = find_cases(squares_run, "test"), set()
+    data = dataclasses.replace(cases.config.data, modality=modality)
+    config = dataclasses.replace(cases.config, data=data)
+
+    def look(images, name, severity, case_id, modality, seed):
+        seen.add(modality)
+        return images
+
+    monkeypatch.setattr(robustness, "corrupt", look)
+    robustness.corrupt_run(squares_run, dataclasses.replace(cases, config=config))
+    assert seen == {modality}
 
 
 def test_contrast_hides_squares_by_hand(squares_run):

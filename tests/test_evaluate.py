@@ -111,7 +111,8 @@ def test_two_runs_are_compared(run, tmp_path, capsys):
 def test_data_dir_is_used(run, tmp_path):
     moved = (tmp_path / "data").rename(tmp_path / "moved")
     evaluate.main(["--run", str(run), "--data-dir", str(moved), "--workers", "0"])
-    assert (run / "metrics.json").is_file()
+    report = json.loads((run / "metrics.json").read_text())
+    assert report["data_dir"] == str(moved)
 
 
 def test_wrong_input_is_refused_in_one_line(run, tmp_path):

@@ -2,8 +2,8 @@
 
 `codes.json` holds
 
-    dataset, model, split, num_cases, num_slices, num_codes, image_size, grid, stride,
-    class_names         what was looked at
+    dataset, data_dir, model, split, num_cases, num_slices, num_codes, image_size,
+    grid, stride, class_names               what was looked at
     used, perplexity, agreement, codes      `code_meaning.describe_codes`
     disconx, refinement                     `code_attention.AttentionSummary.results`
     counterfactuals                         `code_edits.describe_edits`
@@ -101,6 +101,7 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
     report = without_nan(
         {
             "dataset": cases.config.data.dataset,
+            "data_dir": str(cases.root.resolve()),
             "model": config.name,
             "split": cases.part,
             "num_cases": len(coded),

@@ -22,17 +22,16 @@ def write_reports(
     """Writes the report of each run.
 
     Scores that are missing or damaged, older than the weights, or other than those
-    that were asked for are made first, and a line says so.
+    that were asked for are made first, and a line says so. Where the data lay is asked
+    for by `--data-dir` alone: a run may be looked at where its data is not.
 
     Args:
         folders: Of the runs.
         args: What `evaluate.py` has parsed.
     """
     options = Options(args.flips, args.largest)
-    reasons = {
-        folder: _why_not(folder, args.split, args.protocol, options)
-        for folder in folders
-    }
+    asked = args.split, args.protocol, args.data_dir, options
+    reasons = {folder: _why_not(folder, *asked) for folder in folders}
     lacking = [folder for folder, reason in reasons.items() if reason]
     for folder in lacking:
         find_cases(folder, args.split, args.data_dir)
@@ -47,7 +46,11 @@ def write_reports(
 
 
 def _why_not(
-    run: str | pathlib.Path, part: str, protocol: str, options: Options
+    run: str | pathlib.Path,
+    part: str,
+    protocol: str,
+    data_dir: str | None,
+    options: Options,
 ) -> str:
     """Says why a run's scores do not serve; nothing if they do."""
     path = pathlib.Path(run, "metrics.json")
@@ -66,5 +69,7 @@ def _why_not(
         "protocol": protocol,
         "options": dataclasses.asdict(options),
     }
-    other = [name for name, value in asked.items() if report[name] != value]
+    if data_dir is not None:
+        asked["data_dir"] = str(pathlib.Path(data_dir).resolve())
+    other = [name for name, value in asked.items() if report.get(name) != value]
     return f"its metrics.json is of other {' and '.join(other)}" if other else ""

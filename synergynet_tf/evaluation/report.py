@@ -57,10 +57,14 @@ def make_report(
 
 
 def describe(cases: RunCases, options: Options) -> dict[str, Any]:
-    """Returns what was predicted: the run's settings, the cases and the options."""
+    """Returns what was predicted: the run's settings, the cases and the options.
+
+    `data_dir` is the folder that was read, wherever the run was trained.
+    """
     config = cases.config
     return {
         "dataset": config.data.dataset,
+        "data_dir": str(cases.root.resolve()),
         "model": config.model.name,
         **{name: getattr(config.model, name) for name in MODEL_SETTINGS},
         "seed": config.training.seed,

@@ -29,6 +29,7 @@ def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
     run = make_run(tmp_path, monkeypatch, "synergynet-2s2h", attention=True)
     report = look(run, tmp_path / "out", "--swap", "0", "2")
     assert (report["num_cases"], report["num_slices"], report["grid"]) == (4, 4, [4, 4])
+    assert report["data_dir"] == str(tmp_path / "data")
     assert (report["model"], report["split"], report["stride"]) == (
         "synergynet-2s2h",
         "test",

@@ -247,6 +247,23 @@ def test_the_flag_takes_scores_that_are_there(run, capsys):
     assert (run / "metrics.json").read_bytes() == before
 
 
+def test_the_flag_takes_scores_of_the_same_data(run, capsys, monkeypatch):
+    scores = scores_of(run)
+    monkeypatch.chdir(run)
+    (run / "metrics.json").write_text(json.dumps(scores | {"data_dir": f"{run}/data"}))
+    evaluate.main(["--run", str(run), "--report", "--data-dir", "x/../data"])
+    assert capsys.readouterr().err == ""
+
+
+def test_scores_that_do_not_name_their_data_do_not_serve(run, monkeypatch):
+    scores = scores_of(run)
+    del scores["data_dir"]
+    (run / "metrics.json").write_text(json.dumps(scores))
+    plain = "test", "strict"
+    assert html_command._why_not(run, *plain, None, Options()) == ""
+    assert "data_dir" in html_command._why_not(run, *plain, "nowhere", Options())
+
+
 def test_the_flag_makes_scores_that_are_missing(squares_run, capsys):
     evaluate.main(["--run", str(squares_run), "--workers", "0", "--report"])
     printed = capsys.readouterr()
@@ -264,6 +281,7 @@ def test_the_flag_makes_scores_that_are_missing(squares_run, capsys):
         (("--largest",), "", "its metrics.json is of other options"),
         (("--split", "val", "--flips"), "", "of other split and options"),
         (("--protocol", "paper"), "", "its metrics.json is of other protocol"),
+        (("--data-dir", "other"), "", "its metrics.json is of other data_dir"),
     ],
 )
 def test_the_flag_makes_scores_that_do_not_serve(

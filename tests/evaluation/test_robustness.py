@@ -91,6 +91,19 @@ def test_what_belongs_to_other_settings_is_scored_again(squares_run, change):
     assert json.loads(path.read_text()) == whole
 
 
+def test_what_other_data_gave_is_scored_again(squares_run, tmp_path):
+    first = corrupt(squares_run)
+    assert first["data_dir"] == str(tmp_path / "data")
+    other = squares.write_data(tmp_path / "other")
+    # `half` is found whole now: of 1, 0, none and 1 the mean is 2 / 3.
+    cv2.imwrite(str(other / "test/masks/half.png"), squares.square(8, 8))
+    second = robustness.corrupt_run(squares_run, find_cases(squares_run, "test", other))
+    assert first["rows"][0]["dsc"] == pytest.approx(5 / 9)
+    assert second["rows"][0]["dsc"] == pytest.approx(2 / 3)
+    written = json.loads((squares_run / "corruption.json").read_text())
+    assert written["data_dir"] == str(other)
+
+
 def test_what_is_older_than_the_weights_is_scored_again(squares_run):
     corrupt(squares_run)
     path = squares_run / "corruption.json"

@@ -67,7 +67,7 @@ def cases_section(report: Report) -> Markup:
     )
     return section(
         "Cases",
-        _controls(names, len(cases)),
+        _controls(names),
         scroller(
             "Table of the cases",
             element(
@@ -117,7 +117,7 @@ def _sortable(text: str, column: int) -> Markup:
     return element("th", button, scope="col")
 
 
-def _controls(names: list[str], count: int) -> Markup:
+def _controls(names: list[str]) -> Markup:
     # Of a single class, its scores are the mean.
     titles = [MEAN, *names] if len(names) > 1 else names
     options = [element("option", text, value=i) for i, text in enumerate(titles)]
@@ -127,7 +127,7 @@ def _controls(names: list[str], count: int) -> Markup:
         "div",
         element("label", "Case or patient contains ", text),
         element("label", "Class ", choice),
-        element("output", f"{count} of {count} cases", id="case-count"),
+        element("output", id="case-count"),
         class_="controls",
         role="search",
         aria_label="Filter the cases",

@@ -21,10 +21,13 @@
 
   function show() {
     const wanted = text.value.trim().toLowerCase();
+    const { found } = classes[choice.value];
+    // The first choice is all classes, or the only one.
+    const isAny = Number(choice.value) === 0;
     let shown = 0;
     rows.forEach((row, index) => {
       const name = `${value(index, 0)}\n${value(index, 1)}`.toLowerCase();
-      const present = classes[choice.value].found[index] !== "in neither";
+      const present = isAny || found[index] !== "in neither";
       row.hidden = !name.includes(wanted) || !present;
       shown += row.hidden ? 0 : 1;
     });
@@ -65,6 +68,7 @@
   });
   choice.addEventListener("change", () => { fill(); sort(); show(); });
   text.addEventListener("input", show);
+  show();
 })();
 
 // Fades and hides the layers over an image.

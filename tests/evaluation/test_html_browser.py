@@ -1,9 +1,11 @@
 """The report in a browser: Chromium and playwright, where both are installed."""
 
+import contextlib
 import shutil
 
 import pytest
 
+import evaluate
 from synergynet_tf.evaluation.html_report import write_html_report
 from tests.evaluation.reported_runs import HOSTILE, IDS, write_codes, write_run
 
@@ -30,9 +32,9 @@ def address(tmp_path_factory):
     return write_html_report(run).as_uri()
 
 
-@pytest.fixture
-def page(browser, address):
-    """The report; whatever it says on the console or fetches is an error."""
+@contextlib.contextmanager
+def opened(browser, address):
+    """Opens a report; whatever it says on the console or fetches is an error."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     noise, requests = [], []
     page.on("console", lambda message: noise.append(message.text))
@@ -44,6 +46,12 @@ def page(browser, address):
     assert noise == []
     assert [url for url in requests if not url.startswith("data:")] == [address]
     page.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    with opened(browser, address) as page:
+        yield page
 
 
 def column(page, number):
@@ -73,7 +81,7 @@ def test_rows_are_filtered_by_text_and_class(page):
     text, choice = page.locator("#case-text"), page.locator("#case-class")
     count = page.locator("#case-count")
     # In all, the case that has no class is not hidden: it is a case.
-    assert column(page, 0) == list(IDS)
+    assert column(page, 0) == list(IDS) and count.inner_text() == "5 of 5 cases"
     text.fill("CASE1")
     assert column(page, 0) == ["case10"] and count.inner_text() == "1 of 5 cases"
     text.fill("<img")
@@ -81,6 +89,7 @@ def test_rows_are_filtered_by_text_and_class(page):
     text.fill("patient 0")
     assert column(page, 0) == ["case10", "case9"]
     text.fill("")
+    assert column(page, 0) == list(IDS)
     before = column(page, 3)
     choice.select_option("lv")
     assert column(page, 2) == ["false"] * 3
@@ -89,6 +98,17 @@ def test_rows_are_filtered_by_text_and_class(page):
     assert column(page, 2) == ["found", "found", "found", "missed"]
     choice.select_option("mean of classes")
     assert column(page, 3) == before
+
+
+def test_no_case_of_the_only_class_is_hidden(browser, squares_run):
+    evaluate.main(["--run", str(squares_run), "--report", "--workers", "0"])
+    with opened(browser, (squares_run / "report.html").as_uri()) as page:
+        text, count = page.locator("#case-text"), page.locator("#case-count")
+        text.fill("noth")
+        assert column(page, 2) == ["in neither"]
+        assert count.inner_text() == "1 of 4 cases"
+        text.fill("")
+        assert count.inner_text() == "4 of 4 cases"
 
 
 def test_the_slider_fades_and_the_toggle_hides(page):

@@ -6,8 +6,10 @@ import argparse
 import pathlib
 
 from synergynet_tf import command_line, runs
+from synergynet_tf.evaluation.figures import run_names
 from synergynet_tf.evaluation.options import Options
 from synergynet_tf.evaluation.run_cases import RunCases, find_cases
+from synergynet_tf.evaluation.tables import with_options
 
 BESIDE = ("corrupt", "run", "runs", "split", "data_dir", "flips", "largest", "debug")
 
@@ -50,9 +52,11 @@ def print_robustness(args: argparse.Namespace) -> None:
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness import corrupt_run
+    from synergynet_tf.evaluation.robustness_summary import summarize
     from synergynet_tf.evaluation.robustness_table import (
         draw_robustness,
         format_robustness,
+        summary_rows,
         table_rows,
     )
 
@@ -61,13 +65,17 @@ def print_robustness(args: argparse.Namespace) -> None:
         corrupt_run(folder, own, options)
         for folder, own in zip(folders, cases, strict=True)
     ]
-    first = pathlib.Path(folders[0])
+    first, summaries = pathlib.Path(folders[0]), summarize(reports, cases[0].patients)
     runs.write_csv(first / "corruption.csv", table_rows(folders, reports))
-    draw_robustness(first / "corruption.png", reports)
-    print(format_robustness(reports), end="")
+    summary = first / "corruption_summary.csv"
+    runs.write_csv(summary, summary_rows(folders, summaries))
+    words = with_options(reports[0]["options"])
+    names = [name + words for name in run_names(folders, cases)]
+    draw_robustness(first / "corruption.png", names, reports)
+    print(format_robustness(names, reports, summaries), end="")
     for folder in folders:
         print(f"wrote {folder}/corruption.json")
-    print(f"wrote {first}/corruption.csv, corruption.png")
+    print(f"wrote {first}/corruption.csv, corruption_summary.csv, corruption.png")
 
 
 def _content(cases: RunCases) -> tuple[object, ...]:

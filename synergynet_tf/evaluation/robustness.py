@@ -66,13 +66,14 @@ def corrupt_run(
         "corruption_seed": seed,
     }
     rows = _scored_rows(run, settings, cases.case_ids)
+    report = settings | {"rows": rows}
     if len(rows) < len(POINTS):
         for row in _score_points(run, cases, options, seed, len(rows)):
             rows.append(row)
-            runs.write_json(run / PART, settings | {"rows": rows})
-        runs.write_json(run / CORRUPTION, settings | {"rows": rows})
+            runs.write_json(run / PART, report)
+    runs.write_json(run / CORRUPTION, report)
     (run / PART).unlink(missing_ok=True)
-    return settings | {"rows": rows}
+    return report
 
 
 def _scored_rows(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from synergynet_tf import runs
 from synergynet_tf.evaluation.corruptions import PARAMETERS
 from synergynet_tf.evaluation.overlays import PALETTE
-from synergynet_tf.evaluation.tables import DASH, with_options
+from synergynet_tf.evaluation.tables import DASH
 
 Report = Mapping[str, Any]
 WORDS = {
@@ -22,20 +22,29 @@ WORDS = {
     "field": "field, log of factor",
     "jpeg": "JPEG, quality",
 }
+# Of `robustness_summary.summarize`.
+SUMMARY = {
+    "corrupted": "mean of all but clean",
+    "loss": "clean less that",
+    "excess": "that less the first run's",
+}
 
 
-def format_robustness(reports: Sequence[Report]) -> str:
+def format_robustness(
+    names: Sequence[str], reports: Sequence[Report], summaries: Sequence[Report]
+) -> str:
     """Sets mean DSC in percent by corruption and severity, a column a run.
 
     Args:
+        names: Of the runs.
         reports: From `corrupt_run`, of the same cases.
+        summaries: Of them, from `robustness_summary.summarize`.
 
     Returns:
         Lines of text that end in a newline.
     """
     first = reports[0]
     fold = f", fold {first['fold']}" if first["fold"] else ""
-    names = [_name(report) for report in reports]
     width = max(22, *(len(name) + 2 for name in names))
     lines = [
         f"{first['dataset']}, {first['data_split']} split{fold}, "
@@ -51,9 +60,30 @@ def format_robustness(reports: Sequence[Report]) -> str:
         title = WORDS.get(row["corruption"], row["corruption"])
         severity = f"{row['severity']}{row['parameter'] or '':>7}"
         title = title if row["severity"] <= 1 else ""
-        cells = "".join(_cell(row).rjust(width) for row in same)
+        cells = "".join(_cell(row["dsc"], row["interval"]).rjust(width) for row in same)
         lines.append(f"{title:<22}{severity:<8}{cells}")
+    lines.append("")
+    for key, words in SUMMARY.items():
+        cells = "".join(
+            _cell(summary[key], summary[f"{key}_interval"]).rjust(width)
+            for summary in summaries
+        )
+        lines.append(f"{words:<30}{cells}")
     return "\n".join(lines) + "\n"
+
+
+def summary_rows(
+    folders: Sequence[str | pathlib.Path], summaries: Sequence[Report]
+) -> list[dict[str, Any]]:
+    """Returns a line for each run."""
+    rows = []
+    for folder, summary in zip(folders, summaries, strict=True):
+        row: dict[str, Any] = {"run": str(folder)}
+        for key in SUMMARY:
+            low, high = summary[f"{key}_interval"]
+            row |= {key: summary[key], f"{key}_from": low, f"{key}_to": high}
+        rows.append(row)
+    return rows
 
 
 def table_rows(
@@ -77,12 +107,14 @@ def table_rows(
     ]
 
 
-def draw_robustness(path: str | pathlib.Path, reports: Sequence[Report]) -> None:
+def draw_robustness(
+    path: str | pathlib.Path, names: Sequence[str], reports: Sequence[Report]
+) -> None:
     """Draws DSC by severity, a panel a corruption, a line with its interval a run."""
     figure = Figure((3.0 * len(PARAMETERS), 3.6), dpi=100, layout="constrained")
     panels = figure.subplots(1, len(PARAMETERS), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, PARAMETERS, strict=True):
-        for number, report in enumerate(reports):
+        for number, (label, report) in enumerate(zip(names, reports, strict=True)):
             color = _COLORS[number % len(_COLORS)]
             rows = [row for row in report["rows"] if row["corruption"] == name]
             shown = [report["rows"][0], *rows]
@@ -91,7 +123,6 @@ def draw_robustness(path: str | pathlib.Path, reports: Sequence[Report]) -> None
             dsc, low, high = zip(*_percents(lines), strict=True)
             severity = [row["severity"] for row in shown]
             axes.fill_between(severity, low, high, color=color, alpha=0.15, linewidth=0)
-            label = _name(report)
             axes.plot(severity, dsc, color=color, marker="o", ms=3, label=label)
         axes.set_title(WORDS[name], fontsize=10)
         axes.set_xticks(range(len(PARAMETERS[name]) + 1), ["clean\n", *_ticks(name)])
@@ -116,12 +147,8 @@ def _percents(lines: Sequence[tuple[Any, ...]]) -> list[list[float]]:
     return [[float("nan") if v is None else 100 * v for v in line] for line in lines]
 
 
-def _name(report: Report) -> str:
-    return f"{report['model']} seed {report['seed']}{with_options(report['options'])}"
-
-
-def _cell(row: Report) -> str:
-    if row["dsc"] is None:
+def _cell(value: float | None, interval: Sequence[float | None]) -> str:
+    if value is None:
         return DASH
-    low, high = row["interval"]
-    return f"{100 * row['dsc']:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+    low, high = (DASH if end is None else f"{100 * end:.1f}" for end in interval)
+    return f"{100 * value:.2f} [{low}, {high}]"

@@ -12,6 +12,7 @@ from synergynet_tf import runs
 from synergynet_tf.evaluation import robustness
 from synergynet_tf.evaluation.corruptions import PARAMETERS, SEVERITIES
 from synergynet_tf.evaluation.predict import label_all
+from synergynet_tf.evaluation.robustness_summary import summarize
 from synergynet_tf.evaluation.robustness_table import format_robustness
 from synergynet_tf.evaluation.run_cases import find_cases
 from synergynet_tf.evaluation.score import evaluate_run
@@ -67,6 +68,10 @@ def test_an_interrupted_call_goes_on_where_it_stopped(squares_run, monkeypatch):
     assert corrupt(squares_run) == whole
     assert scored[50] == ("blur", 2) and ("blur", 1) not in scored
     assert not (squares_run / robustness.PART).exists()
+    # A stop between the last row and the whole file.
+    (squares_run / "corruption.json").rename(squares_run / robustness.PART)
+    assert corrupt(squares_run) == whole
+    assert json.loads((squares_run / "corruption.json").read_text()) == whole
     scored.clear()
     assert corrupt(squares_run) == whole and scored == []
 
@@ -160,21 +165,57 @@ def test_the_network_is_given_what_was_altered(squares_run):
 
 def test_table_of_two_runs_by_hand(squares_run):
     report = corrupt(squares_run)
-    lines = format_robustness([report, report | {"seed": 7}]).splitlines()
+    patients = find_cases(squares_run, "test").patients
+    reports = [report, report]
+    summaries = summarize(reports, patients)
+    lines = format_robustness(["one", "another"], reports, summaries).splitlines()
     assert "test part, strict: 4 cases of 4 patients" in lines[0]
-    assert "r50-unet seed 0" in lines[3] and "r50-unet seed 7" in lines[3]
+    assert lines[3].split() == ["one", "another"]
     assert lines[4].startswith("clean") and lines[4].count("55.56 [0.0, 100.0]") == 2
-    assert len(lines) == 4 + 1 + 25
+    assert len(lines) == 4 + 1 + 25 + 1 + 3
     assert lines[5].split()[:4] == ["noise,", "SD", "1", "0.08"]
+    assert lines[-1].split()[-4:] == ["-", "0.00", "[0.0,", "0.0]"]
     undefined = report | {"rows": [report["rows"][0] | {"dsc": None}]}
-    assert format_robustness([undefined]).splitlines()[-1].endswith(" -")
+    text = format_robustness(["one"], [undefined], [])
+    assert text.splitlines()[4].endswith(" -")
+
+
+def test_losses_and_their_difference_by_hand():
+    def report(*rows):
+        return {
+            "rows": [
+                {
+                    "cases": {
+                        case: {"x": dsc} for case, dsc in zip("abc", row, strict=True)
+                    }
+                }
+                for row in rows
+            ]
+        }
+
+    # The third case has neither reference nor prediction.
+    one = report((1.0, 0.5, None), (0.5, 0.5, None), (0.0, 0.5, None))
+    other = report((1.0, 0.5, None), (1.0, 0.5, None), (1.0, 0.0, None))
+    first, second = summarize([one, other], dict(zip("abc", "pqr", strict=True)))
+    assert first["corrupted"] == (0.5 + 0.25) / 2
+    assert first["loss"] == 0.75 - 0.375
+    assert first["excess"] is None and first["excess_interval"] == [None, None]
+    assert second["loss"] == 0.75 - (0.75 + 0.5) / 2
+    assert second["excess"] == second["loss"] - first["loss"]
+    # Of `a` alone the loss is 0.75 against 0, of `b` 0 against 0.25.
+    assert second["excess_interval"] == pytest.approx([-0.75, 0.25])
+    assert first["loss_interval"] == pytest.approx([0.0, 0.75])
 
 
 def test_command_writes_a_table_and_a_picture_of_all(squares_run, tmp_path, capsys):
     other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet", seed=1)
     evaluate.main(["--run", str(squares_run), str(other), "--corrupt"])
     printed = capsys.readouterr().out
-    assert "r50-unet seed 0" in printed and "vqunet seed 1" in printed
+    assert printed.splitlines()[3].split() == ["r50-unet", "vqunet"]
+    with open(squares_run / "corruption_summary.csv") as file:
+        first, second = csv.DictReader(file)
+    assert (first["run"], second["run"]) == (str(squares_run), str(other))
+    assert float(second["excess"]) == 0 and first["excess"] == ""
     assert (other / "corruption.json").is_file()
     assert not (squares_run / "metrics.json").exists()
     with open(squares_run / "corruption.csv") as file:

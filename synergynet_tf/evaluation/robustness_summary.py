@@ -1,0 +1,70 @@
+"""Whether runs differ in what corruption costs them: one number a run, and pairs.
+
+The loss of a run is its clean DSC less its mean DSC over all corruptions and
+severities, each weighing alike. Runs saw the same cases, corrupted alike, so the
+difference of two losses is taken within each resample of the patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from synergynet_tf.evaluation.report import without_nan
+from synergynet_tf.metrics import statistics
+
+
+def summarize(
+    reports: Sequence[Mapping[str, Any]], patients: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Sums up each run, and sets it beside the first.
+
+    Args:
+        reports: From `corrupt_run`, of the same cases.
+        patients: The patient of each case.
+
+    Returns:
+        For each run its mean DSC when `corrupted`, the `loss` and, less that of the
+        first run, the `excess`, each with its 95 % `<name>_interval` by patient;
+        fractions, `None` where undefined and the first run's excess.
+    """
+    case_ids = list(reports[0]["rows"][0]["cases"])
+    weights = statistics.draw_patients([patients[case_id] for case_id in case_ids])
+    summaries, first = [], None
+    for report in reports:
+        clean, *corrupted = (_resampled(row, weights) for row in report["rows"])
+        means = np.mean(corrupted, axis=0)
+        loss = clean - means
+        found = {"corrupted": means, "loss": loss, "excess": None}
+        if first is None:
+            first = loss
+        else:
+            found["excess"] = loss - first
+        summaries.append(without_nan(_numbers(found)))
+    return summaries
+
+
+def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> np.ndarray:
+    """Returns a row's mean DSC: of all cases, then of each resample of them."""
+    scores = [
+        {
+            name: {"dsc": np.nan if value is None else value}
+            for name, value in by_class.items()
+        }
+        for by_class in row["cases"].values()
+    ]
+    everyone = np.ones((1, weights.shape[1]))
+    resampled = statistics.resample_averages(scores, np.vstack([everyone, weights]))
+    return statistics.resampled_means(resampled)["dsc"]
+
+
+def _numbers(found: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    for name, values in found.items():
+        numbers[name] = None if values is None else float(values[0])
+        numbers[f"{name}_interval"] = (
+            (None, None) if values is None else statistics.interval(values[1:])
+        )
+    return numbers

@@ -26,6 +26,7 @@ ATTENTION = (
     ("refinement", "distinct_picks", "tokens that the refinement picks"),
     ("refinement", "picks_itself", "share of tokens that pick themselves"),
 )
+NUMBERS_OF_TOKENS = ("effective_tokens", "distinct_picks")
 IN_TABLE = 16
 
 
@@ -102,13 +103,17 @@ def check_effects(codes: Any) -> None:
 
 def _attention(codes: Mapping[str, Any]) -> list[Markup]:
     rows = [
-        [words, f"{codes[part][name]['mean']:.2f}", str(codes[part]["tokens"])]
+        [
+            words,
+            f"{codes[part][name]['mean']:.2f}",
+            str(codes[part]["tokens"]) if name in NUMBERS_OF_TOKENS else "",
+        ]
         for part, name, words in ATTENTION
         if codes[part] is not None
     ]
     if not rows:
         return []
-    head = ["mean over slices and heads", "", "of tokens"]
+    head = ["mean over slices and heads", "value", "of tokens"]
     return [table("What the attention does", head, rows, class_="numbers")]
 
 

@@ -41,9 +41,14 @@ def test_what_hangs_on_the_codes_is_shown(run):
     assert row == ["queries of DisConX, which are codes", "50.00", "+1.00"]
     _, *rows = page.table("The prediction without a code: the 2")
     assert rows == [["5", "40", "25.00", "-12.50"], ["7", "100", "0.00", "-"]]
-    _, *rows = page.table("What the attention does")
+    head, *rows = page.table("What the attention does")
+    assert head == ["mean over slices and heads", "value", "of tokens"]
+    # Bits and shares are not of tokens.
     assert [row[1:] for row in rows] == [
-        [n, "16"] for n in ("3.25", "1.50", "4.00", "0.12")
+        ["3.25", "16"],
+        ["1.50", ""],
+        ["4.00", "16"],
+        ["0.12", ""],
     ]
     assert any("the whole model is 75.00 %" in text for text in page.texts)
 

@@ -80,15 +80,17 @@ def code_effects(codes: Mapping[str, Any]) -> Markup:
 
 def check_effects(codes: Any) -> None:
     """Refuses what could not be shown."""
-    effects = codes["counterfactuals"]
-    numbers = [effects["dsc"]]
-    for entry in effects["switched_off"]:
+    effects, ablations = codes["counterfactuals"], codes["ablations"]
+    off, numbers = effects["switched_off"], [effects["dsc"]]
+    require(isinstance(off, list), "switched_off", "a list", off)
+    require(isinstance(ablations, list), "ablations", "a list", ablations)
+    for entry in off:
         for name in ("code", "positions"):
             require(type(entry[name]) is int, name, "a whole number", entry[name])
-    for entry in codes["ablations"]:
+    for entry in ablations:
         known = entry["part"] in WORDS
         require(known, "part", f"one of {', '.join(WORDS)}", entry["part"])
-    for entry in (*effects["switched_off"], *codes["ablations"]):
+    for entry in (*off, *ablations):
         share = entry["changed_share"]
         require(isinstance(share, int | float), "changed_share", "a number", share)
         numbers.append(entry["dsc_change"])

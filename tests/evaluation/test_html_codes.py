@@ -77,6 +77,11 @@ def test_codes_of_other_weights_are_left_out(run):
     [
         (lambda codes: codes["codes"][1]["classes"].pop("lv"), "'classes' must be"),
         (lambda codes: codes.pop("ablations"), "'ablations'"),
+        (lambda codes: codes.update(ablations={}), "'ablations' must be a list"),
+        (
+            lambda codes: codes["counterfactuals"].update(switched_off={}),
+            "'switched_off' must be a list",
+        ),
         (lambda codes: codes["ablations"][0].update(part="x"), "'part' must be one of"),
         (lambda codes: codes["disconx"].update(tokens="x"), "must be numbers"),
     ],

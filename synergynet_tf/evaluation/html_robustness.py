@@ -10,6 +10,7 @@ from synergynet_tf.evaluation.html_markup import Markup, element, join, section,
 from synergynet_tf.evaluation.html_scores import interval, number
 from synergynet_tf.evaluation.robustness_table import WORDS
 from synergynet_tf.evaluation.score_file import require
+from synergynet_tf.evaluation.tables import with_options
 from synergynet_tf.untrusted import read_json
 
 NAME = "corruption.json"
@@ -55,9 +56,10 @@ def robustness_section(report: dict[str, Any]) -> Markup:
         for name, found in by_name.items()
     ]
     caption = (
-        f"DSC in %, protocol {report['protocol']}, {report['split']} part, mean over "
-        f"{report['num_cases']} cases of {report['num_patients']} patients and their "
-        "classes; its 95 % bootstrap interval by patient, and the corruption's strength"
+        f"DSC in %, protocol {report['protocol']}, {report['split']} part"
+        f"{with_options(report['options'])}: mean over {report['num_cases']} cases of "
+        f"{report['num_patients']} patients and their classes; its 95 % bootstrap "
+        "interval by patient, and the corruption's strength"
     )
     heads = ["corruption", *(f"severity {severity}" for severity in severities)]
     intro = (
@@ -90,6 +92,9 @@ def _check(report: Any) -> None:
         require(isinstance(report[name], str), name, "text", report[name])
     for name in COUNTS:
         require(type(report[name]) is int, name, "a whole number", report[name])
+    options = report["options"]
+    ok = isinstance(options, dict) and {*map(type, options.values())} <= {bool}
+    require(ok, "options", "true or false, by name", options)
     rows = report["rows"]
     require(isinstance(rows, list) and len(rows) > 0, "rows", "a list", rows)
     for row in rows:

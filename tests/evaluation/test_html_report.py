@@ -182,9 +182,16 @@ def test_robustness_is_shown_if_it_was_tried(squares_run):
         low, high = (shown("dsc", end) for end in row["interval"])
         dsc, parameter = shown("dsc", row["dsc"]), row["parameter"]
         assert cell == f"{dsc} [{low}, {high}] {parameter:g}"
-    (squares_run / "corruption.json").write_text('{"protocol": 1}')
-    with pytest.raises(ValueError, match=r"corruption.json is damaged"):
-        write_html_report(squares_run)
+    assert page.table("DSC in %, protocol strict, test part: mean over 4 cases of 4 p")
+    path = squares_run / "corruption.json"
+    runs.write_json(path, report | {"options": {"flips": True, "largest": True}})
+    page, _ = read_page(squares_run)
+    assert page.table("DSC in %, protocol strict, test part, with flips, largest: mean")
+    for damage in ({"protocol": 1}, {"options": []}, {"options": {"flips": "no"}}):
+        runs.write_json(path, report | damage)
+        (named,) = damage
+        with pytest.raises(ValueError, match=rf"corruption.json is damaged .*{named}"):
+            write_html_report(squares_run)
 
 
 def test_500_cases_stay_light(tmp_path):

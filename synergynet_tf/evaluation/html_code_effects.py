@@ -56,7 +56,7 @@ def code_effects(codes: Mapping[str, Any]) -> Markup:
         ]
         for entry in effects["switched_off"][:IN_TABLE]
     ]
-    changed, points = "changed labels %", "DSC, points"
+    changed, points = "changed labels %", "DSC, points [95 % interval by patient]"
     return join(
         [
             element("h3", "What hangs on them"),
@@ -68,7 +68,8 @@ def code_effects(codes: Mapping[str, Any]) -> Markup:
                 class_="numbers",
             ),
             table(
-                f"The prediction without a code: the {len(off)} with most effect",
+                f"The prediction without a code: the {len(off)} with most effect of "
+                f"the {len(effects['switched_off'])} most used",
                 ["code", "positions", f"{changed}, where it stands", points],
                 off,
                 class_="numbers",
@@ -93,7 +94,8 @@ def check_effects(codes: Any) -> None:
     for entry in (*off, *ablations):
         share = entry["changed_share"]
         require(isinstance(share, int | float), "changed_share", "a number", share)
-        numbers.append(entry["dsc_change"])
+        low, high = entry["dsc_change_interval"]
+        numbers += [entry["dsc_change"], low, high]
     for value in numbers:
         require(isinstance(value, int | float | None), "dsc", "a number", value)
     for part, name, _ in ATTENTION:
@@ -120,8 +122,9 @@ def _attention(codes: Mapping[str, Any]) -> list[Markup]:
 
 
 def _points(entry: Mapping[str, Any]) -> str:
-    change = entry["dsc_change"]
-    return DASH if change is None else f"{100 * change:+.2f}"
+    values = entry["dsc_change"], *entry["dsc_change_interval"]
+    change, low, high = (DASH if v is None else f"{100 * v:+.2f}" for v in values)
+    return f"{change} [{low}, {high}]"
 
 
 def _percent(share: float | None) -> str:

@@ -91,9 +91,13 @@ def write_codes(run):
     counts = {"num_cases": len(cases), "num_slices": 2 * len(cases)}
     report = {"dataset": "acdc", "model": "vqunet", "split": "val", "num_codes": 1024}
     off = [
-        {"code": 5, "positions": 40, "changed_share": 0.25, "dsc_change": -0.125},
-        {"code": 7, "positions": 100, "changed_share": 0.0, "dsc_change": None},
+        {"code": 5, "positions": 40, "changed_share": 0.25}
+        | {"dsc_change": -0.125, "dsc_change_interval": [-0.25, 0.5]},
+        {"code": 7, "positions": 100, "changed_share": 0.0}
+        | {"dsc_change": None, "dsc_change_interval": [None, None]},
     ]
+    part = {"part": "queries", "changed_share": 0.5}
+    part |= {"dsc_change": 0.01, "dsc_change_interval": [0.0, 0.02]}
     means = {
         "disconx": {"effective_tokens": 3.25, "told_by_query_bits": 1.5},
         "refinement": {"distinct_picks": 4.0, "picks_itself": 0.125},
@@ -104,7 +108,7 @@ def write_codes(run):
     }
     effects = {
         "counterfactuals": {"dsc": 0.75, "switched_off": off, "swapped": []},
-        "ablations": [{"part": "queries", "changed_share": 0.5, "dsc_change": 0.01}],
+        "ablations": [part],
     }
     report |= counts | found | attention | effects
     runs.write_json(run / "codes/codes.json", without_nan(report))

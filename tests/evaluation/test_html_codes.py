@@ -38,9 +38,16 @@ def test_what_hangs_on_the_codes_is_shown(run):
     write_codes(run)
     page, _ = read_page(run)
     _, row = page.table("The prediction without a part of the bottleneck")
-    assert row == ["queries of DisConX, which are codes", "50.00", "+1.00"]
+    assert row == [
+        "queries of DisConX, which are codes",
+        "50.00",
+        "+1.00 [+0.00, +2.00]",
+    ]
     _, *rows = page.table("The prediction without a code: the 2")
-    assert rows == [["5", "40", "25.00", "-12.50"], ["7", "100", "0.00", "-"]]
+    assert rows == [
+        ["5", "40", "25.00", "-12.50 [-25.00, +50.00]"],
+        ["7", "100", "0.00", "- [-, -]"],
+    ]
     head, *rows = page.table("What the attention does")
     assert head == ["mean over slices and heads", "value", "of tokens"]
     # Bits and shares are not of tokens.

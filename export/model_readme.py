@@ -115,6 +115,6 @@ def _number(
     if value is None:
         return "-"
     text = f"{factor * value:.1f}{unit}"
-    if interval and None not in interval:
-        text += f" ({factor * interval[0]:.1f} to {factor * interval[1]:.1f})"
-    return text
+    if not interval or None in interval:
+        return f"{text} (-)"
+    return f"{text} ({factor * interval[0]:.1f} to {factor * interval[1]:.1f})"

@@ -145,5 +145,7 @@ def dice_change(
     resampled -= foreground_dice(np.tensordot(weights, before, axes=1))
     return {
         "dsc_change": float(change),
-        "dsc_change_interval": statistics.interval(resampled),
+        "dsc_change_interval": statistics.interval(
+            statistics.Resamples(resampled, statistics.are_several(weights))
+        ),
     }

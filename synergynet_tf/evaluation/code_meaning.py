@@ -9,12 +9,13 @@ Two chance levels are found by permuting the squares' classes, 100 times:
     within_cases       among all positions of a case: codes that only tell one case
                        from another reach it
     within_positions   among all slices, each at its place in the image: codes that
-                       only tell where they stand reach it
+                       only tell where they stand reach it; undefined of one slice
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -172,6 +173,8 @@ NUMBERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "class_entropy": class_entropy,
     "homogeneity": _homogeneity,
 }
+# Permuting leaves the classes' entropy as it is.
+_PERMUTED = tuple(name for name in NUMBERS if name != "class_entropy")
 
 
 def _numbers(table: np.ndarray) -> dict[str, float]:
@@ -186,14 +189,15 @@ def _intervals(
     Few patients make the plain estimate of information too high, and a resample has
     fewer distinct ones: its interval lies somewhat high, too.
     """
-    draws = np.split(statistics.draw_patients(patients), 20)
+    drawn = statistics.draw_patients(patients)
+    several = statistics.are_several(drawn)
     found: dict[str, list[np.ndarray]] = {name: [] for name in NUMBERS}
-    for weights in draws:
+    for weights in np.split(drawn, 20):
         resampled = np.tensordot(weights, tables, axes=1)
         for name, function in NUMBERS.items():
             found[name].append(function(resampled))
     return {
-        name: statistics.interval(np.concatenate(values))
+        name: statistics.interval(statistics.Resamples(np.concatenate(values), several))
         for name, values in found.items()
     }
 
@@ -201,17 +205,22 @@ def _intervals(
 def _chance(
     codes: np.ndarray, pixels: np.ndarray, groups: np.ndarray, num_codes: int
 ) -> dict[str, dict[str, Any]]:
-    """Returns mean and 95 % range of the numbers of permuted classes."""
+    """Returns mean and 95 % range of the numbers of permuted classes.
+
+    Both are `nan` where each group has one position: that leaves no other order.
+    """
+    if np.bincount(groups).max() < 2:
+        undefined = {"mean": math.nan, "interval": (math.nan, math.nan)}
+        return dict.fromkeys(_PERMUTED, undefined)
     draw = functools.partial(permuted, groups, np.random.default_rng(SEED))
     found = [
         _numbers(count_table(codes, pixels[draw()], num_codes))
         for _ in range(PERMUTATIONS)
     ]
-    values = {name: np.array([f[name] for f in found]) for name in NUMBERS}
+    values = {name: np.array([f[name] for f in found]) for name in _PERMUTED}
     return {
-        name: {"mean": float(v.mean()), "interval": statistics.interval(v)}
+        name: {"mean": float(v.mean()), "interval": statistics.central_range(v)}
         for name, v in values.items()
-        if name != "class_entropy"  # Permuting leaves it as it is.
     }
 
 

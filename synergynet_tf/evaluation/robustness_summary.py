@@ -14,6 +14,7 @@ import numpy as np
 
 from synergynet_tf.evaluation.report import without_nan
 from synergynet_tf.metrics import statistics
+from synergynet_tf.metrics.statistics import Resamples
 
 
 def summarize(
@@ -34,19 +35,21 @@ def summarize(
     weights = statistics.draw_patients([patients[case_id] for case_id in case_ids])
     summaries, first = [], None
     for report in reports:
-        clean, *corrupted = (_resampled(row, weights) for row in report["rows"])
-        means = np.mean(corrupted, axis=0)
-        loss = clean - means
-        found = {"corrupted": means, "loss": loss, "excess": None}
+        rows = [_resampled(row, weights) for row in report["rows"]]
+        several = all(row.several for row in rows)
+        means = np.mean([row.means for row in rows[1:]], axis=0)
+        loss = Resamples(rows[0].means - means, several)
+        found = {"corrupted": Resamples(means, several), "loss": loss, "excess": None}
         if first is None:
             first = loss
         else:
-            found["excess"] = loss - first
+            both = several and first.several
+            found["excess"] = Resamples(loss.means - first.means, both)
         summaries.append(without_nan(_numbers(found)))
     return summaries
 
 
-def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> np.ndarray:
+def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> Resamples:
     """Returns a row's mean DSC: of all cases, then of each resample of them."""
     scores = [
         {
@@ -60,11 +63,12 @@ def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> np.ndarray:
     return statistics.resampled_means(resampled)["dsc"]
 
 
-def _numbers(found: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
+def _numbers(found: Mapping[str, Resamples | None]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for name, values in found.items():
-        numbers[name] = None if values is None else float(values[0])
-        numbers[f"{name}_interval"] = (
-            (None, None) if values is None else statistics.interval(values[1:])
-        )
+        numbers[name], numbers[f"{name}_interval"] = None, (None, None)
+        if values is not None:
+            numbers[name] = float(values.means[0])
+            drawn = Resamples(values.means[1:], values.several)
+            numbers[f"{name}_interval"] = statistics.interval(drawn)
     return numbers

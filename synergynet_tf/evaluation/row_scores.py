@@ -46,7 +46,8 @@ class Cell:
     Attributes:
         mean: Over the seeds.
         sd: Standard deviation over the seeds, `n - 1` in its divisor; of 2 or more.
-        interval: 95 % bootstrap interval, by patient, of the mean over the seeds.
+        interval: 95 % bootstrap interval, by patient, of the mean over the seeds; of
+            2 patients or more.
         paper: The paper's number.
     """
 
@@ -169,15 +170,20 @@ def _value(report: Report, column: Column) -> float | None:
 
 def _interval(
     resampled: Sequence[statistics.Resampled], column: Column
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Returns the interval of the mean over the seeds."""
+    name = column.class_name
     by_seed = [
-        means[column.class_name] if column.class_name else resampled_means(means)
-        for means in resampled
+        (classes[name] if name else resampled_means(classes))[column.metric]
+        for classes in resampled
     ]
-    return statistics.interval(
-        np.mean([means[column.metric] for means in by_seed], axis=0)
+    low, high = statistics.interval(
+        statistics.Resamples(
+            np.mean([seed.means for seed in by_seed], axis=0),
+            all(seed.several for seed in by_seed),
+        )
     )
+    return None if math.isnan(low) else (low, high)
 
 
 def _resample(

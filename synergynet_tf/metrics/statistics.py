@@ -3,13 +3,15 @@
 Cases of one patient are alike, so patients are drawn, not cases: as many as there are,
 with replacement, 2,000 times, and the mean is taken anew each time. The interval runs
 from the 2.5th to the 97.5th percentile of these means (the percentile interval of
-Efron and Tibshirani, 1993, An Introduction to the Bootstrap).
+Efron and Tibshirani, 1993, An Introduction to the Bootstrap). One patient is drawn the
+same each time and says nothing of others: its interval is undefined, not narrow.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +24,22 @@ LEVEL = 0.95
 
 Interval = tuple[float, float]
 ClassIntervals = dict[str, dict[str, Interval]]
-# For each class and metric, its mean in each resample, float64 `(resamples,)`.
-Resampled = dict[str, dict[str, np.ndarray]]
+
+
+class Resamples(NamedTuple):
+    """A mean, taken anew in each resample.
+
+    Attributes:
+        means: float64 `(resamples,)`, `nan` where no case with a value was drawn.
+        several: Whether two patients or more have a value.
+    """
+
+    means: np.ndarray
+    several: bool
+
+
+# Of each class and metric.
+Resampled = dict[str, dict[str, Resamples]]
 
 
 def draw_patients(
@@ -47,20 +63,28 @@ def draw_patients(
     return drawn[:, owner].astype(np.float64)
 
 
-def resample_means(values: Sequence[float], weights: np.ndarray) -> np.ndarray:
+def are_several(weights: np.ndarray) -> bool:
+    """Tells whether cases are of two patients or more: some draw parts them.
+
+    Args:
+        weights: From `draw_patients`, `(resamples, cases)`.
+    """
+    return bool((weights != weights[:, :1]).any())
+
+
+def resample_means(values: Sequence[float], weights: np.ndarray) -> Resamples:
     """Takes the mean of each resample over the cases that have a value.
 
     Args:
         values: One for each case; `nan` where undefined.
         weights: From `draw_patients`, `(resamples, cases)`.
-
-    Returns:
-        float64 `(resamples,)`, `nan` where no case with a value was drawn.
     """
     array = np.asarray(values, np.float64)
     defined = ~np.isnan(array)
     total, count = weights @ np.where(defined, array, 0.0), weights @ defined
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    undefined = np.full(len(count), np.nan)
+    means = np.divide(total, count, out=undefined, where=count > 0)
+    return Resamples(means, are_several(weights[:, defined]))
 
 
 def resample_averages(cases: Sequence[ClassScores], weights: np.ndarray) -> Resampled:
@@ -78,24 +102,32 @@ def resample_pools(
     cases: Sequence[dict[str, Counts]], weights: np.ndarray
 ) -> Resampled:
     """Does to each resample what `pool` does to the cases."""
-    resampled = {}
+    resampled, several = {}, are_several(weights)
     for name in cases[0]:
         pooled = weights @ np.array([case[name] for case in cases])
         scores = [overlap_scores(Counts(*map(float, counts))) for counts in pooled]
-        resampled[name] = {m: np.array([s[m] for s in scores]) for m in scores[0]}
+        resampled[name] = {
+            metric: Resamples(np.array([score[metric] for score in scores]), several)
+            for metric in scores[0]
+        }
     return resampled
 
 
-def interval(means: np.ndarray) -> Interval:
+def interval(resamples: Resamples) -> Interval:
+    """Returns the `central_range` of the means; `nan` of fewer than two patients."""
+    return central_range(resamples.means) if resamples.several else (math.nan, math.nan)
+
+
+def central_range(values: np.ndarray) -> Interval:
     """Returns the 2.5th and 97.5th percentile of those that are defined.
 
     Args:
-        means: `(resamples,)`.
+        values: `(n,)`.
 
     Returns:
-        Both `nan` if no mean is defined.
+        Both `nan` if none is defined.
     """
-    defined = means[~np.isnan(means)]
+    defined = values[~np.isnan(values)]
     if not defined.size:
         return math.nan, math.nan
     low, high = np.quantile(defined, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
@@ -105,25 +137,33 @@ def interval(means: np.ndarray) -> Interval:
 def class_intervals(resampled: Resampled) -> ClassIntervals:
     """Returns the interval of each class's mean."""
     return {
-        name: {metric: interval(means) for metric, means in by_metric.items()}
+        name: {metric: interval(resamples) for metric, resamples in by_metric.items()}
         for name, by_metric in resampled.items()
     }
 
 
 def mean_intervals(resampled: Resampled) -> dict[str, Interval]:
     """Returns the interval of each mean over the classes that are defined."""
-    return {m: interval(means) for m, means in resampled_means(resampled).items()}
+    averaged = resampled_means(resampled)
+    return {metric: interval(resamples) for metric, resamples in averaged.items()}
 
 
-def resampled_means(resampled: Resampled) -> dict[str, np.ndarray]:
-    """Averages each metric of each resample over the classes that are defined."""
+def resampled_means(resampled: Resampled) -> dict[str, Resamples]:
+    """Averages each metric of each resample over the classes that are defined.
+
+    They are of several patients if those of one class are.
+    """
     averaged = {}
     for metric in next(iter(resampled.values())):
-        means = np.stack([by_metric[metric] for by_metric in resampled.values()])
+        of_classes = [by_metric[metric] for by_metric in resampled.values()]
+        means = np.stack([resamples.means for resamples in of_classes])
+        several = any(resamples.several for resamples in of_classes)
         defined = ~np.isnan(means)
         total, count = np.where(defined, means, 0.0).sum(axis=0), defined.sum(axis=0)
         undefined = np.full(total.shape, np.nan)
-        averaged[metric] = np.divide(total, count, out=undefined, where=count > 0)
+        averaged[metric] = Resamples(
+            np.divide(total, count, out=undefined, where=count > 0), several
+        )
     return averaged
 
 

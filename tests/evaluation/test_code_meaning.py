@@ -80,6 +80,23 @@ def test_typical_positions_are_the_nearest():
     assert codes[2]["distance"] == pytest.approx(0.1, abs=1e-5)
 
 
+def undefined(value):
+    return bool(np.isnan(value).all())
+
+
+def test_one_patient_and_one_slice_leave_nothing_to_compare_with(perfect):
+    alone = describe_codes(perfect[:1], 4, ["square"])["agreement"]
+    assert alone["purity"] == 1
+    assert all(undefined(ends) for ends in alone["interval"].values())
+    by_place = alone["chance"]["within_positions"]
+    assert list(by_place) == ["purity", "mutual_information", "homogeneity"]
+    for level in by_place.values():
+        assert undefined(level["mean"]) and undefined(level["interval"])
+    # 16 positions of one case can still be permuted.
+    within = alone["chance"]["within_cases"]["purity"]
+    assert 0.75 <= within["mean"] < 1 and not undefined(within["interval"])
+
+
 def test_without_any_foreground_nothing_can_be_told():
     _, case = make_case(draw(np.eye(4)), np.zeros((1, SIZE, SIZE), np.uint8))
     agreement = describe_codes([case], 4, ["x"])["agreement"]

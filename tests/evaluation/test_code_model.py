@@ -111,6 +111,8 @@ def test_changes_have_intervals_by_patient():
     assert found["dsc_change"] == changes[1]
     expected = np.quantile(changes, [0.025, 0.975])
     assert found["dsc_change_interval"] == pytest.approx(tuple(expected))
+    one_patient = dice_change(before, after, np.ones((3, 2)))
+    assert np.isnan(one_patient["dsc_change_interval"]).all()
 
 
 def test_dice_of_what_is_not_there_is_undefined():

@@ -117,6 +117,18 @@ def test_intervals_and_p_are_by_patient(tmp_path):
     assert comparison["mean"]["dsc"]["p"] == 0.5  # 2 of 2^2
 
 
+def test_one_patient_has_no_interval(tmp_path):
+    folders = [
+        write_scores(tmp_path / name, dsc, ["x"] * 4)
+        for name, dsc in (("first", FIRST), ("second", SECOND))
+    ]
+    comparison = compare_runs(*folders)
+    assert comparison["mean"]["dsc"]["interval"] == [None, None]
+    line = format_comparison(comparison).splitlines()[5]
+    # Mean of 0.2, 0, -0.05 and 0.1.
+    assert line.split()[:5] == ["mean", "DSC", "+6.25", "-", "-"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

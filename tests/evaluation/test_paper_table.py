@@ -55,6 +55,21 @@ def test_ours_the_papers_and_the_difference(show, acdc):
     assert words(text, "  95 % interval, from", name) == ours[1:7]
 
 
+def test_one_patient_has_dashes_for_intervals(show, tmp_path):
+    write_run(tmp_path, 2, "synergynet-8s2h", [0.8])
+    text, name = show(), "synergynet-8s2h"
+    assert words(text, name)[:2] == ["1", "80.00"]
+    assert words(text, "  95 % interval, from", name) == ["-"] * 6
+    assert words(text, "  to", name) == ["-"] * 6
+    assert f"| 95 % interval |  {'| - ' * 6}|" in show("--format", "markdown")
+    latex = show("--format", "latex")
+    assert rf"95 \% interval &  {'& -- ' * 6}&" in latex
+    rows = csv.DictReader(io.StringIO(show("--format", "csv")))
+    ours = [row for row in rows if row["row"] == name]
+    assert {(row["low"], row["high"]) for row in ours} == {("", "")}
+    assert ours[0]["mean"] == "80.0"
+
+
 def test_what_was_not_run_is_a_dash_beside_the_papers(show, acdc):
     text = show()
     assert words(text, "r50-unet") == ["-"] * 9

@@ -205,6 +205,10 @@ def test_losses_and_their_difference_by_hand():
     # Of `a` alone the loss is 0.75 against 0, of `b` 0 against 0.25.
     assert second["excess_interval"] == pytest.approx([-0.75, 0.25])
     assert first["loss_interval"] == pytest.approx([0.0, 0.75])
+    first, second = summarize([one, other], dict.fromkeys("abc", "p"))
+    assert first["loss"] == 0.375 and first["loss_interval"] == [None, None]
+    assert first["corrupted_interval"] == [None, None]
+    assert second["excess_interval"] == [None, None]
 
 
 def test_command_writes_a_table_and_a_picture_of_all(squares_run, tmp_path, capsys):

@@ -40,6 +40,14 @@ def test_one_seed_has_no_deviation():
     assert make_cells([make_report([0.5, 0.5])], COLUMNS, PAPER)["dsc"].sd is None
 
 
+@pytest.mark.parametrize("dataset", ["acdc", "isic"])
+def test_one_patient_has_no_interval(dataset):
+    columns = columns_of("dsc", {"acdc": "transunet", "isic": "pooled"}[dataset])
+    reports = [make_report([0.5], dataset), make_report([0.7], dataset)]
+    cell = make_cells(reports, columns, PAPER)["dsc"]
+    assert (cell.mean, cell.interval) == (pytest.approx(0.6), None)
+
+
 def test_a_row_that_was_not_run_has_the_papers_numbers():
     assert make_cells([], COLUMNS, PAPER)["dsc"] == Cell(paper=0.75)
 

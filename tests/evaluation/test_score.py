@@ -9,7 +9,9 @@ from synergynet_tf.data import folder
 from synergynet_tf.evaluation import run_cases, score
 from synergynet_tf.evaluation.overlays import overlay
 from synergynet_tf.evaluation.score import evaluate_run
+from synergynet_tf.evaluation.tables import format_tables
 from tests.evaluation import squares
+from tests.evaluation.page import read_page
 
 # Of 1,024 pixels: perfect 64 hits; half 64 hits, 64 misses; missed 16 misses.
 POOLED_DSC = 2 * 128 / (2 * 128 + 64 + 16)
@@ -77,6 +79,29 @@ def test_intervals_stand_beside_every_mean(squares_run):
     # Of dsc 1, 2/3 and 0 a resample may hold the first or the last alone.
     assert report["mean_interval"]["dsc"] == [0.0, 1.0]
     assert evaluate_run(squares_run) == report
+
+
+def test_one_case_has_no_interval_and_every_text_a_dash(squares_run, tmp_path):
+    for name in ("missed", "nothing", "perfect"):
+        for kind in ("images", "masks"):
+            (tmp_path / "data/test" / kind / f"{name}.png").unlink()
+    report = evaluate_run(squares_run)
+    assert report["mean"]["dsc"] == pytest.approx(2 / 3)
+    for block in (report["strict"], report["pooled"]):
+        intervals = [block["mean_interval"], block["per_class_interval"]["square"]]
+        assert [ends for i in intervals for ends in i.values()] == [[None, None]] * (
+            2 * len(block["mean"])
+        )
+    lines = format_tables([report]).splitlines()
+    for label in ("  95 % interval, from", "  to"):
+        (line,) = (line for line in lines if line.startswith(label))
+        # Five pooled scores and three strict.
+        assert line.removeprefix(label).split() == ["-"] * 8
+    page, _ = read_page(squares_run)
+    for protocol in ("strict", "pooled"):
+        _, (_, *cells) = page.table(f"Protocol {protocol}")
+        assert cells and all(cell.endswith(" -") for cell in cells)
+    assert page.texts.count("95 % interval -") == 3
 
 
 def test_report_names_the_experiment(squares_run):

@@ -25,9 +25,9 @@ def test_scores_have_their_protocol_unit_and_interval(card):
     card["scores_note"] = "Of the 4 cases of the test part, with 95% intervals."
     page = write_readme(card, {"serving_default": ["logits"]})
     assert card["scores_note"] in page
-    assert "| strict | mean | 50.0 % (40.0 to 62.5) | 7.2 mm |" in page
+    assert "| strict | mean | 50.0 % (40.0 to 62.5) | 7.2 mm (-) |" in page
     assert "| strict | organ1 | 50.0 % (40.0 to 62.5) | - |" in page
-    assert "| transunet | mean | 50.0 % (40.0 to 62.5) | 7.2 voxels |" in page
+    assert "| transunet | mean | 50.0 % (40.0 to 62.5) | 7.2 voxels (-) |" in page
 
 
 def test_what_is_not_known_is_said(card):

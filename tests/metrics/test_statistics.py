@@ -6,7 +6,13 @@ from scipy import stats
 
 from synergynet_tf import metrics
 from synergynet_tf.metrics import statistics
-from synergynet_tf.metrics.statistics import draw_patients, interval, resample_means
+from synergynet_tf.metrics.statistics import (
+    Resamples,
+    central_range,
+    draw_patients,
+    interval,
+    resample_means,
+)
 
 
 def test_patients_are_drawn_whole_and_as_many_as_there_are():
@@ -26,15 +32,62 @@ def test_the_seed_decides():
 def test_means_of_resamples_by_hand():
     weights = np.array([[1.0, 1, 1], [2, 0, 1], [0, 0, 3]])
     # (2 + 4) / 2; (2 * 2) / 2; no case with a value.
-    means = resample_means([2.0, 4.0, math.nan], weights)
+    means, several = resample_means([2.0, 4.0, math.nan], weights)
     assert means == pytest.approx([3.0, 2.0, math.nan], nan_ok=True)
+    assert several
 
 
-def test_interval_by_hand():
+def test_central_range_by_hand():
     # Of 0 to 200 the 2.5th percentile is 5.
-    assert interval(np.arange(201.0)) == pytest.approx((5.0, 195.0))
-    assert interval(np.array([math.nan, 1.0])) == (1.0, 1.0)
-    assert all(math.isnan(end) for end in interval(np.full(3, math.nan)))
+    assert central_range(np.arange(201.0)) == pytest.approx((5.0, 195.0))
+    assert central_range(np.array([math.nan, 1.0])) == (1.0, 1.0)
+    assert all(math.isnan(end) for end in central_range(np.full(3, math.nan)))
+
+
+def is_undefined(ends):
+    return all(math.isnan(end) for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("patients", "values", "undefined"),
+    [
+        ("a", [0.5], True),
+        ("aa", [0.5, 0.7], True),
+        ("aab", [0.5, 0.7, math.nan], True),  # Of b nothing is known.
+        ("ab", [0.5, 0.5], False),
+        ("ab", [math.nan, math.nan], True),
+    ],
+)
+def test_one_patient_has_no_interval(patients, values, undefined):
+    found = interval(resample_means(values, draw_patients(list(patients))))
+    assert is_undefined(found) == undefined
+    if not undefined:
+        assert found == (0.5, 0.5)
+
+
+def test_one_patient_has_no_interval_of_pooled_counts():
+    # A quarter of the pixels each: 2 * 1 / (2 * 1 + 1 + 1) = 0.5.
+    counts = [{"a": metrics.Counts(1, 1, 1, 1)}] * 2
+    of_one, of_two = (
+        statistics.resample_pools(counts, draw_patients(patients))
+        for patients in (["x", "x"], ["x", "y"])
+    )
+    assert is_undefined(statistics.class_intervals(of_one)["a"]["dsc"])
+    assert is_undefined(statistics.mean_intervals(of_one)["dsc"])
+    assert statistics.class_intervals(of_two)["a"]["dsc"] == (0.5, 0.5)
+
+
+def test_mean_of_classes_has_an_interval_if_one_class_has():
+    weights = draw_patients(["x", "y"])
+    of_both = {"a": {"dsc": 0.2}, "b": {"dsc": 0.4}}
+    cases = [of_both, {"a": {"dsc": 0.2}, "b": {"dsc": math.nan}}]
+    resampled = statistics.resample_averages(cases, weights)
+    by_class = statistics.class_intervals(resampled)
+    assert by_class["a"]["dsc"] == pytest.approx((0.2, 0.2))
+    assert is_undefined(by_class["b"]["dsc"])
+    # y alone has only a, of 0.2; with x it is 0.3.
+    mean = statistics.mean_intervals(resampled)["dsc"]
+    assert mean == pytest.approx((0.2, 0.3))
 
 
 def test_interval_is_scipys():
@@ -75,22 +128,18 @@ def test_one_resample_of_every_case_once_is_the_mean():
         (statistics.resample_averages(scores, once), metrics.average(scores)),
         (statistics.resample_pools(counts, once), metrics.pool(counts)),
     ):
-        found = statistics.class_intervals(resampled)
-        mean, intervals = (
-            metrics.mean_of_classes(expected),
-            statistics.mean_intervals(resampled),
-        )
-        for metric, value in mean.items():
-            assert intervals[metric] == pytest.approx((value, value))
+        averaged = statistics.resampled_means(resampled)
+        for metric, value in metrics.mean_of_classes(expected).items():
+            assert averaged[metric].means == pytest.approx([value])
             for name in names:
-                both = (expected[name][metric],) * 2
-                assert found[name][metric] == pytest.approx(both)
+                means = resampled[name][metric].means
+                assert means == pytest.approx([expected[name][metric]])
 
 
 def test_a_class_that_was_not_drawn_is_left_out_of_the_mean():
     resampled = {
-        "a": {"dsc": np.array([0.2, math.nan])},
-        "b": {"dsc": np.array([0.4, 0.8])},
+        "a": {"dsc": Resamples(np.array([0.2, math.nan]), True)},
+        "b": {"dsc": Resamples(np.array([0.4, 0.8]), True)},
     }
     low, high = statistics.mean_intervals(resampled)["dsc"]
     # 0.3 and 0.8.

@@ -115,7 +115,13 @@ def _explorer(codes: Codes, slices: Mapping[str, Slice]) -> Markup:
         for place, part in slices.items()
         if part.codes
     ]
-    data = {"codes": [entry["code"] for entry in entries], "texts": texts}
+    data = {
+        "codes": [entry["code"] for entry in entries],
+        "texts": texts,
+        # Scores may be of other cases, which have codes of their own.
+        "unlisted": f"Code {{}} is not used on the {codes['num_cases']} cases that "
+        "were looked into",
+    }
     return join(
         [
             element("h3", "Where a code stands"),

@@ -89,29 +89,34 @@ for (const input of document.querySelectorAll("input[data-layer]")) {
 (() => {
   const choice = document.getElementById("code-choice");
   if (!choice) return;
-  const { codes, texts } = JSON.parse(document.getElementById("code-data").textContent);
+  const data = JSON.parse(document.getElementById("code-data").textContent);
   const text = document.getElementById("code-text");
   const slices = document.getElementById("code-slices");
 
-  function show() {
-    const code = String(codes[choice.value]);
+  function mark(code, said) {
     const counts = [...slices.querySelectorAll("figure")].map((figure) => {
       let count = 0;
       for (const square of figure.querySelectorAll("rect")) {
-        const chosen = square.dataset.code === code;
+        const chosen = square.dataset.code === String(code);
         square.classList.toggle("chosen", chosen);
         count += chosen ? 1 : 0;
       }
       return `${figure.dataset.place} case ${count}`;
     });
-    text.textContent = `${texts[choice.value]}. Positions here: ${counts.join(", ")}.`;
+    text.textContent = `${said}. Positions here: ${counts.join(", ")}.`;
+  }
+
+  function show() {
+    mark(data.codes[choice.value], data.texts[choice.value]);
   }
 
   slices.addEventListener("click", (event) => {
-    const index = codes.indexOf(Number(event.target.dataset.code ?? NaN));
-    if (index < 0) return;
-    choice.value = index;
-    show();
+    const { code } = event.target.dataset;
+    if (code === undefined) return;
+    // Nothing is chosen if the code is not in the list.
+    choice.selectedIndex = data.codes.indexOf(Number(code));
+    if (choice.selectedIndex < 0) mark(code, data.unlisted.replace("{}", code));
+    else show();
   });
   choice.addEventListener("change", show);
   show();

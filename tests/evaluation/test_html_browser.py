@@ -1,12 +1,15 @@
 """The report in a browser: Chromium and playwright, where both are installed."""
 
 import contextlib
+import json
 import shutil
 
 import pytest
 
 import evaluate
+from synergynet_tf import runs
 from synergynet_tf.evaluation.html_report import write_html_report
+from synergynet_tf.evaluation.html_slices import NAME
 from tests.evaluation.reported_runs import HOSTILE, IDS, write_codes, write_run
 
 pytestmark = pytest.mark.slow
@@ -162,6 +165,26 @@ def test_a_code_is_marked_where_it_stands(page):
     page.locator("#code-slices [data-code='9']").first.click()
     assert marked.count() == 3 and choice.evaluate("e => e.value") in ("2", "3")
     assert text.inner_text().startswith("Code 9: 6.25 %")
+
+
+def test_a_code_of_the_shown_slices_alone_is_marked_too(browser, tmp_path):
+    run = write_run(tmp_path)
+    write_codes(run)
+    slices = json.loads((run / NAME).read_text("utf-8"))
+    slices["best"]["codes"][0][:2] = [17, 17]
+    slices["worst"]["codes"][0][0] = 17
+    runs.write_json(run / NAME, slices)
+    with opened(browser, write_html_report(run).as_uri()) as page:
+        choice, text = page.locator("#code-choice"), page.locator("#code-text")
+        marked = page.locator("#code-slices .chosen")
+        page.locator("#code-slices [data-code='17']").first.click()
+        assert marked.count() == 3 and choice.input_value() == ""
+        assert text.inner_text() == (
+            "Code 17 is not used on the 5 cases that were looked into. Positions here: "
+            "best case 2, median case 0, worst case 1."
+        )
+        choice.select_option("0")
+        assert text.inner_text().startswith("Code 7: 62.50 %")
 
 
 def test_nothing_is_cut_off_and_nothing_moves(page):

@@ -27,6 +27,8 @@ def test_codes_are_shown_if_they_were_looked_into(run):
     # The most used first: 10, 4, 1 and 1 of 16.
     assert data["codes"][:2] == [7, 5] and sorted(data["codes"][2:]) == [0, 9]
     assert data["texts"][0].startswith("Code 7: 62.50 % of the positions, in 5 of 5")
+    unlisted = "Code {} is not used on the 5 cases that were looked into"
+    assert data["unlisted"] == unlisted
     _, *rows = page.table("The 4 most used codes")
     stored = json.loads((run / "codes/codes.json").read_text())["codes"]
     for row, entry in zip(rows, stored, strict=True):

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.figure_slices import Slice, View, slice_dsc
+from synergynet_tf.evaluation.figure_slices import Slice, View, found_labels, slice_dsc
 from synergynet_tf.evaluation.overlays import (
     PAPER_COLOR,
     REFERENCE,
@@ -105,14 +105,13 @@ def draw_gradcams(
 
     A class counts if the reference or a run has it. Each map is divided by its
     largest value; titles have the DSC of the class in the slice. Arguments are those
-    of `draw_delineations`.
+    of `draw_delineations`, in whose slices there is a class.
     """
     rows = []
     count = len(class_names)
     for shown, *seen in zip(slices, *views, strict=True):
         true = shown.true_labels
-        found = {label for view in seen for label in view.maps} | {*np.unique(true)}
-        for label in sorted(int(value) for value in found if value):
+        for label in found_labels(shown, seen):
             only = np.where(true == label, true, 0)
             plain = readable(shown.pixels)
             draw_reference(plain, only, count)
@@ -127,11 +126,6 @@ def draw_gradcams(
                 score = DASH if math.isnan(dsc) else f"{dsc:.3f}"
                 panels.append((canvas, f"{name}\nDSC {score}{_lacks(map_)}"))
             rows.append(panels)
-    if not rows:
-        raise ValueError(
-            "Neither the reference nor a run has any class in these slices, so there "
-            "is no Grad-CAM to draw; name others with --slices or --cases"
-        )
     figure, axes = _arrange(rows, BAR_INCHES)
     bar = figure.colorbar(
         ScalarMappable(cmap=HEAT), ax=axes, location="bottom", fraction=0.03, aspect=60

@@ -117,6 +117,27 @@ def see(
     ]
 
 
+def found_labels(shown: Slice, seen: Iterable[View]) -> list[int]:
+    """Lists the classes of a slice that the reference or a view has, by label."""
+    found = {label for view in seen for label in view.maps}
+    return sorted(found | {*np.unique(shown.true_labels).tolist()} - {0})
+
+
+def require_classes(slices: Sequence[Slice], views: Sequence[Sequence[View]]) -> None:
+    """Refuses slices without any class, which have no Grad-CAM.
+
+    Args:
+        slices: The slices.
+        views: Of each run, what it makes of each slice.
+    """
+    rows = zip(slices, *views, strict=True)
+    if not any(found_labels(shown, seen) for shown, *seen in rows):
+        raise ValueError(
+            "Neither the reference nor a run has any class in these slices, so there "
+            "is no Grad-CAM to draw; name others with --slices or --cases"
+        )
+
+
 def slice_dsc(true: np.ndarray, pred: np.ndarray, num_classes: int) -> list[float]:
     """Returns the DSC of each class on a slice; `nan` where neither has the class."""
     labels = range(1, num_classes + 1)

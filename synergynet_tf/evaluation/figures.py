@@ -64,12 +64,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.figure_panels import draw_delineations, draw_gradcams
-    from synergynet_tf.evaluation.figure_slices import find_slices, see
+    from synergynet_tf.evaluation.figure_slices import (
+        find_slices,
+        require_classes,
+        see,
+    )
 
     read = functools.partial(cases[0].dataset.read_case, cases[0].root)
     modality = complete(cases[0].config.data).modality
     slices = find_slices(map(read, dict.fromkeys(case_ids)), modality, args.slices)
     views = [see(run, own, slices) for run, own in zip(args.runs, cases, strict=True)]
+    require_classes(slices, views)
     names, classes = run_names(args.runs, cases), cases[0].class_names
     out = pathlib.Path(args.out)
     draw_delineations(out / "delineations.png", slices, views, names, classes)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation import figure_panels, figures
+from synergynet_tf.evaluation import figure_panels, figure_slices, figures
 from synergynet_tf.evaluation.figure_panels import draw_heat, error_boxes
 from synergynet_tf.evaluation.figure_slices import View, find_slices, slice_dsc
 from synergynet_tf.evaluation.run_cases import find_cases
@@ -164,11 +164,24 @@ def test_a_class_that_was_not_found_says_so(drawn, tmp_path, squares_run):
             "c\nDSC 1.000",
         ]
     ]
-    empty = cases.dataset.read_case(cases.root, "test/nothing")
+
+
+def test_slices_without_a_class_are_refused_before_anything_is_drawn(
+    tmp_path, squares_run, monkeypatch
+):
+    def see(run, cases, slices):
+        return [View(np.zeros_like(shown.true_labels), {}) for shown in slices]
+
+    monkeypatch.setattr(figure_slices, "see", see)
+    out = tmp_path / "out"
+    flags = ["--runs", str(squares_run), "--out", str(out), "--cases", "test/nothing"]
     with pytest.raises(ValueError, match="no Grad-CAM to draw"):
-        figure_panels.draw_gradcams(
-            path, find_slices([empty], "rgb"), [[View(nothing, {})]], ["a"], ["square"]
-        )
+        figures.main(flags)
+    assert not out.exists()
+    # One slice with a class is enough.
+    figures.main([*flags, "test/half"])
+    drawn = sorted(path.name for path in out.iterdir())
+    assert drawn == ["delineations.png", "gradcam.png"]
 
 
 def test_runs_are_named_as_briefly_as_they_differ(squares_run, tmp_path):

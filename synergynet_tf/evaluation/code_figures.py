@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from synergynet_tf.evaluation.code_cases import CodedCase
-from synergynet_tf.evaluation.overlays import PALETTE, PAPER_COLOR
+from synergynet_tf.evaluation.overlays import PALETTE, PAPER_COLOR, take_literally
 
 DPI = 100
 PANEL = 4.2  # Inches.
@@ -293,5 +293,6 @@ def _write(figure: Figure, left: float, middle: float, words: str) -> None:
 
 def _render(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
+    take_literally(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -26,6 +26,7 @@ from synergynet_tf.evaluation.overlays import (
     draw_reference,
     readable,
     rgb,
+    take_literally,
 )
 from synergynet_tf.evaluation.tables import DASH
 
@@ -243,5 +244,6 @@ def _write(
         labelcolor="white",
         frameon=False,
     )
+    take_literally(figure)
     with runs.atomic_file(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)

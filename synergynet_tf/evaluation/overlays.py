@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from synergynet_tf import runs
 
@@ -190,8 +191,15 @@ def _compose(
         frameon=False,
         fontsize=11,
     )
+    take_literally(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def take_literally(figure: Figure) -> None:
+    """Draws what stands between two `$` as it is: names are no formulas."""
+    for words in figure.findobj(Text):
+        words.set_parse_math(False)
 
 
 def class_color(value: int) -> str:

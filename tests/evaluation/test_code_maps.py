@@ -138,3 +138,12 @@ def test_a_code_keeps_its_color():
             color = np.rint(255 * np.array(code_color(code)))
             near = np.abs(picture[:, -260:].astype(int) - color).max(axis=-1) <= 1
             assert near.sum() > 50
+
+
+def test_names_are_no_formulas():
+    name = r"a$\foo$"
+    entries = [{"code": 0, "majority": name, "classes": {name: 1.0}}]
+    _, case = make_case(draw(np.zeros((4, 4))), np.zeros((1, 32, 32), np.uint8))
+    picture = draw_map(case, 0, entries, "$5_and_$6.png")
+    # In the legend it is text on the paper.
+    assert (picture[:, -260:] == 255).all(axis=-1).any()

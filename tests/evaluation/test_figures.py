@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -164,6 +165,17 @@ def test_a_class_that_was_not_found_says_so(drawn, tmp_path, squares_run):
             "c\nDSC 1.000",
         ]
     ]
+
+
+def test_names_are_no_formulas(tmp_path, squares_run):
+    cases = find_cases(squares_run, "test")
+    case = cases.dataset.read_case(cases.root, "test/half")
+    slices = find_slices([dataclasses.replace(case, case_id=r"a$\foo$")], "rgb")
+    views = [[View(case.label[0], {1: np.ones((2, 2), np.float32)})]]
+    for draw in (figure_panels.draw_delineations, figure_panels.draw_gradcams):
+        path = tmp_path / f"{draw.__name__}.png"
+        draw(path, slices, views, ["runs/$5_and_$6"], [r"$\square$ and $\bar$"])
+        assert cv2.imread(str(path)) is not None
 
 
 def test_slices_without_a_class_are_refused_before_anything_is_drawn(

@@ -79,6 +79,19 @@ def test_caption_is_written():
     ).any()
 
 
+def test_names_are_no_formulas():
+    image, labels = volume((1, 16, 16))
+
+    def width(caption):
+        picture = overlay(image, labels, (r"a$\foo$", "$5_and_$6"), labels, caption)
+        words = (picture[: overlays.TEXT_LINE] == 255).any(axis=(0, 2))
+        return np.ptp(np.flatnonzero(words))
+
+    # Three signs are wider than two; the formula would be one.
+    assert width("$1$") > width("11")
+    assert width(r"$\foo$") > width("foo")
+
+
 def test_inputs_are_left_as_they_were():
     image, labels = volume()
     copies = image.copy(), labels.copy()

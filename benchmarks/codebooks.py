@@ -86,17 +86,21 @@ def plan(args: argparse.Namespace) -> list[Job]:
             pathlib.Path(args.runs, row),
             (),
         )
-        for seed in args.seeds
+        for seed in dict.fromkeys(args.seeds)
         for row in args.row
     ]
 
 
 def report(jobs: Sequence[Job]) -> str:
-    """Returns a table of the finished runs: Markdown, a column's seeds side by side."""
+    """Returns a table of the finished runs: Markdown, a column's seeds side by side.
+
+    A run of other settings, of other epochs for one, is none of them.
+    """
+    finished = [job for job in jobs if job.state().kind == "finished"]
     titles = [title for _, title, *_ in COLUMNS]
     lines = [["start", "update", "restart", "gradient", "distance", "seeds", *titles]]
     for row in dict.fromkeys(job.row for job in jobs):
-        done = [job for job in jobs if job.row == row and runs.is_finished(job.run)]
+        done = [job for job in finished if job.row == row]
         best = [_best_epoch(job.run) for job in done]
         cells = [
             " / ".join(f"{scale * epoch[name]:.{digits}f}" for epoch in best)

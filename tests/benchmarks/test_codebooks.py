@@ -44,6 +44,7 @@ def test_the_table_has_the_best_epoch_of_every_finished_run(args):
     for job, best in ((jobs[0], 0.71234), (jobs[2], 0.6), (jobs[3], 0.9)):
         rows = [EPOCH, {**EPOCH, "val_dsc": best, "val_codes_used": 12}, EPOCH]
         runs.write_csv(job.run / "history.csv", rows)
+        runs.write_text(job.run / runs.CONFIG, job.config.to_json())
     for job in (jobs[0], jobs[2]):
         runs.write_json(job.run / runs.FINISHED, {})
     *_, first, second = codebooks.report(jobs).splitlines()
@@ -53,3 +54,19 @@ def test_the_table_has_the_best_epoch_of_every_finished_run(args):
     )
     # Begun, not finished.
     assert second.endswith("| euclidean | - | - | - | - | - |")
+
+
+def test_a_run_of_other_epochs_is_not_tabulated(args):
+    args.row, args.seeds = args.row[:1], [0]
+    (job,) = codebooks.plan(args)
+    runs.write_csv(job.run / "history.csv", [EPOCH])
+    runs.write_text(job.run / runs.CONFIG, job.config.to_json())
+    runs.write_json(job.run / runs.FINISHED, {})
+    assert "| 50.0 |" in codebooks.report([job])
+    args.epochs = 10
+    assert "| 50.0 |" not in codebooks.report(codebooks.plan(args))
+
+
+def test_a_seed_given_twice_counts_once(args):
+    args.row, args.seeds = args.row[:1], [1, 0, 1]
+    assert [job.config.training.seed for job in codebooks.plan(args)] == [1, 0]

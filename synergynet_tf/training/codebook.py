@@ -12,7 +12,7 @@ from synergynet_tf.models import quantizers
 from synergynet_tf.training.checkpoint import sync
 from synergynet_tf.training.replicas import from_chief
 
-# Under this share of used codes a codebook has collapsed.
+# Under this share of the codes that could be used, a codebook has collapsed.
 _COLLAPSE = 0.05
 # K-means: of how many vectors for each code, and how often they are assigned.
 _VECTORS_A_CODE = 4
@@ -81,12 +81,13 @@ class CodebookCare(keras.callbacks.Callback):
     In training a code's uses count from when it was last moved; as moving keeps codes
     alive, it is the validation's number that tells what the model has learned. With
     several codebooks they are those of the least used one. A collapse of either is
-    said aloud. Put it before the callbacks that read the logs.
+    said aloud: under 5 % of the codes used, or of the vectors if those are fewer. Put
+    it before the callbacks that read the logs.
 
-    Dead codes are looked for after every `restart_every` steps of an epoch, or at its
-    end if that comes first, and for `first_batches` after the first step of training,
-    which so initializes the codebook. A code is dead if no step since the last look
-    in the same epoch used it.
+    Dead codes are looked for after every `restart_every` steps, counted from the start
+    of each epoch, or at the end of an epoch that has fewer, and for `first_batches`
+    after the first step of training, which so initializes the codebook. A code is dead
+    if no step since the last look in the same epoch used it.
 
     Args:
         seed: int. Of the draw of the vectors that dead codes move to.
@@ -104,7 +105,8 @@ class CodebookCare(keras.callbacks.Callback):
     def state(self):
         """Returns what continues the epoch, but for variables; JSON takes it."""
         seen = [counts.tolist() for counts in self.seen]
-        return {"done": self.done, "usage": self.usage, "seen": seen}
+        counted = {"usage": self.usage, "vectors": self.vectors}
+        return {"done": self.done, "seen": seen, **counted}
 
     def on_train_begin(self, logs=None):
         self.layers = quantizers(self.model)
@@ -114,9 +116,10 @@ class CodebookCare(keras.callbacks.Callback):
         begun, self.begun = self.begun, None
         if begun:
             self.done, self.usage = begun["done"], begun["usage"]
+            self.vectors = begun.get("vectors", {})  # Not in runs of before.
             self.seen = [np.array(counts) for counts in begun["seen"]]
         else:
-            self.done, self.usage = 0, {}
+            self.done, self.usage, self.vectors = 0, {}, {}
             self._count_from_zero()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -155,7 +158,7 @@ class CodebookCare(keras.callbacks.Callback):
         fewest = min(layer.num_codes for layer in self.layers)
         for prefix, mode in (("", "training"), ("val_", "validation")):
             used = self.usage[f"{prefix}codes_used"]
-            if used < _COLLAPSE * fewest:
+            if used < _COLLAPSE * min(fewest, self.vectors.get(prefix, fewest)):
                 print(
                     f"warning: the codebook has collapsed: {used} of {fewest} codes "
                     f"are used in {mode}",
@@ -174,7 +177,8 @@ class CodebookCare(keras.callbacks.Callback):
         for layer in self.layers:
             squares, vectors = ops.convert_to_numpy(layer.errors).tolist()
             usage = codebook_usage(ops.convert_to_numpy(layer.counts))
-            found.append((*usage, squares / max(vectors, 1)))
-        for values in sorted(found)[:1]:
+            found.append((*usage, squares / max(vectors, 1), vectors))
+        for *values, vectors in sorted(found)[:1]:
+            self.vectors[prefix] = vectors
             names = ("codes_used", "perplexity", "quantization_error")
             self.usage |= {prefix + n: v for n, v in zip(names, values, strict=True)}

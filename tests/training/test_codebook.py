@@ -1,5 +1,7 @@
 """What the training does for a codebook, besides the steps."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -147,3 +149,34 @@ def test_the_error_of_an_epoch_is_a_mean_over_its_vectors():
     assert care.usage["quantization_error"] == (4 * 4 + 12 * 1) / 16
     assert care.usage["codes_used"] == 2
     assert care.usage["val_codes_used"] == care.usage["val_quantization_error"] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "used", "said"),
+    # 5 and 15 images of 4 vectors, and 5 % of 20 and of 60 are 1 and 3.
+    [(5, 1, False), (15, 1, True), (15, 3, False), (0, 0, False)],
+)
+def test_few_vectors_cannot_use_many_codes(number, used, said, capsys):
+    image = keras.Input((2, 2, 2))
+    layer = VectorQuantizer(1024, restart_every=0)
+    model = keras.Model(image, layer(image))
+    places = np.arange(2048.0).reshape(1024, 2)
+    layer.codebook.assign(places)
+    care = CodebookCare(seed=0, steps=1)
+    care.set_model(model)
+    care.on_train_begin()
+    care.on_epoch_begin(0)
+    care.on_test_begin()
+    if number:
+        vectors = places[np.arange(number * 4) % used].reshape(number, 2, 2, 2)
+        model(vectors, training=True)
+    care.on_test_end()
+    # A run that was stopped here knows it still.
+    stopped = CodebookCare(seed=0, steps=1, begun=json.loads(json.dumps(care.state())))
+    for one in (care, stopped):
+        one.set_model(model)
+        one.on_train_begin()
+    stopped.on_epoch_begin(0)
+    for one in (care, stopped):
+        one.on_epoch_end(0, {})
+        assert ("1 of 1024 codes" in capsys.readouterr().err) is said

@@ -12,7 +12,7 @@ from synergynet_tf.config import PAPER_VQ
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.weights import load_weights
-from synergynet_tf.training import checkpoint, fit
+from synergynet_tf.training import checkpoint, codebook, fit
 from synergynet_tf.training.callbacks import RunFiles
 from synergynet_tf.training.codebook import CodebookCare
 from synergynet_tf.training.fit import compiled_model
@@ -171,11 +171,12 @@ def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, capsys):
     assert checkpoint.restore(model, tmp_path / "none") is None
 
 
-def test_a_collapsed_codebook_is_said_aloud(tiny, tmp_path, capsys):
+def test_a_collapsed_codebook_is_said_aloud(tiny, tmp_path, capsys, monkeypatch):
     # The literal reading: no restarts. 64 features an epoch can use 64 codes.
+    monkeypatch.setattr(codebook, "_COLLAPSE", 0.5)
     fit(tiny.replace(epochs=1, num_codes=1024, **PAPER_VQ), tmp_path)
     used = float(history(tmp_path)[0]["codes_used"])
-    assert used < 0.05 * 1024
+    assert used < 0.5 * 64
     warning = f"the codebook has collapsed: {used:.0f} of 1024 codes"
     assert warning in capsys.readouterr().err
 
@@ -185,11 +186,12 @@ def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
     care.layers = [VectorQuantizer(num_codes=100)]
     for val_used, said in ((4, True), (5, False)):
         care.usage = {"codes_used": 90, "val_codes_used": val_used}
+        care.vectors = {"": 640, "val_": 320}
         logs = {"loss": 1.0}
         care.on_epoch_end(0, logs)
         assert logs == {"loss": 1.0, **care.usage}
         assert (
-            "4 of 100 codes are used in validation" in capsys.readouterr().err
+            f"{val_used} of 100 codes are used in validation" in capsys.readouterr().err
         ) is said
 
 

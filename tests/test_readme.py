@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.data import phantom
+from synergynet_tf.data import acdc, phantom
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -61,6 +61,19 @@ def test_the_command_has_these_flags(command):
 def test_a_flag_that_does_not_exist_is_noticed():
     with pytest.raises(SystemExit):
         importlib.import_module("train").parse_args(["--dataset", "isic", "--nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("module", "patients"),
+    [("code_maps", acdc.PAPER_VAL), ("figures", acdc.PAPER_TEST)],
+)
+def test_named_cases_are_of_the_part_that_is_looked_at(module, patients):
+    (named,) = (
+        command[command.index("--cases") + 1]
+        for command in commands()
+        if f"synergynet_tf.evaluation.{module}" in command and "--cases" in command
+    )
+    assert int(re.fullmatch(r"patient(\d+)_frame\d+", named)[1]) in patients
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -116,7 +116,8 @@ class ModelConfig:
             searches.
             Assumption: 25. Without it the codebook collapses to one code from
             scratch at the paper's learning rate; `--vq paper` sets 0.
-        vq_init: How codes begin: `uniform`, as VQ-VAE's code; `first_batches`, where
+        vq_init: How codes begin: `uniform` in [-1/K, 1/K], as in PyTorch ports of
+            VQ-VAE (its authors' code scales the variance); `first_batches`, where
             unused codes move to vectors of the first step; or `kmeans` of the first
             batches' vectors.
             Assumption: the paper does not say how codes begin; `--vq paper` takes
@@ -126,7 +127,9 @@ class ModelConfig:
         vq_estimator: What gradient passes the choice of a code: `straight_through`,
             the paper's, or `rotation` (arXiv:2410.06424).
         vq_distance: `euclidean`, the paper's, or `cosine`, where vectors and codes,
-            and so the output, have unit length (arXiv:2110.04627, section 3.2).
+            and so the output, have unit length (arXiv:2110.04627, section 3.2): in
+            SynergyNet's sum little beside the continuous features, which are about
+            16 long (512 channels); it was tried in vqunet alone.
         vit_layers: Blocks of the transformer, in the methods that have one; at
             least 1 (TransUNet: 12, those of ViT-B).
         vit_dim: Its channels, a multiple of 64 (TransUNet: 768).

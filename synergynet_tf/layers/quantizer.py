@@ -54,8 +54,9 @@ class VectorQuantizer(keras.layers.Layer):
             stop-gradient, which equals 1.0.
         restart_every: int. Training steps between two searches for dead codes; 0
             never searches.
-        initialization: `uniform` in [-1/K, 1/K]; `first_batches`, where unused codes
-            move to vectors of the first step; or `kmeans` of the first batches'.
+        initialization: `uniform` in [-1/K, 1/K], as in PyTorch ports of VQ-VAE;
+            `first_batches`, where unused codes move to vectors of the first step; or
+            `kmeans` of the first batches'.
         update: `gradient`, or `moving_average`, which no optimizer touches.
         estimator: Of the gradient of `z`: `straight_through` or `rotation`.
         distance: `euclidean` or `cosine`.

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.corruptions import PARAMETERS
-from synergynet_tf.evaluation.overlays import PALETTE
+from synergynet_tf.evaluation.overlays import PALETTE, take_literally
 from synergynet_tf.evaluation.tables import DASH
 
 Report = Mapping[str, Any]
@@ -131,6 +131,7 @@ def draw_robustness(
     panels[0].set_ylim(0, 100)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    take_literally(figure)
     with runs.atomic_file(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
 

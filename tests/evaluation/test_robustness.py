@@ -13,7 +13,10 @@ from synergynet_tf.evaluation import robustness
 from synergynet_tf.evaluation.corruptions import PARAMETERS, SEVERITIES
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.robustness_summary import summarize
-from synergynet_tf.evaluation.robustness_table import format_robustness
+from synergynet_tf.evaluation.robustness_table import (
+    draw_robustness,
+    format_robustness,
+)
 from synergynet_tf.evaluation.run_cases import find_cases
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.evaluation import squares
@@ -229,6 +232,12 @@ def test_command_writes_a_table_and_a_picture_of_all(squares_run, tmp_path, caps
     assert {row["model"] for row in rows} == {"r50-unet", "vqunet"}
     picture = cv2.imread(str(squares_run / "corruption.png"))
     assert picture.shape == (360, 1500, 3)
+
+
+def test_names_are_no_formulas(squares_run, tmp_path):
+    report = corrupt(squares_run)
+    draw_robustness(tmp_path / "a.png", ["$5_and_$6"], [report])
+    assert cv2.imread(str(tmp_path / "a.png")).shape == (360, 1500, 3)
 
 
 @pytest.mark.parametrize("flags", [["--split", "val"], ["--flips"], ["--largest"]])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from synergynet_tf.evaluation.tables import DASH, in_brackets
+
 IN_TABLE = 10
 
 
@@ -24,7 +26,7 @@ def format_report(report: dict[str, Any]) -> str:
     ]
     for name in ("purity", "mutual_information", "homogeneity"):
         by_chance = [chance[group][name]["mean"] for group in chance]
-        numbers = _numbers(agreement["interval"][name])
+        numbers = in_brackets(agreement["interval"][name], ".3f")
         lines.append(
             f"{name.replace('_', ' '):<22}{_number(agreement[name]):>8}{numbers:>18}  "
             f"{_numbers(by_chance)}"
@@ -60,7 +62,7 @@ def format_report(report: dict[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return DASH if value is None else f"{value:.3f}"
 
 
 def _numbers(values: Sequence[float | None]) -> str:
@@ -68,6 +70,7 @@ def _numbers(values: Sequence[float | None]) -> str:
 
 
 def _change(entry: dict[str, Any]) -> str:
-    values = entry["dsc_change"], *entry["dsc_change_interval"]
-    change, low, high = ("-" if v is None else f"{v:+.4f}" for v in values)
-    return f"{change} [{low}, {high}]"
+    change = entry["dsc_change"]
+    if change is None:
+        return DASH
+    return f"{change:+.4f} {in_brackets(entry['dsc_change_interval'], '+.4f')}"

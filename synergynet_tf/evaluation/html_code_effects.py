@@ -7,7 +7,7 @@ from typing import Any
 
 from synergynet_tf.evaluation.html_markup import Markup, element, join, table
 from synergynet_tf.evaluation.score_file import require
-from synergynet_tf.evaluation.tables import DASH
+from synergynet_tf.evaluation.tables import DASH, in_brackets
 
 # What is said of each of `code_ablations.PARTS`.
 WORDS = {
@@ -122,9 +122,11 @@ def _attention(codes: Mapping[str, Any]) -> list[Markup]:
 
 
 def _points(entry: Mapping[str, Any]) -> str:
-    values = entry["dsc_change"], *entry["dsc_change_interval"]
-    change, low, high = (DASH if v is None else f"{100 * v:+.2f}" for v in values)
-    return f"{change} [{low}, {high}]"
+    change, ends = entry["dsc_change"], entry["dsc_change_interval"]
+    if change is None:
+        return DASH
+    points = [None if end is None else 100 * end for end in ends]
+    return f"{100 * change:+.2f} {in_brackets(points, '+.2f')}"
 
 
 def _percent(share: float | None) -> str:

@@ -20,7 +20,7 @@ from synergynet_tf.evaluation.html_markup import (
 from synergynet_tf.evaluation.html_overlays import picture
 from synergynet_tf.evaluation.html_slices import Slice
 from synergynet_tf.evaluation.score_file import require
-from synergynet_tf.evaluation.tables import DASH
+from synergynet_tf.evaluation.tables import DASH, in_brackets
 from synergynet_tf.untrusted import read_json
 
 Codes = dict[str, Any]
@@ -87,8 +87,8 @@ def _agreement(agreement: Mapping[str, Any]) -> Markup:
     """Says what the codes tell of the classes, beside two levels of chance."""
     rows = []
     for key, name in AGREEMENT.items():
-        low, high = agreement["interval"][key]
-        ours = f"{_number(agreement[key])} [{_number(low)}, {_number(high)}]"
+        interval = in_brackets(agreement["interval"][key], ".3f")
+        ours = f"{_number(agreement[key])} {interval}"
         chance = [_number(level[key]["mean"]) for level in agreement["chance"].values()]
         rows.append([name, ours, *chance])
     levels = [f"chance {name.replace('_', ' ')}" for name in agreement["chance"]]

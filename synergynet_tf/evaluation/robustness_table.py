@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from synergynet_tf import runs
 from synergynet_tf.evaluation.corruptions import PARAMETERS
 from synergynet_tf.evaluation.overlays import PALETTE, take_literally
-from synergynet_tf.evaluation.tables import DASH
+from synergynet_tf.evaluation.tables import DASH, in_brackets
 
 Report = Mapping[str, Any]
 WORDS = {
@@ -151,5 +151,5 @@ def _percents(lines: Sequence[tuple[Any, ...]]) -> list[list[float]]:
 def _cell(value: float | None, interval: Sequence[float | None]) -> str:
     if value is None:
         return DASH
-    low, high = (DASH if end is None else f"{100 * end:.1f}" for end in interval)
-    return f"{100 * value:.2f} [{low}, {high}]"
+    ends = [None if end is None else 100 * end for end in interval]
+    return f"{100 * value:.2f} {in_brackets(ends, '.1f')}"

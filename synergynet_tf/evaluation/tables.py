@@ -107,6 +107,19 @@ def _format_table(reports: Sequence[Report]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def in_brackets(ends: Sequence[float | None], form: str) -> str:
+    """Writes the ends of an interval, each as `form` says; a dash if it has none.
+
+    Example:
+    >>> in_brackets((0.25, 0.5), ".1f")
+    '[0.2, 0.5]'
+    """
+    low, high = ends
+    if low is None or high is None:
+        return DASH
+    return f"[{low:{form}}, {high:{form}}]"
+
+
 def with_options(options: Mapping[str, bool]) -> str:
     """Says which options were on: `, with flips, largest`, or nothing."""
     names = [name for name, on in options.items() if on]

@@ -55,7 +55,8 @@ def without_part(model: keras.Model, part: str) -> keras.Model:
 
     def call(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
         if layer.name != name:
-            return layer(*inputs, **options)
+            # What nothing has changed is not computed again, beside other parts.
+            return layer.output if _is_own(layer, inputs) else layer(*inputs, **options)
         if place is None:
             return _averaged(layer(*inputs, **options))
         # `Add` takes a list, DisConX two arguments.
@@ -65,7 +66,7 @@ def without_part(model: keras.Model, part: str) -> keras.Model:
         return layer(terms, **options) if listed else layer(*terms, **options)
 
     return keras.models.clone_model(
-        model, clone_function=lambda layer: layer, call_function=call
+        model, model.input, clone_function=lambda layer: layer, call_function=call
     )
 
 
@@ -88,45 +89,48 @@ def describe_parts(
         `dsc_change_interval`.
     """
     layers = {layer.name for layer in model.model.layers}
-    without = {
-        part: _Without(without_part(model.model, part), num_classes)
-        for part, (name, _) in PARTS.items()
-        if name in layers
-    }
+    parts = [part for part, (name, _) in PARTS.items() if name in layers]
+    outputs = {part: without_part(model.model, part).output for part in parts}
+    without = keras.Model(model.model.input, outputs)
+    # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
+    without.compile(jit_compile=keras.backend.backend() != "tensorflow")
+    found = {part: _Labels(num_classes) for part in parts}
     before, patients = [], []
     for case, images in cases:
         before.append(count_pairs(case.labels, case.pred_labels, num_classes))
         patients.append(case.patient)
-        for altered in without.values():
-            altered.add(case, images)
+        for labels in found.values():
+            labels.begin_case()
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            logits = without.predict_on_batch(fill(images[batch]))
+            for part, labels in found.items():
+                labels.add(case, batch, logits[part])
     weights = statistics.draw_patients(patients)
     return [
-        {"part": part, **altered.result(np.stack(before), weights)}
-        for part, altered in without.items()
+        {"part": part, **labels.result(np.stack(before), weights)}
+        for part, labels in found.items()
     ]
 
 
-class _Without:
-    """A model without a part, and what it has predicted so far."""
+class _Labels:
+    """What was predicted without a part so far."""
 
-    def __init__(self, model: keras.Model, num_classes: int) -> None:
-        # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
-        model.compile(jit_compile=keras.backend.backend() != "tensorflow")
-        self._model, self._num_classes = model, num_classes
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
         self._pairs: list[np.ndarray] = []
         self._changed = self._pixels = 0
 
-    def add(self, case: CodedCase, images: np.ndarray) -> None:
-        pairs = np.zeros((self._num_classes, self._num_classes), np.int64)
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = slice(start, start + BATCH_SIZE)
-            true, whole = case.labels[batch], case.pred_labels[batch]
-            logits = self._model.predict_on_batch(fill(images[batch]))
-            labels = to_labels(logits[: len(true)])
-            pairs += count_pairs(true, labels, self._num_classes)
-            self._changed += int((labels != whole).sum())
-            self._pixels += labels.size
-        self._pairs.append(pairs)
+    def begin_case(self) -> None:
+        self._pairs.append(np.zeros((self._num_classes, self._num_classes), np.int64))
+
+    def add(self, case: CodedCase, batch: slice, logits: np.ndarray) -> None:
+        """Adds slices of the case; logits of more only fill the batch."""
+        true, whole = case.labels[batch], case.pred_labels[batch]
+        labels = to_labels(logits[: len(true)])
+        self._pairs[-1] += count_pairs(true, labels, self._num_classes)
+        self._changed += int((labels != whole).sum())
+        self._pixels += labels.size
 
     def result(self, before: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
         after = np.stack(self._pairs)
@@ -135,6 +139,16 @@ class _Without:
             "dsc": float(foreground_dice(after.sum(axis=0))),
             **dice_change(before, after, weights),
         }
+
+
+def _is_own(layer: keras.layers.Layer, inputs: Any) -> bool:
+    """Tells whether a layer is given what it is given in its own model."""
+    # Slicing is a layer, too, whose other inputs are numbers.
+    given, own = (
+        [id(x) for x in keras.tree.flatten(of) if isinstance(x, keras.KerasTensor)]
+        for of in (inputs, layer.input)
+    )
+    return given == own
 
 
 def _averaged(features: keras.KerasTensor) -> keras.KerasTensor:

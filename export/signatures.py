@@ -63,14 +63,13 @@ def build_signatures(
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
         # A session does not compare what it is fed with the signature.
         image = tf.raw_ops.EnsureShape(input=image, shape=(None, side, side, 3))
-        _require_images(image, "image")
-        _require_range(image)
+        image = _require_range(_require_images(image, "image"))
         return named(image, training=False)
 
     def predict(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns logits `(batch, S, S, C)` of files, and their images' sizes."""
         image_bytes = tf.raw_ops.EnsureShape(input=image_bytes, shape=(None,))
-        _require_images(image_bytes, "image_bytes")
+        image_bytes = _require_images(image_bytes, "image_bytes")
 
         def prepare(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             name = tf.strings.format("image_bytes[{}]", position)
@@ -185,12 +184,19 @@ def _map(function: Any, elements: Any, specs: Any) -> Any:
     )
 
 
-def _require_images(batch: tf.Tensor, name: str) -> None:
+def _require_images(batch: tf.Tensor, name: str) -> tf.Tensor:
+    """Gives a batch on, if there is anything in it.
+
+    What waits for no check may fail before it does, and be what the client reads.
+    """
     empty = f"{name} holds no image; send a batch of at least one"
-    tf.debugging.Assert(tf.shape(batch)[0] > 0, [empty])
+    some = tf.shape(batch)[0] > 0
+    with tf.control_dependencies([tf.debugging.Assert(some, [empty])]):
+        return tf.identity(batch)
 
 
-def _require_range(image: tf.Tensor) -> None:
+def _require_range(image: tf.Tensor) -> tf.Tensor:
+    """Gives images on, if they are in [0, 1]."""
     low, high = tf.reduce_min(image), tf.reduce_max(image)
     message = tf.strings.format(
         "image must be in [0, 1] (of a photograph, divide by 255). Received: values "
@@ -198,7 +204,8 @@ def _require_range(image: tf.Tensor) -> None:
         (low, high),
     )
     inside = tf.reduce_all((image >= 0.0) & (image <= 1.0))  # Of NaN neither is true.
-    tf.debugging.Assert(inside, [message])
+    with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
+        return tf.identity(image)
 
 
 def _require_room(count: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:

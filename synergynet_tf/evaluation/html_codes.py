@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from synergynet_tf import runs
 from synergynet_tf.evaluation.code_maps import FOLDER
 from synergynet_tf.evaluation.html_code_effects import check_effects, code_effects
 from synergynet_tf.evaluation.html_markup import (
@@ -18,10 +17,10 @@ from synergynet_tf.evaluation.html_markup import (
     table,
 )
 from synergynet_tf.evaluation.html_overlays import picture
+from synergynet_tf.evaluation.html_run import read_made
 from synergynet_tf.evaluation.html_slices import Slice
 from synergynet_tf.evaluation.score_file import require
 from synergynet_tf.evaluation.tables import DASH, in_brackets
-from synergynet_tf.untrusted import read_json
 
 Codes = dict[str, Any]
 NAME = f"{FOLDER}/codes.json"
@@ -43,19 +42,7 @@ def read_codes(run: pathlib.Path) -> Codes | None:
     Raises:
         ValueError: If it is damaged.
     """
-    path = run / NAME
-    weights = run / runs.BEST_WEIGHTS
-    if not path.is_file() or path.stat().st_mtime < weights.stat().st_mtime:
-        return None
-    try:
-        codes = read_json(path)
-        _check(codes)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); write it again with "
-            f"python -m synergynet_tf.evaluation.code_maps --run {run}"
-        ) from error
-    return codes
+    return read_made(run, NAME, _check, "python -m synergynet_tf.evaluation.code_maps")
 
 
 def codes_section(codes: Codes, slices: Mapping[str, Slice]) -> Markup:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from synergynet_tf import runs
 from synergynet_tf.evaluation.html_markup import Markup, element, join, section, table
+from synergynet_tf.evaluation.html_run import read_made
 from synergynet_tf.evaluation.html_scores import interval, number
 from synergynet_tf.evaluation.robustness_table import WORDS
 from synergynet_tf.evaluation.score_file import require
 from synergynet_tf.evaluation.tables import with_options
-from synergynet_tf.untrusted import read_json
 
 NAME = "corruption.json"
 TEXTS = ("protocol", "split")
@@ -27,18 +26,7 @@ def read_corruption(run: pathlib.Path) -> dict[str, Any] | None:
     Raises:
         ValueError: If it is damaged.
     """
-    path = run / NAME
-    if not path.is_file() or runs.is_older_than_weights(path):
-        return None
-    try:
-        report: dict[str, Any] = read_json(path)
-        _check(report)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); write it again with "
-            f"evaluate.py --corrupt --run {run}"
-        ) from error
-    return report
+    return read_made(run, NAME, _check, "evaluate.py --corrupt")
 
 
 def robustness_section(report: dict[str, Any]) -> Markup:

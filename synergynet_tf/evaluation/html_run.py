@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from synergynet_tf import runs
@@ -34,6 +34,36 @@ def read_object(run: str | pathlib.Path, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path} is damaged: it holds {shown(value)}; delete it")
     return value
+
+
+def read_made(
+    run: pathlib.Path, name: str, check: Callable[[Any], None], command: str
+) -> dict[str, Any] | None:
+    """Reads what another command has made of a run.
+
+    Args:
+        run: Its folder.
+        name: Of the file of JSON, from there.
+        check: Raises an error if the page could not show the content.
+        command: What writes the file again, without the run.
+
+    Returns:
+        None if there is nothing, or it is older than the weights.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    path = run / name
+    if not path.is_file() or runs.is_older_than_weights(path, run):
+        return None
+    try:
+        made: dict[str, Any] = read_json(path)
+        check(made)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); write it again with {command} --run {run}"
+        ) from error
+    return made
 
 
 def run_section(

@@ -280,13 +280,16 @@ def check_weights(run: str | pathlib.Path, written: str | None) -> None:
         )
 
 
-def is_older_than_weights(path: pathlib.Path) -> bool:
-    """Tells whether a file of a run's folder was written before its best weights.
+def is_older_than_weights(path: pathlib.Path, run: pathlib.Path | None = None) -> bool:
+    """Tells whether a file of a run was written before its best weights.
+
+    It lies in the run's folder itself, unless `run` names that folder.
 
     Raises:
         FileNotFoundError: If the run has none yet.
     """
-    weights = _require(path.parent, BEST_WEIGHTS, "Train the run to the end first.")
+    folder = run or path.parent
+    weights = _require(folder, BEST_WEIGHTS, "Train the run to the end first.")
     return path.stat().st_mtime < weights.stat().st_mtime
 
 

@@ -54,3 +54,10 @@ def read_page(run):
     """Writes the report of a run; returns it, and its text."""
     text = write_html_report(run).read_text("utf-8")
     return Page(text), text
+
+
+def shown(metric, value):
+    """Writes a score as the page does."""
+    if value is None:
+        return "-"
+    return f"{value if metric == 'hd95' else 100 * value:.2f}"

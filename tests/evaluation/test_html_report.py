@@ -13,7 +13,7 @@ from synergynet_tf.evaluation.html_report import write_html_report
 from synergynet_tf.evaluation.html_slices import NAME
 from synergynet_tf.evaluation.options import Options
 from synergynet_tf.experiments import PAPER
-from tests.evaluation.page import Page, read_page
+from tests.evaluation.page import Page, read_page, shown
 from tests.evaluation.reported_runs import CLASSES, HOSTILE, IDS, write_run
 
 
@@ -24,12 +24,6 @@ def run(tmp_path):
 
 def scores_of(run):
     return json.loads((run / "metrics.json").read_text("utf-8"))
-
-
-def shown(metric, value):
-    if value is None:
-        return "-"
-    return f"{value if metric == 'hd95' else 100 * value:.2f}"
 
 
 def test_text_is_escaped_and_markup_is_not():
@@ -167,31 +161,6 @@ def test_slices_of_other_scores_are_not_shown(run):
     assert not page.all("img") and "Score the run again" in " ".join(page.texts)
     (run / NAME).unlink()
     assert not read_page(run)[0].all("img")
-
-
-def test_robustness_is_shown_if_it_was_tried(squares_run):
-    flags = ["--run", str(squares_run)]
-    evaluate.main([*flags, "--corrupt"])
-    evaluate.main([*flags, "--report", "--workers", "0"])
-    page = Page((squares_run / "report.html").read_text("utf-8"))
-    report = json.loads((squares_run / "corruption.json").read_text())
-    _, *rows = page.table("DSC in %, protocol strict")
-    cells = [cell for row in rows for cell in row[1:]]
-    assert len(rows) == 5 and len(cells) == 25
-    for cell, row in zip(cells, report["rows"][1:], strict=True):
-        low, high = (shown("dsc", end) for end in row["interval"])
-        dsc, parameter = shown("dsc", row["dsc"]), row["parameter"]
-        assert cell == f"{dsc} [{low}, {high}] {parameter:g}"
-    assert page.table("DSC in %, protocol strict, test part: mean over 4 cases of 4 p")
-    path = squares_run / "corruption.json"
-    runs.write_json(path, report | {"options": {"flips": True, "largest": True}})
-    page, _ = read_page(squares_run)
-    assert page.table("DSC in %, protocol strict, test part, with flips, largest: mean")
-    for damage in ({"protocol": 1}, {"options": []}, {"options": {"flips": "no"}}):
-        runs.write_json(path, report | damage)
-        (named,) = damage
-        with pytest.raises(ValueError, match=rf"corruption.json is damaged .*{named}"):
-            write_html_report(squares_run)
 
 
 def test_500_cases_stay_light(tmp_path):

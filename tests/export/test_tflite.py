@@ -9,13 +9,13 @@ import pytest
 
 from export import exported_model, probe, tflite
 from synergynet_tf import runs
-from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import phantom
 from synergynet_tf.evaluation.run_cases import find_cases
 from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
 from synergynet_tf.models.outputs import with_codes
 from tests.conftest import tiny_encoder
 from tests.evaluation import squares
+from tests.models import tiny
 
 tf = pytest.importorskip("tensorflow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
@@ -23,17 +23,8 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-SIZE = 32
-TINY = ModelConfig(
-    backbone="tiny",
-    image_size=SIZE,
-    hidden_dim=32,
-    num_codes=64,
-    vit_layers=1,
-    vit_dim=64,
-    encoder_weights="none",
-    num_classes=3,
-)
+TINY = dataclasses.replace(tiny.TINY, backbone="tiny", hidden_dim=32, num_codes=64)
+SIZE = TINY.image_size
 
 
 def tiny_model(monkeypatch, name):

@@ -10,8 +10,14 @@ from typing import Any
 
 from synergynet_tf import command_line, runs
 from synergynet_tf.config import (
+    ATTENTIONS,
+    AUGMENTATIONS,
+    OPTIMIZERS,
     PAPER_VQ,
     PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    SPARED,
     SPLITS,
     STRATEGIES,
     VQ_CHOICES,
@@ -45,12 +51,23 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--split-seed", type=int, help="default: 0")
     add("--fold", help="i/n: the i-th of n parts of the patients is the test set")
     add("--channels", nargs="+", help="up to three of the image's (default: all)")
+    add("--center-crop", type=float, help="share of each side of a scan (default: 1)")
     add("--epochs", type=int, help="default: 150")
     add("--batch-size", type=int, help="default: 8, the paper's")
-    add("--learning-rate", type=float, help="default: 0.01, the paper's")
+    add("--recipe", choices=RECIPES, help="how weights are trained (default: paper)")
+    add("--optimizer", choices=OPTIMIZERS, help="default: sgd")
+    add("--learning-rate", type=float, help="default: 0.01; modern: 0.001")
+    add("--weight-decay", type=float, help="of adamw (default: 0.01)")
+    add("--spared", choices=SPARED, help="from decay (default: codebook)")
+    add("--schedule", choices=SCHEDULES, help="default: polynomial; modern: cosine")
+    add("--warmup-steps", type=int, help="default: 0; modern: 300")
+    add("--clip-norm", type=float, help="longest gradient; 0: any (default: 0)")
+    add("--ema-decay", type=float, help="of the weights' average; 0: none (default: 0)")
+    add("--augmentation", choices=AUGMENTATIONS, help="default: paper")
     add("--image-size", type=int, help="default: 224, the paper's")
     add("--num-codes", type=int, help="default: 1024, the paper's")
     add("--hidden-dim", type=int, help="default: 512, the paper's")
+    add("--attention", choices=ATTENTIONS, help="default: normalized")
     add("--vq", choices=("default", "paper"), help="paper: its literal codebook")
     for name, choices in VQ_CHOICES.items():
         add(_flag(name), choices=choices, help=f"default: {choices[0]}")
@@ -69,7 +86,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     fits = dict.fromkeys(
         ("num_codes", "vq", *VQ_CHOICES, "restart_every"), method.has_codebook
     )
-    for name, fit in {**fits, "hidden_dim": method.has_hidden_dim}.items():
+    fits |= {"hidden_dim": method.has_hidden_dim, "attention": method.has_attention}
+    for name, fit in fits.items():
         if getattr(args, name) is not None and not fit:
             parser.error(f"{_flag(name)} changes nothing in {args.name}; leave it out")
     return args
@@ -93,6 +111,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
             flags[name] = _weights(name, flags[name], words)
     if args.vq == "paper":
         flags = {**PAPER_VQ, **flags}
+    flags = {**RECIPES[args.recipe or "paper"], **flags}
     dataset = DATASETS[args.dataset]
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset))
     flags["data_dir"] = str(root.resolve())

@@ -5,9 +5,15 @@ They are written into a run's `config.json` and read back from it, unchanged.
 
 from synergynet_tf.config.experiment import ExperimentConfig
 from synergynet_tf.config.settings import (
+    ATTENTIONS,
+    AUGMENTATIONS,
     AUTO,
+    OPTIMIZERS,
     PAPER_VQ,
     PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    SPARED,
     SPLITS,
     STRATEGIES,
     STRIDES,
@@ -21,9 +27,15 @@ from synergynet_tf.config.settings import (
 )
 
 __all__ = [
+    "ATTENTIONS",
+    "AUGMENTATIONS",
     "AUTO",
+    "OPTIMIZERS",
     "PAPER_VQ",
     "PRECISIONS",
+    "RECIPES",
+    "SCHEDULES",
+    "SPARED",
     "SPLITS",
     "STRATEGIES",
     "STRIDES",

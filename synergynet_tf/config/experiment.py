@@ -15,6 +15,22 @@ from synergynet_tf.config.settings import (
 )
 from synergynet_tf.untrusted import parse_json, shown
 
+# What a run was trained with whose config.json, of an older version, lacks the setting.
+_ABSENT: dict[str, dict[str, Any]] = {
+    "data": {"center_crop": 1.0},
+    "model": {"attention": "paper", "vq_loss": "mean"},
+    "optimizer": {
+        "optimizer": "sgd",
+        "weight_decay": 0.0,
+        "spared": "none",
+        "schedule": "polynomial",
+        "warmup_steps": 0,
+        "clip_norm": 0.0,
+        "ema_decay": 0.0,
+    },
+    "training": {"augmentation": "paper"},
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
@@ -50,7 +66,7 @@ class ExperimentConfig:
 
     @classmethod
     def from_json(cls, text: str) -> ExperimentConfig:
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, also that of an older version.
 
         Raises:
             ValueError: If it is not JSON, or a part or field is missing, unknown or
@@ -65,10 +81,13 @@ class ExperimentConfig:
         built = {}
         for part, default in defaults.items():
             kinds = {f.name: f.type for f in dataclasses.fields(default)}
-            _check_names(part, values[part], set(kinds))
-            for name, value in values[part].items():
+            settings = values[part]
+            if isinstance(settings, dict):
+                settings = {**_ABSENT.get(part, {}), **settings}
+            _check_names(part, settings, set(kinds))
+            for name, value in settings.items():
                 _check_type(name, str(kinds[name]), value)
-            built[part] = dataclasses.replace(default, **values[part])
+            built[part] = dataclasses.replace(default, **settings)
         return cls(**built)
 
 

@@ -16,12 +16,14 @@ AUTO = "auto"
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 STRATEGIES = (AUTO, "none", "mirrored", "multiworker")
 STRIDES = (16, 32)
+ATTENTIONS = ("normalized", "paper")
 # What each choice of a codebook can be, its default first.
 VQ_CHOICES = {
-    "vq_init": ("first_batches", "uniform", "kmeans"),
-    "vq_update": ("gradient", "moving_average"),
+    "vq_init": ("kmeans", "first_batches", "uniform"),
+    "vq_update": ("moving_average", "gradient"),
     "vq_estimator": ("straight_through", "rotation"),
     "vq_distance": ("euclidean", "cosine"),
+    "vq_loss": ("mean", "sum"),
 }
 # The literal reading of the paper's section 2.1.2, which collapses; see
 # docs/assumptions.md.
@@ -32,6 +34,26 @@ PAPER_VQ: dict[str, Any] = {
     "vq_update": "gradient",
     "vq_estimator": "straight_through",
     "vq_distance": "euclidean",
+    "vq_loss": "sum",
+}
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("polynomial", "cosine")
+AUGMENTATIONS = ("paper", "strong")
+# Which weights no decay touches: each holds the one before.
+SPARED = ("none", "codebook", "vectors")
+# How the weights are trained: a recipe is a set of settings, each a flag as well.
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "modern": {
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "warmup_steps": 300,
+        "clip_norm": 1.0,
+        "spared": "vectors",
+        "ema_decay": 0.999,
+        "augmentation": "strong",
+    },
 }
 
 
@@ -63,6 +85,8 @@ class DataConfig:
         channels: Up to three channels of the image, such as `"0 1 3"`; `""` for all.
         modality: How intensities become [0, 1], one of `data.preprocess.MODALITIES`;
             `""` takes the dataset's. A run's config never holds `""`.
+        center_crop: Share of each side of a slice, in (0, 1], that the network sees:
+            what is around is cut off, and predicted as background. 1 sees all.
     """
 
     dataset: str = "isic"
@@ -73,6 +97,7 @@ class DataConfig:
     limit: int | None = None
     channels: str = ""
     modality: str = ""
+    center_crop: float = 1.0
 
     def __post_init__(self) -> None:
         rule = f"one of {', '.join(SPLITS)}"
@@ -89,6 +114,8 @@ class DataConfig:
         _require(channels_ok, "channels", rule, self.channels)
         limit_ok = self.limit is None or self.limit >= 1
         _require(limit_ok, "limit", "at least 1", self.limit)
+        crop = self.center_crop
+        _require(0 < crop <= 1, "center_crop", "above 0 and at most 1", crop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,20 +143,28 @@ class ModelConfig:
             searches.
             Assumption: 25. Without it the codebook collapses to one code from
             scratch at the paper's learning rate; `--vq paper` sets 0.
-        vq_init: How codes begin: `uniform` in [-1/K, 1/K], as in PyTorch ports of
-            VQ-VAE (its authors' code scales the variance); `first_batches`, where
-            unused codes move to vectors of the first step; or `kmeans` of the first
-            batches' vectors.
+        vq_init: How codes begin: `kmeans` of the first batches' vectors;
+            `first_batches`, where unused codes move to vectors of the first step; or
+            `uniform` in [-1/K, 1/K], as in PyTorch ports of VQ-VAE (its authors' code
+            scales the variance).
             Assumption: the paper does not say how codes begin; `--vq paper` takes
             `uniform`.
-        vq_update: `gradient`, the paper's, or `moving_average`, which trains codes
-            without the optimizer (arXiv:1711.00937v2, appendix A.1).
+        vq_update: `moving_average`, which trains codes without the optimizer
+            (arXiv:1711.00937v2, appendix A.1), or `gradient`, the paper's.
+            Assumption: the moving average. Under SGD the gradient moves a code by
+            5e-7 of its length a step, so that it learns nothing (docs/codebook.md).
         vq_estimator: What gradient passes the choice of a code: `straight_through`,
             the paper's, or `rotation` (arXiv:2410.06424).
         vq_distance: `euclidean`, the paper's, or `cosine`, where vectors and codes,
             and so the output, have unit length (arXiv:2110.04627, section 3.2): in
             SynergyNet's sum little beside the continuous features, which are about
             16 long (512 channels); it was tried in vqunet alone.
+        vq_loss: Over channels, the quantizer's loss is their `mean`, or their `sum`,
+            the paper's.
+        attention: What DisConX and the refinement compute with. `normalized`: tokens
+            are centered and scaled, positions added to queries and keys, scores are
+            cosines with a learned temperature, and a layer normalization follows.
+            `paper`: eq. 5 to 7 without any of that, under which both do nothing.
         vit_layers: Blocks of the transformer, in the methods that have one; at
             least 1 (TransUNet: 12, those of ViT-B).
         vit_dim: Its channels, a multiple of 64 (TransUNet: 768).
@@ -150,6 +185,8 @@ class ModelConfig:
     vq_update: str = VQ_CHOICES["vq_update"][0]
     vq_estimator: str = VQ_CHOICES["vq_estimator"][0]
     vq_distance: str = VQ_CHOICES["vq_distance"][0]
+    vq_loss: str = VQ_CHOICES["vq_loss"][0]
+    attention: str = ATTENTIONS[0]
     vit_layers: int = 12
     vit_dim: int = 768
     vit_weights: str = "none"
@@ -165,7 +202,7 @@ class ModelConfig:
         for name, low in {**least, "commitment_cost": 0, "restart_every": 0}.items():
             value = getattr(self, name)
             _require(value >= low, name, f"at least {low}", value)
-        for name, choices in VQ_CHOICES.items():
+        for name, choices in {**VQ_CHOICES, "attention": ATTENTIONS}.items():
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
         vit_dim_ok = self.vit_dim > 0 and self.vit_dim % 64 == 0
@@ -196,28 +233,63 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """SGD with momentum and L2 (paper, section 3, Implementation Details).
+    """How the weights move; the defaults are the paper's (Implementation Details).
 
     Attributes:
-        learning_rate: The first step's, above 0.
-        momentum: In [0, 1).
-        l2: Added to the gradient as `l2 * weight`, as torch does; at least 0.
-        decay_power: `learning_rate * (1 - step / steps) ** decay_power`.
-            Assumption: 0.9, TransUNet's schedule; the paper names none.
+        optimizer: `sgd` with momentum, or `adamw` (arXiv:1711.05101v3, algorithm 2;
+            momenta 0.9 and 0.999).
+        learning_rate: The highest, above 0.
+        momentum: Of `sgd`, in [0, 1).
+        l2: Of `sgd`: added to the gradient as `l2 * weight`, as torch does; at least
+            0.
+        weight_decay: Of `adamw`: a step takes `learning_rate * weight_decay` of a
+            weight away; at least 0.
+        spared: The weights that neither of the two touches: `codebook`; `vectors`,
+            which are that, biases, scales and offsets of normalizations and the
+            temperatures of attention; or `none`.
+            Assumption: `codebook`. torch would spare none, but decay is twenty times
+            what the gradient of a codebook is.
+        schedule: `polynomial`, `learning_rate * (1 - step / steps) ** decay_power`, or
+            `cosine`, `learning_rate * (1 + cos(pi * step / steps)) / 2`.
+            Assumption: the first, TransUNet's; the paper names none.
+        decay_power: Of `polynomial`, at least 0.
+            Assumption: 0.9, TransUNet's.
+        warmup_steps: Steps over which the rate rises from 0, at least 0; at most a
+            tenth of all steps are.
+        clip_norm: Longest gradient, over all weights as one vector; a longer one is
+            shortened to it. 0 clips none.
+        ema_decay: Of the exponential moving average (EMA) of the weights that is
+            validated and saved, in [0, 1). 0 takes the weights themselves.
     """
 
+    optimizer: str = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.9
     l2: float = 1e-4
+    weight_decay: float = 0.01
+    spared: str = "codebook"
+    schedule: str = "polynomial"
     decay_power: float = 0.9
+    warmup_steps: int = 0
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, choices in (
+            ("optimizer", OPTIMIZERS),
+            ("spared", SPARED),
+            ("schedule", SCHEDULES),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, name, f"one of {', '.join(choices)}", value)
         rate = self.learning_rate
         _require(0 < rate < math.inf, "learning_rate", "above 0 and finite", rate)
-        _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
-        _require(self.l2 >= 0, "l2", "at least 0", self.l2)
-        power = self.decay_power
-        _require(power >= 0, "decay_power", "at least 0", power)
+        for name in ("momentum", "ema_decay"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, name, "in [0, 1)", value)
+        for name in ("l2", "weight_decay", "decay_power", "warmup_steps", "clip_norm"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, name, "at least 0 and finite", value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +310,8 @@ class TrainingConfig:
         devices: Numbers of the devices of `mirrored`, such as `"0 1"`; `""` for all.
         early_stopping: Epochs without a better validation DSC after which training
             ends; `None` never ends early.
+        augmentation: `paper`, flips and rotations, or `strong`, which also changes
+            scale, contrast and brightness and adds noise; `data.augment` has both.
     """
 
     epochs: int = 150
@@ -247,12 +321,17 @@ class TrainingConfig:
     strategy: str = "none"
     devices: str = ""
     early_stopping: int | None = None
+    augmentation: str = AUGMENTATIONS[0]
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         _require(0 <= self.seed < 2**32, "seed", "in [0, 2**32)", self.seed)
-        for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
+        for name, choices in (
+            ("precision", PRECISIONS),
+            ("strategy", STRATEGIES),
+            ("augmentation", AUGMENTATIONS),
+        ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
         rule = 'different numbers, such as "0 1"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from synergynet_tf.data.augment import augment
+from synergynet_tf.data.augment import AUGMENTATIONS
 from synergynet_tf.data.store import Store
 
 
@@ -25,6 +25,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: Images a batch, at least 1.
         seed: Of the order and the augmentation, at least 0.
         training: Whether to shuffle and augment.
+        augmentation: A key of `data.augment.AUGMENTATIONS`.
 
     Attributes:
         epoch: The epoch that indexing serves, from 0. It is for the caller to set:
@@ -35,7 +36,14 @@ class Batches(keras.utils.PyDataset):
         ValueError: If the batch size is below 1 or the store is empty.
     """
 
-    def __init__(self, store: Store, batch_size: int, seed: int, training: bool):
+    def __init__(
+        self,
+        store: Store,
+        batch_size: int,
+        seed: int,
+        training: bool,
+        augmentation: str = "paper",
+    ):
         super().__init__()
         if batch_size < 1:
             raise ValueError(
@@ -47,6 +55,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.training = training
+        self.augment = AUGMENTATIONS[augmentation]
         self.epoch = 0
         self.first_step = 0
 
@@ -97,4 +106,5 @@ class Batches(keras.utils.PyDataset):
         label = np.array(self.store.labels[index])
         if not self.training:
             return image, label
-        return augment(image, label, np.random.default_rng([self.seed, epoch, index]))
+        generator = np.random.default_rng([self.seed, epoch, index])
+        return self.augment(image, label, generator)

@@ -1,6 +1,183 @@
-"""What all layers with attention heads share: their checks and their start."""
+"""Attention heads: how tokens are projected, compared, and put out again."""
+
+import math
 
 import keras
+from keras import ops
+
+from synergynet_tf.layers.positions import sine_cosine_positions
+from synergynet_tf.layers.tokens import to_tokens
+
+# What the learned temperature of cosine scores may not pass (Swin V2, CLIP).
+MAX_TEMPERATURE = 100.0
+# Keeps features that hardly vary, such as codes before the first step, from being
+# stretched by more than 32, and their gradient with them.
+_EPSILON = 1e-3
+_SHORTEST_SQUARE = 1e-12
+
+
+class AttentionHeads(keras.layers.Layer):
+    """Multi-head attention between grids, but for how scores become weights.
+
+    Not normalized, scores are those of the paper's eq. 2:
+
+        q, k, v = W_q x, W_k y, W_v y            # a head each
+        scores  = q . k / sqrt(channels / num_heads)
+        output  = W_o (weights v)
+
+    Normalized, every input and output stands on one scale, with `P` fixed positions:
+
+        x, y    = center(x), center(y)
+        q, k, v = W_q (x + P), W_k (y + P), W_v y
+        scores  = temperature * q . k / (||q|| ||k||)
+        output  = LN(W_o (weights v))
+
+    `center` subtracts the mean token of the image and divides by the root of the mean
+    square, over tokens and channels. The temperature is learned, one a head; it starts
+    at `2.5 sqrt(channels / num_heads)`, so that scores of unrelated vectors have a
+    standard deviation of 2.5, and is at most 100.
+
+    Args:
+        num_heads: int, at least 1.
+        normalized: bool.
+        **kwargs: Base layer arguments (`name`, `dtype`).
+
+    Raises:
+        ValueError: If `num_heads < 1`.
+
+    Reference:
+        Henry et al., 2020, Query-Key Normalization for Transformers, section 3,
+        https://arxiv.org/abs/2010.04245.
+        Liu et al., 2022, Swin Transformer V2, section 3.3,
+        https://arxiv.org/abs/2111.09883: the temperature and its limit.
+    """
+
+    def __init__(self, num_heads, normalized=True, **kwargs):
+        check_num_heads(num_heads)
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.normalized = normalized
+
+    def build_heads(self, shape, equal_keys=False):
+        """Creates the projections, and what normalizes.
+
+        Args:
+            shape: Of the input, `(batch, height, width, channels)`.
+            equal_keys: bool. Whether the keys' projection starts as the queries'.
+
+        Raises:
+            ValueError: If `channels` is not known or not a multiple of `num_heads`,
+                or, normalized, `height` or `width` is not known.
+        """
+        _, height, width, channels = shape
+        per_head = head_dim(channels, self.num_heads)
+        self.scale = per_head**-0.5
+        # An initializer object draws the same whenever it is called.
+        queries = glorot_uniform(channels)
+        keys = queries if equal_keys else glorot_uniform(channels)
+        self.query, self.key, self.value = (
+            keras.layers.EinsumDense(
+                "bnc,chd->bhnd",
+                output_shape=(self.num_heads, None, per_head),
+                bias_axes="hd",
+                kernel_initializer=initializer,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name, initializer in (
+                ("query", queries),
+                ("key", keys),
+                ("value", glorot_uniform(channels)),
+            )
+        )
+        self.output_projection = keras.layers.EinsumDense(
+            "bhnd,hdc->bnc",
+            output_shape=(None, channels),
+            bias_axes="c",
+            kernel_initializer=glorot_uniform(channels),
+            dtype=self.dtype_policy,
+            name="output",
+        )
+        for projection in (self.query, self.key, self.value):
+            projection.build((None, None, channels))
+        self.output_projection.build((None, self.num_heads, None, per_head))
+        if not self.normalized:
+            return
+        if height is None or width is None:
+            raise ValueError(
+                "Height and width of the input must be known, for its positions. "
+                f"Received: input_shape={shape}"
+            )
+        self.positions = sine_cosine_positions(height, width, channels)
+        self.log_temperature = self.add_weight(
+            name="log_temperature",
+            shape=(self.num_heads,),
+            initializer=keras.initializers.Constant(math.log(2.5 * per_head**0.5)),
+            dtype="float32",
+            autocast=False,
+        )
+        self.output_normalization = keras.layers.LayerNormalization(
+            epsilon=_EPSILON, dtype=self.dtype_policy, name="output_normalization"
+        )
+        self.output_normalization.build((None, None, channels))
+
+    def compare(self, asking, asked):
+        """Returns the scores of queries and keys: float32 `(batch, heads, n, n)`.
+
+        In 16 bits many would be equal. Rows are the tokens of `asking`, columns
+        those of `asked`, both `(batch, height, width, channels)`.
+        """
+        queries = ops.cast(self.query(self._placed(asking)), "float32")
+        keys = ops.cast(self.key(self._placed(asked)), "float32")
+        if self.normalized:
+            limit = math.log(MAX_TEMPERATURE)
+            temperature = ops.exp(ops.minimum(self.log_temperature, limit))
+            queries = _unit(queries) * ops.reshape(temperature, (1, -1, 1, 1))
+            keys = _unit(keys)
+        else:
+            queries = queries * self.scale
+        return ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+
+    def values(self, asked):
+        """Returns what each token has to give: `(batch, heads, n, channels a head)`."""
+        return self.value(self._tokens(asked))
+
+    def put_out(self, picked, shape):
+        """Turns what the heads have picked, like `values`, into features of `shape`."""
+        output = self.output_projection(picked)
+        if self.normalized:
+            output = self.output_normalization(output)
+        return ops.reshape(output, shape)
+
+    def _tokens(self, features):
+        tokens = to_tokens(features)
+        return _center(tokens, self.compute_dtype) if self.normalized else tokens
+
+    def _placed(self, features):
+        tokens = self._tokens(features)
+        if self.normalized:
+            tokens = tokens + ops.cast(self.positions, tokens.dtype)
+        return tokens
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "normalized": self.normalized,
+        }
+
+
+def _center(tokens, dtype):
+    """Subtracts an image's mean token, and divides by the root of the mean square."""
+    tokens = ops.cast(tokens, "float32")
+    tokens = tokens - ops.mean(tokens, axis=1, keepdims=True)
+    squares = ops.mean(ops.square(tokens), axis=(1, 2), keepdims=True)
+    return ops.cast(tokens * ops.rsqrt(squares + _EPSILON), dtype)
+
+
+def _unit(x):
+    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(squares, _SHORTEST_SQUARE))
 
 
 def check_num_heads(num_heads):

@@ -1,7 +1,39 @@
-"""Where a token stands: what attention alone cannot tell."""
+"""Position embeddings: where a token stands, which attention alone cannot tell."""
 
 import keras
+import numpy as np
 from keras import ops
+
+
+def sine_cosine_positions(height, width, channels):
+    """Returns the fixed 2-D sine-cosine embedding of a grid.
+
+    The first half of the channels tells the row, the second the column, each by sines
+    and cosines of `place / 10000^(i / n)`, `i` from 0 to `n - 1`, where `n` is a
+    quarter of the channels (rounded up; what is too many is cut off). Values are
+    scaled by `sqrt(2)`, so that their mean square is 1.
+
+    Args:
+        height: int. Rows of the grid.
+        width: int. Columns of the grid.
+        channels: int.
+
+    Returns:
+        float32 array `(height * width, channels)`, row by row.
+
+    Reference:
+        Vaswani et al., 2017, Attention Is All You Need, section 3.5,
+        https://arxiv.org/abs/1706.03762: of one axis.
+        Dosovitskiy et al., 2021, https://arxiv.org/abs/2010.11929v2, appendix D.4:
+        half of the channels for each of two.
+    """
+    count = -(-channels // 4)
+    frequencies = 10000.0 ** -(np.arange(count) / count)
+    places = np.indices((height, width)).reshape(2, -1, 1)
+    angles = places * frequencies
+    parts = [f(axis) for axis in angles for f in (np.sin, np.cos)]
+    embedding = np.sqrt(2.0) * np.concatenate(parts, axis=-1)
+    return embedding[:, :channels].astype("float32")
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")

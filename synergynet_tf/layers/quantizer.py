@@ -10,6 +10,7 @@ from synergynet_tf.layers.moving_average import average_codes
 INITIALIZATIONS = ("uniform", "first_batches", "kmeans")
 UPDATES = ("gradient", "moving_average")
 DISTANCES = ("euclidean", "cosine")
+LOSSES = ("mean", "sum")
 # A vector under this length is not stretched to a unit, nor is its gradient.
 _SHORTEST = 1e-4
 
@@ -45,8 +46,9 @@ class VectorQuantizer(keras.layers.Layer):
     over the devices, `replica_join` puts their parts one after the other, and whoever
     shares batches sets both. Here they return what they get.
 
-    Assumption: the loss is a mean over vectors and channels; the paper prints the
-    squared norm of one vector.
+    Assumption: by default the loss is a mean over vectors and channels; the paper
+    prints the squared norm of one vector, a sum over channels, under which the encoder
+    shrinks its features to a tenth (docs/codebook.md).
 
     Args:
         num_codes: int. Codebook size `K`, at least 2.
@@ -60,6 +62,8 @@ class VectorQuantizer(keras.layers.Layer):
         update: `gradient`, or `moving_average`, which no optimizer touches.
         estimator: Of the gradient of `z`: `straight_through` or `rotation`.
         distance: `euclidean` or `cosine`.
+        loss: `mean` over vectors and channels, or the mean over vectors of the `sum`
+            over channels, which is `channels` times as much.
         **kwargs: Base layer arguments (`name`, `dtype`).
 
     Input shape: `(batch, height, width, channels)`.
@@ -91,6 +95,7 @@ class VectorQuantizer(keras.layers.Layer):
         update="gradient",
         estimator="straight_through",
         distance="euclidean",
+        loss="mean",
         **kwargs,
     ):
         for name, value, least in (
@@ -107,6 +112,7 @@ class VectorQuantizer(keras.layers.Layer):
             ("update", update, UPDATES),
             ("estimator", estimator, ESTIMATORS),
             ("distance", distance, DISTANCES),
+            ("loss", loss, LOSSES),
         ):
             if value not in choices:
                 raise ValueError(
@@ -121,6 +127,7 @@ class VectorQuantizer(keras.layers.Layer):
         self.update = update
         self.estimator = estimator
         self.distance = distance
+        self.loss = loss
         # Counting writes a variable, which an exported graph must never do: in
         # inference it happens only where `fit` asks for it.
         self.count_in_inference = False
@@ -194,10 +201,10 @@ class VectorQuantizer(keras.layers.Layer):
         indices = self._nearest(constant)
         codes = self.to_compare(ops.take(self.codebook, indices, axis=0))
         output = ESTIMATORS[self.estimator](z, codes)
-        commitment = self._mean_square(z - ops.stop_gradient(codes))
+        commitment = self._square(z - ops.stop_gradient(codes))
         loss = self.commitment_cost * commitment
         if self.update == "gradient":
-            loss = self._mean_square(constant - codes) + loss
+            loss = self._square(constant - codes) + loss
         self.add_loss(loss)
         flat = ops.reshape(indices, (-1,))
         if training or self.count_in_inference:
@@ -234,9 +241,11 @@ class VectorQuantizer(keras.layers.Layer):
             array[numbers] = values
             variable.assign(array)
 
-    def _mean_square(self, x):
-        """Returns the mean of `x^2` over the batch, of all devices."""
+    def _square(self, x):
+        """Returns the mean or sum of `x^2`, over the batch of all devices a mean."""
         values = ops.cast(ops.size(x), "float32")
+        if self.loss == "sum":
+            values = values / x.shape[-1]
         sums = self.replica_sum(ops.stack([ops.sum(ops.square(x)), values]))
         return sums[0] / sums[1]
 
@@ -289,6 +298,7 @@ class VectorQuantizer(keras.layers.Layer):
             "update": self.update,
             "estimator": self.estimator,
             "distance": self.distance,
+            "loss": self.loss,
         }
 
 

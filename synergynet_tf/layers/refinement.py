@@ -3,38 +3,48 @@
 import keras
 from keras import ops
 
-from synergynet_tf.layers.heads import check_num_heads, glorot_uniform, head_dim
-from synergynet_tf.layers.tokens import to_tokens
+from synergynet_tf.layers.heads import AttentionHeads
+
+# Far below any score, of which the temperature allows 100 at most.
+_OUT_OF_REACH = 1e9
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
-class HardAttentionRefinement(keras.layers.Layer):
+class HardAttentionRefinement(AttentionHeads):
     """Multi-head self-attention whose weights are exactly one-hot.
 
-    For each head, with `q`, `k` and `v` projections of the fused features `z_f`
-    (paper, section 2.2.2, eq. 6 and 7):
+    For each head, with `s_ij` the score of the query of element `i` of the fused
+    features `z_f` and the key of element `j`, and `v` their values (paper, section
+    2.2.2, eq. 6 and 7):
 
-        A_ij  = 1 if j is the first to reach max_j (q_i . k_j), else 0
+        A_ij  = 1 if j is the first to reach max_j s_ij, else 0
         z_ref = sum_j A_ij v_j
 
     The heads are concatenated and projected back to the input's channels. The
-    residual `z_f + z_ref` is left to the model.
+    residual `z_f + z_ref` is left to the model. `AttentionHeads` has the scores,
+    projections and normalizations.
 
     An arg-max has no gradient. In training the gradient goes through the softmax
     of the same scores (straight-through), else queries and keys would never learn.
 
-    Assumption: the straight-through softmax, scaled by `sqrt(channels / num_heads)`;
-    the paper does not say how its indicator function is trained.
+    Assumption: the straight-through softmax; the paper does not say how its indicator
+    function is trained.
 
     Assumption: queries, keys and values are projections, as in eq. 2 to 4; eq. 6 and
     7 print `z_f` itself.
 
+    Assumption: normalized, an element never picks itself, where there is another:
+    "any other element" (section 2.2.2). And keys begin as queries, so that the first
+    pick is the most similar element, not whichever has the longest key.
+
     Args:
         num_heads: int. `h_h`, at least 1.
+        normalized: bool. Whether tokens, scores and outputs are normalized, and the
+            own position is left out; `False` is the paper's letter.
         **kwargs: Base layer arguments (`name`, `dtype`).
 
     Input shape: `(batch, height, width, channels)`; `channels` must be a multiple of
-        `num_heads`.
+        `num_heads`. Normalized, only `batch` may be unknown.
     Output shape: the input's.
 
     Raises:
@@ -46,49 +56,19 @@ class HardAttentionRefinement(keras.layers.Layer):
     (1, 7, 7, 16)
     """
 
-    def __init__(self, num_heads, **kwargs):
-        check_num_heads(num_heads)
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-
     def build(self, fused_shape):
-        channels = fused_shape[-1]
-        per_head = head_dim(channels, self.num_heads)
-        self.scale = per_head**-0.5
-        self.query, self.key, self.value = (
-            keras.layers.EinsumDense(
-                "bnc,chd->bhnd",
-                output_shape=(self.num_heads, None, per_head),
-                bias_axes="hd",
-                kernel_initializer=glorot_uniform(channels),
-                dtype=self.dtype_policy,
-                name=name,
-            )
-            for name in ("query", "key", "value")
-        )
-        self.output_projection = keras.layers.EinsumDense(
-            "bhnd,hdc->bnc",
-            output_shape=(None, channels),
-            bias_axes="c",
-            kernel_initializer=glorot_uniform(channels),
-            dtype=self.dtype_policy,
-            name="output",
-        )
-        for projection in (self.query, self.key, self.value):
-            projection.build((None, None, channels))
-        self.output_projection.build((None, self.num_heads, None, per_head))
+        self.build_heads(fused_shape, equal_keys=self.normalized)
         self.built = True
 
     def attention(self, fused):
         """Returns the one-hot weights: `(batch, num_heads, tokens, tokens)`."""
-        scores = self._scores(to_tokens(fused))
+        scores = self._scores(fused)
         winners = ops.squeeze(_first_max(scores), axis=-1)
         return ops.one_hot(winners, scores.shape[-1], dtype=self.compute_dtype)
 
     def call(self, fused, training=None):
-        tokens = to_tokens(fused)
-        scores = self._scores(tokens)
-        values = self.value(tokens)
+        scores = self._scores(fused)
+        values = self.values(fused)
         winners = _first_max(scores)
         if training:
             soft = ops.softmax(scores, axis=-1)
@@ -100,19 +80,17 @@ class HardAttentionRefinement(keras.layers.Layer):
             picked = ops.matmul(ops.cast(weights, values.dtype), values)
         else:
             picked = ops.take_along_axis(values, winners, axis=2)
-        return ops.reshape(self.output_projection(picked), ops.shape(fused))
+        return self.put_out(picked, ops.shape(fused))
 
     def compute_output_shape(self, fused_shape):
         return fused_shape
 
-    def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads}
-
-    def _scores(self, tokens):
-        """Returns float32 scores: in 16 bits many are equal, and the first wins."""
-        queries = ops.cast(self.query(tokens), "float32") * self.scale
-        keys = ops.cast(self.key(tokens), "float32")
-        return ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+    def _scores(self, fused):
+        scores = self.compare(fused, fused)
+        tokens = scores.shape[-1]
+        if not self.normalized or tokens == 1:
+            return scores
+        return scores - _OUT_OF_REACH * ops.eye(tokens)
 
 
 def _first_max(scores):

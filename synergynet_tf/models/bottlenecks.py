@@ -44,10 +44,11 @@ def synergy(features, method, config):
     z_dis = _quantizer(config)(z_con)
     parts = [z_dis, z_con]
     if method.disconx_heads:
-        parts.append(DisConX(method.disconx_heads, name="disconx")(z_dis, z_con))
+        disconx = DisConX(method.disconx_heads, _is_normalized(config), name="disconx")
+        parts.append(disconx(z_dis, z_con))
     z_f = keras.layers.Add(name="fusion")(parts)
     if method.refinement_heads:
-        z_f = _refined(z_f, method)
+        z_f = _refined(z_f, method, config)
     return _two_blocks(z_f, config.hidden_dim, "post_quantization")
 
 
@@ -69,7 +70,7 @@ def quantized_vit(features, method, config):
     """Pre-quantization block, Quantizer, transformer, refinement: TransVQUNet."""
     z_con = _two_blocks(features, config.hidden_dim, "pre_quantization")
     z_dis = _quantizer(config)(z_con)
-    return _refined(vit(z_dis, method, config), method)
+    return _refined(vit(z_dis, method, config), method, config)
 
 
 BOTTLENECKS = {
@@ -89,10 +90,16 @@ def _two_blocks(x, filters, name):
     return x
 
 
-def _refined(x, method):
+def _refined(x, method, config):
     """Adds what the refinement makes of `x` (section 2.2.2)."""
-    refinement = HardAttentionRefinement(method.refinement_heads, name="refinement")
+    refinement = HardAttentionRefinement(
+        method.refinement_heads, _is_normalized(config), name="refinement"
+    )
     return keras.layers.Add(name="refined")([x, refinement(x)])
+
+
+def _is_normalized(config):
+    return config.attention == "normalized"
 
 
 def _quantizer(config):
@@ -104,5 +111,6 @@ def _quantizer(config):
         update=config.vq_update,
         estimator=config.vq_estimator,
         distance=config.vq_distance,
+        loss=config.vq_loss,
         name="quantizer",
     )

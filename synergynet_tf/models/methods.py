@@ -47,6 +47,11 @@ class Method:
         return self.bottleneck in ("quantized", "quantized_vit", "synergy")
 
     @property
+    def has_attention(self):
+        """Whether `attention` changes anything."""
+        return bool(self.disconx_heads or self.refinement_heads)
+
+    @property
     def has_hidden_dim(self):
         """Whether `hidden_dim` changes anything."""
         return self.has_codebook or self.bottleneck == "vit"

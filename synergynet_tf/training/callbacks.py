@@ -12,6 +12,7 @@ from keras import ops
 from synergynet_tf import runs, stopping
 from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint, replicas
+from synergynet_tf.training.weight_average import averaged
 
 # A kill, or a machine that fails, costs no more than this of a long epoch.
 _SAVE_EVERY_S = 1800
@@ -219,7 +220,8 @@ class RunFiles(keras.callbacks.Callback):
         """Writes the best weights, which take their place when the block has ended."""
         runs.require_room(self.run, checkpoint.size(model))
         with runs.atomic_file(self.run / runs.BEST_WEIGHTS) as temporary:
-            save_weights(model, temporary)
+            with averaged(model):
+                save_weights(model, temporary)
             self.weights_sha256 = runs.sha256(temporary)
             yield
 

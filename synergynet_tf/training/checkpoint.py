@@ -21,6 +21,7 @@ import numpy as np
 from keras import ops
 
 from synergynet_tf import runs
+from synergynet_tf.training.weight_average import trained
 
 _KEPT = 2
 _LOG = "log"
@@ -39,7 +40,11 @@ def save(model, folder, epoch, log, step=0):
         step: int. Steps that are done of the next epoch.
     """
     sync(model)
-    arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(model).items()}
+    with trained(model):
+        arrays = {
+            key: np.array(ops.convert_to_numpy(v))
+            for key, v in _variables(model).items()
+        }
     name = f"epoch_{epoch:04d}" + (f"_step_{step:06d}" if step else "")
     with runs.atomic_file(pathlib.Path(folder, f"{name}.npz")) as temporary:
         np.savez(temporary, **{_LOG: np.array(json.dumps(log))}, **arrays)

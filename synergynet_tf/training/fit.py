@@ -33,6 +33,7 @@ from synergynet_tf.training.codebook import CodebookCare, start_codebooks
 from synergynet_tf.training.normalization import fuse_normalizations
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
+from synergynet_tf.training.weight_average import ValidateAverage
 
 
 def fit(config, run, force=False):
@@ -74,7 +75,13 @@ def _fit(config, run, force):
     train = open_store(config.data, "train", config.model.image_size)
     val = open_store(config.data, "val", config.model.image_size)
     seed, batch_size = config.training.seed, config.training.batch_size
-    train_batches = Batches(train, batch_size, seed, training=True)
+    train_batches = Batches(
+        train,
+        batch_size,
+        seed,
+        training=True,
+        augmentation=config.training.augmentation,
+    )
     distribution.check_batch_size(batch_size)
     val_size = distribution.validation_batch_size(len(val.labels), batch_size)
     val_batches = Batches(val, val_size, seed, training=False)
@@ -124,7 +131,8 @@ def _train(config, run, lock, model, train_batches, val_batches):
         fit_epochs, evaluate = loop.trainer(model)
         with contextlib.ExitStack() as stack:
             # In this order: the codebook's numbers, their files, a line of them.
-            callbacks = [ServeEpoch(train_batches), care, files]
+            average = ValidateAverage()
+            callbacks = [ServeEpoch(train_batches), average, care, files]
             if lock:
                 progress = Progress(epochs, steps, done)
                 callbacks += [stack.enter_context(contextlib.closing(progress))]

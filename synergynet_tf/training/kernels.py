@@ -122,3 +122,31 @@ def momentum_step(variable, velocity, gradient, learning_rate, momentum):
         grad=gradient,
         momentum=momentum,
     )
+
+
+def adam_step(variable, moments, gradient, learning_rate, powers, constants):
+    """Moves a weight as `keras.optimizers.Adam` does, in one pass, on TensorFlow.
+
+    Args:
+        variable: float32 `tf.Variable`.
+        moments: The first and the second, `keras.Variable` of its shape; are changed.
+        gradient: Tensor of its shape.
+        learning_rate: Scalar.
+        powers: Scalars `beta_1^t` and `beta_2^t`, with `t` from 1.
+        constants: floats `beta_1`, `beta_2` and `epsilon`.
+    """
+    tf = distribution.tensorflow()
+
+    (m, v), (beta_1, beta_2, epsilon) = moments, constants
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=m.value.handle,
+        v=v.value.handle,
+        beta1_power=powers[0],
+        beta2_power=powers[1],
+        lr=learning_rate,
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=epsilon,
+        grad=gradient,
+    )

@@ -9,8 +9,16 @@ where (mean ablation); everything else is computed as before. The parts of Syner
     continuous_in_fusion  the continuous term
     queries               DisConX's, which are the discrete features
     disconx               the third term
+    direct_terms          both other terms: only DisConX is left
+    all_but_codes         the continuous term and DisConX's
+    all_but_continuous    the discrete term and DisConX's
+    fusion                all its terms
     refinement            what it adds to `z_f`
     bottleneck            what the decoder is given besides its skips
+
+Terms that say the same can stand in for each other: without one of them little is
+lost, whatever it carries. What a term holds up alone is the DSC where all others are
+averaged, less the DSC where all are.
 """
 
 from __future__ import annotations
@@ -32,16 +40,48 @@ from synergynet_tf.evaluation.code_model import CodeModel, fill
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.metrics import statistics
 
-# Of each part: its layer, and which of the layer's inputs it is; its output if `None`.
-PARTS: dict[str, tuple[str, int | None]] = {
-    "codes": ("quantizer", None),
-    "codes_in_fusion": ("fusion", 0),
-    "continuous_in_fusion": ("fusion", 1),
-    "queries": ("disconx", 0),
-    "disconx": ("disconx", None),
-    "refinement": ("refinement", None),
-    "bottleneck": ("bottleneck", None),
+# Of each part: its layer, and which of the layer's inputs it is; its output if none.
+PARTS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "codes": ("quantizer", ()),
+    "codes_in_fusion": ("fusion", (0,)),
+    "continuous_in_fusion": ("fusion", (1,)),
+    "queries": ("disconx", (0,)),
+    "disconx": ("disconx", ()),
+    "direct_terms": ("fusion", (0, 1)),
+    "all_but_codes": ("fusion", (1, 2)),
+    "all_but_continuous": ("fusion", (0, 2)),
+    "fusion": ("fusion", ()),
+    "refinement": ("refinement", ()),
+    "bottleneck": ("bottleneck", ()),
 }
+# In the order in which the fusion adds them; a method may lack the last.
+TERMS = ("codes", "continuous", "disconx")
+
+
+def parts_of(model: keras.Model) -> list[str]:
+    """Returns the parts that a model has, in the order of `PARTS`.
+
+    A fusion of two terms has no combined parts but itself: all but one are the other.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    return [
+        part
+        for part, (name, places) in PARTS.items()
+        if name in layers and len(places) < len(keras.tree.flatten(layers[name].input))
+    ]
+
+
+def terms_alone(model: keras.Model) -> dict[str, str]:
+    """Returns the terms of a model's fusion, and the part that is all but each."""
+    parts = {PARTS[part]: part for part in parts_of(model)}
+    if ("fusion", ()) not in parts:
+        return {}
+    number = len(model.get_layer("fusion").input)
+    others = {
+        term: tuple(place for place in range(number) if place != own)
+        for own, term in enumerate(TERMS[:number])
+    }
+    return {term: parts["fusion", places] for term, places in others.items()}
 
 
 def without_part(model: keras.Model, part: str) -> keras.Model:
@@ -51,18 +91,19 @@ def without_part(model: keras.Model, part: str) -> keras.Model:
         model: From images `(n, S, S, 3)` to logits, with the part's layer.
         part: A key of `PARTS`.
     """
-    name, place = PARTS[part]
+    name, places = PARTS[part]
 
     def call(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
         if layer.name != name:
             # What nothing has changed is not computed again, beside other parts.
             return layer.output if _is_own(layer, inputs) else layer(*inputs, **options)
-        if place is None:
+        if not places:
             return _averaged(layer(*inputs, **options))
         # `Add` takes a list, DisConX two arguments.
         listed = isinstance(inputs[0], list)
         terms = list(inputs[0] if listed else inputs)
-        terms[place] = _averaged(terms[place])
+        for place in places:
+            terms[place] = _averaged(terms[place])
         return layer(terms, **options) if listed else layer(*terms, **options)
 
     return keras.models.clone_model(
@@ -74,7 +115,7 @@ def describe_parts(
     model: CodeModel,
     cases: Iterable[tuple[CodedCase, np.ndarray]],
     num_classes: int,
-) -> list[dict[str, Any]]:
+) -> dict[str, list[dict[str, Any]]]:
     """Predicts every slice anew without each part that the method has.
 
     Args:
@@ -83,13 +124,14 @@ def describe_parts(
         num_classes: Of the labels, with the background.
 
     Returns:
-        By part, in the order of `PARTS`: `part`, the `changed_share` of all pixels'
-        labels, the `dsc` as in `code_edits.describe_edits`, and what it is above that
-        of the whole model, `dsc_change`, with its interval by patient,
-        `dsc_change_interval`.
+        `ablations`: by part, in the order of `PARTS`, `part`, the `changed_share` of
+        all pixels' labels, the `dsc` as in `code_edits.describe_edits`, and what it is
+        above that of the whole model, `dsc_change`, with its interval by patient,
+        `dsc_change_interval`. `alone`: by term of the fusion, in the order of `TERMS`,
+        `term`, the `dsc` where all others are averaged, and what it is above that where
+        all are, again `dsc_change` with its interval; empty without a fusion.
     """
-    layers = {layer.name for layer in model.model.layers}
-    parts = [part for part, (name, _) in PARTS.items() if name in layers]
+    parts = parts_of(model.model)
     outputs = {part: without_part(model.model, part).output for part in parts}
     without = keras.Model(model.model.input, outputs)
     # XLA, the default, makes TensorFlow's convolutions slower on a CPU.
@@ -106,11 +148,21 @@ def describe_parts(
             logits = without.predict_on_batch(fill(images[batch]))
             for part, labels in found.items():
                 labels.add(case, batch, logits[part])
-    weights = statistics.draw_patients(patients)
-    return [
-        {"part": part, **labels.result(np.stack(before), weights)}
-        for part, labels in found.items()
-    ]
+    whole, weights = np.stack(before), statistics.draw_patients(patients)
+    return {
+        "ablations": [
+            {
+                "part": part,
+                "changed_share": labels.changed_share,
+                **labels.compare(whole, weights),
+            }
+            for part, labels in found.items()
+        ],
+        "alone": [
+            {"term": term, **found[part].compare(found["fusion"].pairs, weights)}
+            for term, part in terms_alone(model.model).items()
+        ],
+    }
 
 
 class _Labels:
@@ -132,12 +184,21 @@ class _Labels:
         self._changed += int((labels != whole).sum())
         self._pixels += labels.size
 
-    def result(self, before: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-        after = np.stack(self._pairs)
+    @property
+    def pairs(self) -> np.ndarray:
+        """What `count_pairs` finds of each case, `(cases, classes, classes)`."""
+        return np.stack(self._pairs)
+
+    @property
+    def changed_share(self) -> float:
+        """Of all pixels, those with another label than the whole model gives."""
+        return self._changed / self._pixels
+
+    def compare(self, before: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+        """Returns the DSC, and how far it is above that of pairs before."""
         return {
-            "changed_share": self._changed / self._pixels,
-            "dsc": float(foreground_dice(after.sum(axis=0))),
-            **dice_change(before, after, weights),
+            "dsc": float(foreground_dice(self.pairs.sum(axis=0))),
+            **dice_change(before, self.pairs, weights),
         }
 
 

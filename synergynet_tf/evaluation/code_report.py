@@ -7,7 +7,7 @@
     used, perplexity, agreement, codes      `code_meaning.describe_codes`
     disconx, refinement                     `code_attention.AttentionSummary.results`
     counterfactuals                         `code_edits.describe_edits`
-    ablations                               `code_ablations.describe_parts`
+    ablations, alone                        `code_ablations.describe_parts`
     figures             of each its `file`, and its `kind`: `map`, `attention`, `edit`
                         (with `case_id`, and `slice` from 1) or `sheet`
 
@@ -88,7 +88,7 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
         return ((coded[case_id], images) for case_id, images, _ in again)
 
     effects = describe_edits(model, read_again("edit"), edits, len(names) + 1)
-    ablations = describe_parts(model, read_again("ablate"), len(names) + 1)
+    parts = describe_parts(model, read_again("ablate"), len(names) + 1)
 
     figures = Figures(pathlib.Path(args.out), cases, model, coded)
     figures.draw_sheet(found["codes"][: min(args.codes, SHEET_ROWS)])
@@ -114,7 +114,7 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
             **found,
             **attention.results(),
             "counterfactuals": effects,
-            "ablations": ablations,
+            **parts,
             "figures": figures.written,
         }
     )

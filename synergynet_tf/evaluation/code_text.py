@@ -14,7 +14,8 @@ def format_report(report: dict[str, Any]) -> str:
     """Returns what `code_maps` prints of a report.
 
     What the codes tell of the classes, what the attention does, the edits with most
-    effect, and the prediction without each part of the bottleneck.
+    effect, the prediction without each part of the bottleneck, and with one term of the
+    fusion alone.
     """
     agreement, chance = report["agreement"], report["agreement"]["chance"]
     lines = [
@@ -58,6 +59,14 @@ def format_report(report: dict[str, Any]) -> str:
             f"{entry['part'].replace('_', ' '):<27}"
             f"{100 * entry['changed_share']:>12.2f} %  {_change(entry)}"
         )
+    if report["alone"]:
+        lines += [
+            "",
+            f"{'a term of the fusion alone':<27}{'DSC':>14}  above all averaged",
+        ]
+    for entry in report["alone"]:
+        dsc = _number(entry["dsc"])
+        lines.append(f"{entry['term']:<27}{dsc:>14}  {_change(entry)}")
     return "\n".join(lines) + "\n"
 
 

@@ -16,8 +16,18 @@ WORDS = {
     "continuous_in_fusion": "continuous features, in the fusion",
     "queries": "queries of DisConX, which are codes",
     "disconx": "what DisConX adds",
+    "direct_terms": "codes and continuous features, in the fusion; DisConX stays",
+    "all_but_codes": "all but the codes, in the fusion",
+    "all_but_continuous": "all but the continuous features, in the fusion",
+    "fusion": "all terms of the fusion",
     "refinement": "what the refinement adds",
     "bottleneck": "the whole bottleneck; skips stay",
+}
+# And of each of `code_ablations.TERMS`.
+TERM_WORDS = {
+    "codes": "codes",
+    "continuous": "continuous features",
+    "disconx": "DisConX",
 }
 # Of the attention: part, number, and what it is.
 ATTENTION = (
@@ -28,6 +38,7 @@ ATTENTION = (
 )
 NUMBERS_OF_TOKENS = ("effective_tokens", "distinct_picks")
 IN_TABLE = 16
+POINTS = "DSC, points [95 % interval by patient]"
 
 
 def code_effects(codes: Mapping[str, Any]) -> Markup:
@@ -56,7 +67,7 @@ def code_effects(codes: Mapping[str, Any]) -> Markup:
         ]
         for entry in effects["switched_off"][:IN_TABLE]
     ]
-    changed, points = "changed labels %", "DSC, points [95 % interval by patient]"
+    changed, points = "changed labels %", POINTS
     return join(
         [
             element("h3", "What hangs on them"),
@@ -67,6 +78,7 @@ def code_effects(codes: Mapping[str, Any]) -> Markup:
                 parts,
                 class_="numbers",
             ),
+            *_alone(codes),
             table(
                 f"The prediction without a code: the {len(off)} with most effect of "
                 f"the {len(effects['switched_off'])} most used",
@@ -84,16 +96,23 @@ def check_effects(codes: Any) -> None:
     effects, ablations = codes["counterfactuals"], codes["ablations"]
     off, numbers = effects["switched_off"], [effects["dsc"]]
     require(isinstance(off, list), "switched_off", "a list", off)
+    alone = _terms(codes)
     require(isinstance(ablations, list), "ablations", "a list", ablations)
+    require(isinstance(alone, list), "alone", "a list", alone)
     for entry in off:
         for name in ("code", "positions"):
             require(type(entry[name]) is int, name, "a whole number", entry[name])
     for entry in ablations:
         known = entry["part"] in WORDS
         require(known, "part", f"one of {', '.join(WORDS)}", entry["part"])
+    for entry in alone:
+        known = entry["term"] in TERM_WORDS
+        require(known, "term", f"one of {', '.join(TERM_WORDS)}", entry["term"])
+        numbers.append(entry["dsc"])
     for entry in (*off, *ablations):
         share = entry["changed_share"]
         require(isinstance(share, int | float), "changed_share", "a number", share)
+    for entry in (*off, *ablations, *alone):
         low, high = entry["dsc_change_interval"]
         numbers += [entry["dsc_change"], low, high]
     for value in numbers:
@@ -103,6 +122,29 @@ def check_effects(codes: Any) -> None:
             values = codes[part]["tokens"], codes[part][name]["mean"]
             ok = all(isinstance(value, int | float) for value in values)
             require(ok, name, "numbers", values)
+
+
+def _terms(codes: Mapping[str, Any]) -> Any:
+    """Returns what is said of each term alone; older files say nothing."""
+    return codes.get("alone", [])
+
+
+def _alone(codes: Mapping[str, Any]) -> list[Markup]:
+    """Shows what each term of the fusion holds up without the others."""
+    rows = [
+        [TERM_WORDS[entry["term"]], _percent(entry["dsc"]), _points(entry)]
+        for entry in _terms(codes)
+    ]
+    if not rows:
+        return []
+    text = (
+        "Terms that say the same can stand in for each other, so that little is lost "
+        "without one. What a term holds up alone is the DSC where all others are "
+        "averaged, less the DSC where all are."
+    )
+    head = ["term", "DSC % with it alone", f"above all averaged: {POINTS}"]
+    caption = "What each term of the fusion holds up alone"
+    return [element("p", text), table(caption, head, rows, class_="numbers")]
 
 
 def _attention(codes: Mapping[str, Any]) -> list[Markup]:

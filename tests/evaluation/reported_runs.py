@@ -98,6 +98,12 @@ def write_codes(run):
     ]
     part = {"part": "queries", "changed_share": 0.5}
     part |= {"dsc_change": 0.01, "dsc_change_interval": [0.0, 0.02]}
+    alone = [
+        {"term": "codes", "dsc": 0.5, "dsc_change": 0.125}
+        | {"dsc_change_interval": [-0.25, 0.375]},
+        {"term": "disconx", "dsc": None, "dsc_change": None}
+        | {"dsc_change_interval": [None, None]},
+    ]
     means = {
         "disconx": {"effective_tokens": 3.25, "told_by_query_bits": 1.5},
         "refinement": {"distinct_picks": 4.0, "picks_itself": 0.125},
@@ -109,6 +115,7 @@ def write_codes(run):
     effects = {
         "counterfactuals": {"dsc": 0.75, "switched_off": off, "swapped": []},
         "ablations": [part],
+        "alone": alone,
     }
     report |= counts | found | attention | effects
     runs.write_json(run / "codes/codes.json", without_nan(report))

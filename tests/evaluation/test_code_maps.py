@@ -6,6 +6,7 @@ import pytest
 
 from synergynet_tf.evaluation import code_maps, code_report
 from synergynet_tf.evaluation.code_figures import code_color, draw_map
+from synergynet_tf.evaluation.code_text import format_report
 from synergynet_tf.evaluation.html_codes import read_codes
 from tests.evaluation import coded_squares, squares
 from tests.evaluation.coded_squares import draw, make_case
@@ -76,11 +77,20 @@ def test_chosen_cases_of_vqunet(tmp_path, monkeypatch, capsys):
     report = look(run, tmp_path / "out", *flags)
     assert report["disconx"] is None and report["refinement"] is None
     assert [e["code"] for e in report["counterfactuals"]["switched_off"]] == [0]
+    assert report["alone"] == []
     files = {figure["file"] for figure in report["figures"]}
     assert {"map_test-half_1.png", "typical_patches.png"} < files
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == files | {"codes.json"}
-    assert "disconx: not in this method" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "disconx: not in this method" in printed
+    # It has no fusion.
+    assert "alone" not in printed
+    change = {"dsc_change": -0.125, "dsc_change_interval": [-0.5, 0.25]}
+    report["alone"] = [{"term": "codes", "dsc": 0.75, **change}]
+    *_, head, line = format_report(report).splitlines()
+    assert head.split() == "a term of the fusion alone DSC above all averaged".split()
+    assert line.split() == ["codes", "0.750", "-0.1250", "[-0.5000,", "+0.2500]"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import os
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.code_ablations import PARTS
-from synergynet_tf.evaluation.html_code_effects import WORDS
+from synergynet_tf.evaluation.code_ablations import PARTS, TERMS
+from synergynet_tf.evaluation.html_code_effects import TERM_WORDS, WORDS
 from synergynet_tf.evaluation.html_report import write_html_report
 from tests.evaluation.page import read_page
 from tests.evaluation.reported_runs import GRID, write_codes, write_run
@@ -45,6 +45,12 @@ def test_what_hangs_on_the_codes_is_shown(run):
         "50.00",
         "+1.00 [+0.00, +2.00]",
     ]
+    head, *rows = page.table("What each term of the fusion holds up alone")
+    assert head[2].startswith("above all averaged: DSC, points")
+    assert rows == [
+        ["codes", "50.00", "+12.50 [-25.00, +37.50]"],
+        ["DisConX", "-", "-"],
+    ]
     _, *rows = page.table("The prediction without a code: the 2")
     assert rows == [
         ["5", "40", "25.00", "-12.50 [-25.00, +50.00]"],
@@ -71,8 +77,22 @@ def test_codes_of_a_method_without_attention_are_shown(run):
     assert page.table("The prediction without a part") and "attention does" not in text
 
 
-def test_every_part_has_words():
+@pytest.mark.parametrize("alone", [None, []])
+def test_codes_without_terms_alone_are_shown(run, alone):
+    """Files of before there were any have none, nor have methods without a fusion."""
+    write_codes(run)
+    path = run / "codes/codes.json"
+    codes = json.loads(path.read_text()) | {"alone": alone}
+    if alone is None:
+        del codes["alone"]
+    runs.write_json(path, codes)
+    page, text = read_page(run)
+    assert page.table("The prediction without a part") and "holds up alone" not in text
+
+
+def test_every_part_and_term_has_words():
     assert list(WORDS) == list(PARTS)
+    assert list(TERM_WORDS) == list(TERMS)
 
 
 def test_codes_of_other_weights_are_left_out(run):
@@ -92,6 +112,10 @@ def test_codes_of_other_weights_are_left_out(run):
             "'switched_off' must be a list",
         ),
         (lambda codes: codes["ablations"][0].update(part="x"), "'part' must be one of"),
+        (lambda codes: codes.update(alone={}), "'alone' must be a list"),
+        (lambda codes: codes["alone"][0].update(term="x"), "'term' must be one of"),
+        (lambda codes: codes["alone"][0].update(dsc="x"), "'dsc' must be a number"),
+        (lambda codes: codes["alone"][0].pop("dsc_change"), "'dsc_change'"),
         (lambda codes: codes["disconx"].update(tokens="x"), "must be numbers"),
     ],
 )

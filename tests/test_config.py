@@ -4,6 +4,7 @@ import pytest
 
 from synergynet_tf.config import (
     PAPER_VQ,
+    RECIPES,
     ExperimentConfig,
     ModelConfig,
     default_data_dir,
@@ -32,6 +33,36 @@ def test_json_gives_the_config_back():
     assert config.data.limit == 3
 
 
+def test_a_config_of_before_means_what_it_meant():
+    config = ExperimentConfig()
+    parts = json.loads(config.to_json())
+    for part, names in {
+        "data": ["center_crop"],
+        "model": ["attention", "vq_loss"],
+        "optimizer": [
+            *("optimizer", "weight_decay", "spared", "schedule"),
+            *("warmup_steps", "clip_norm", "ema_decay"),
+        ],
+        "training": ["augmentation"],
+    }.items():
+        for name in names:
+            del parts[part][name]
+    # Whatever is default now: the old layers, and decay on every weight.
+    before = config.replace(attention="paper", spared="none")
+    assert ExperimentConfig.from_json(json.dumps(parts)) == before
+    # What those versions wrote, and what no version ever left out, is required.
+    del parts["model"]["vq_init"]
+    with pytest.raises(ValueError, match="model lacks vq_init"):
+        ExperimentConfig.from_json(json.dumps(parts))
+
+
+def test_recipes_are_settings():
+    assert RECIPES["paper"] == {}
+    modern = ExperimentConfig().replace(**RECIPES["modern"])
+    assert (modern.optimizer.optimizer, modern.optimizer.clip_norm) == ("adamw", 1.0)
+    assert modern.training.augmentation == "strong"
+
+
 def test_replace_refuses_what_is_no_setting():
     with pytest.raises(ValueError, match="colour"):
         ExperimentConfig().replace(colour=1)
@@ -51,6 +82,19 @@ def test_replace_refuses_what_is_no_setting():
         ("vq_update", "ema"),
         ("vq_estimator", "gumbel"),
         ("vq_distance", "manhattan"),
+        ("vq_loss", "max"),
+        ("attention", "cosine"),
+        ("optimizer", "adam"),
+        ("spared", "biases"),
+        ("schedule", "step"),
+        ("weight_decay", -0.1),
+        ("warmup_steps", -1),
+        ("clip_norm", -1.0),
+        ("clip_norm", float("inf")),
+        ("ema_decay", 1.0),
+        ("augmentation", "nnunet"),
+        ("center_crop", 0.0),
+        ("center_crop", 1.1),
         ("hidden_dim", 0),
         ("vit_layers", 0),
         ("vit_dim", 96),

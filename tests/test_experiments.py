@@ -103,13 +103,21 @@ def test_settings_of_rows_that_are_named_otherwise():
     assert TABLES[9].rows["resnet18"].settings == {"backbone": "resnet18"}
 
 
-def test_a_budget_leaves_alone_what_the_rows_vary():
+def test_budgets_are_settings_and_a_row_s_own_win():
     varied = {name for _, row in EVERY_ROW for name in row.settings}
     assert varied == {"name", "num_codes", "hidden_dim", "backbone"}
     for budget in BUDGETS.values():
         ExperimentConfig().replace(**budget.settings)
-        assert not varied & set(budget.settings)
     assert BUDGETS["paper"].settings == {}
+    converged = BUDGETS["converged"]
+    assert converged.settings["num_codes"] == 256
+    assert converged.settings["ema_decay"] == 0.999
+    # What all rows of the budget have names no folder; the default is another.
+    for key, name in (("256", "converged"), ("1024", "num_codes-1024")):
+        assert runs_folder("runs", converged, TABLES[5].rows[key]).name == name
+    r50 = runs_folder("runs", converged, TABLES[9].rows["resnet50"])
+    assert r50 == pathlib.Path("runs/converged/backbone-resnet50")
+    assert runs_folder("runs", converged, TABLES[2].rows["vqunet"]).name == "converged"
 
 
 def test_rows_and_datasets_are_picked_or_refused():

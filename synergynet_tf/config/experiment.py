@@ -21,7 +21,7 @@ _ABSENT: dict[str, dict[str, Any]] = {
     "model": {"attention": "paper", "vq_loss": "mean"},
     "optimizer": {
         "optimizer": "sgd",
-        "weight_decay": 0.0,
+        "weight_decay": 0.01,
         "spared": "none",
         "schedule": "polynomial",
         "warmup_steps": 0,

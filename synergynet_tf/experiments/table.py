@@ -24,14 +24,17 @@ class Row:
     settings: Mapping[str, Any]
     paper: Mapping[str, Mapping[str, float]]
 
-    @property
-    def variant(self) -> str:
-        """Names what is not the default besides the model, such as `num_codes-512`.
+    def variant(self, settings: Mapping[str, Any]) -> str:
+        """Names what it sets besides the model, such as `num_codes-512`.
 
-        A row of defaults has none, so that it is one run for all the tables it is in.
+        A row of what all rows have has none, so that it is one run for all the tables
+        it is in.
+
+        Args:
+            settings: The fields of `ExperimentConfig` that all rows share.
         """
-        defaults = vars(ExperimentConfig().model)
-        changed = {k: v for k, v in self.settings.items() if v != defaults[k]}
+        shared = {**vars(ExperimentConfig().model), **settings}
+        changed = {k: v for k, v in self.settings.items() if v != shared[k]}
         return "_".join(f"{k}-{v}" for k, v in changed.items() if k != "name")
 
 

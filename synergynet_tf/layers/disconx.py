@@ -72,8 +72,9 @@ class DisConX(AttentionHeads):
 
     def call(self, discrete, continuous):
         if self.normalized:
-            weights = self.attention_weights(discrete, continuous)
-            values = self.values(continuous)
+            asked = self.tokens(continuous)
+            weights = ops.softmax(self.compare(self.tokens(discrete), asked), axis=-1)
+            values = self.value(asked)
             attended = ops.matmul(ops.cast(weights, values.dtype), values)
             return self.put_out(attended, ops.shape(discrete))
         keys = to_tokens(continuous)
@@ -86,7 +87,8 @@ class DisConX(AttentionHeads):
         Rows are discrete tokens, columns continuous ones; a row sums to 1.
         """
         if self.normalized:
-            return ops.softmax(self.compare(discrete, continuous), axis=-1)
+            scores = self.compare(self.tokens(discrete), self.tokens(continuous))
+            return ops.softmax(scores, axis=-1)
         keys = to_tokens(continuous)
         _, weights = self.attention(
             query=to_tokens(discrete),

@@ -121,14 +121,22 @@ class AttentionHeads(keras.layers.Layer):
         )
         self.output_normalization.build((None, None, channels))
 
+    def tokens(self, features):
+        """Flattens features `(batch, height, width, channels)`, and normalizes."""
+        tokens = to_tokens(features)
+        return _center(tokens, self.compute_dtype) if self.normalized else tokens
+
     def compare(self, asking, asked):
         """Returns the scores of queries and keys: float32 `(batch, heads, n, n)`.
 
-        In 16 bits many would be equal. Rows are the tokens of `asking`, columns
-        those of `asked`, both `(batch, height, width, channels)`.
+        In 16 bits many would be equal. Rows are of `asking`, columns of `asked`, both
+        what `tokens` returns.
         """
-        queries = ops.cast(self.query(self._placed(asking)), "float32")
-        keys = ops.cast(self.key(self._placed(asked)), "float32")
+        if self.normalized:
+            places = ops.cast(self.positions, asking.dtype)
+            asking, asked = asking + places, asked + places
+        queries = ops.cast(self.query(asking), "float32")
+        keys = ops.cast(self.key(asked), "float32")
         if self.normalized:
             limit = math.log(MAX_TEMPERATURE)
             temperature = ops.exp(ops.minimum(self.log_temperature, limit))
@@ -138,26 +146,12 @@ class AttentionHeads(keras.layers.Layer):
             queries = queries * self.scale
         return ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
 
-    def values(self, asked):
-        """Returns what each token has to give: `(batch, heads, n, channels a head)`."""
-        return self.value(self._tokens(asked))
-
     def put_out(self, picked, shape):
-        """Turns what the heads have picked, like `values`, into features of `shape`."""
+        """Turns `(batch, heads, n, channels a head)` into features of `shape`."""
         output = self.output_projection(picked)
         if self.normalized:
             output = self.output_normalization(output)
         return ops.reshape(output, shape)
-
-    def _tokens(self, features):
-        tokens = to_tokens(features)
-        return _center(tokens, self.compute_dtype) if self.normalized else tokens
-
-    def _placed(self, features):
-        tokens = self._tokens(features)
-        if self.normalized:
-            tokens = tokens + ops.cast(self.positions, tokens.dtype)
-        return tokens
 
     def get_config(self):
         return {

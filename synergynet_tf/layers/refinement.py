@@ -62,13 +62,14 @@ class HardAttentionRefinement(AttentionHeads):
 
     def attention(self, fused):
         """Returns the one-hot weights: `(batch, num_heads, tokens, tokens)`."""
-        scores = self._scores(fused)
+        scores = self._scores(self.tokens(fused))
         winners = ops.squeeze(_first_max(scores), axis=-1)
         return ops.one_hot(winners, scores.shape[-1], dtype=self.compute_dtype)
 
     def call(self, fused, training=None):
-        scores = self._scores(fused)
-        values = self.values(fused)
+        tokens = self.tokens(fused)
+        scores = self._scores(tokens)
+        values = self.value(tokens)
         winners = _first_max(scores)
         if training:
             soft = ops.softmax(scores, axis=-1)
@@ -85,12 +86,12 @@ class HardAttentionRefinement(AttentionHeads):
     def compute_output_shape(self, fused_shape):
         return fused_shape
 
-    def _scores(self, fused):
-        scores = self.compare(fused, fused)
-        tokens = scores.shape[-1]
-        if not self.normalized or tokens == 1:
+    def _scores(self, tokens):
+        scores = self.compare(tokens, tokens)
+        count = scores.shape[-1]
+        if not self.normalized or count == 1:
             return scores
-        return scores - _OUT_OF_REACH * ops.eye(tokens)
+        return scores - _OUT_OF_REACH * ops.eye(count)
 
 
 def _first_max(scores):

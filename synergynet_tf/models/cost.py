@@ -10,6 +10,7 @@ import numpy as np
 
 from synergynet_tf.layers import (
     AtrousConv2D,
+    DisConX,
     HardAttentionRefinement,
     UpsampledConv2D,
     VectorQuantizer,
@@ -166,6 +167,12 @@ def _attention(layer, queries, outputs):
     return 2 * 2 * tokens**2 * channels
 
 
+def _disconx(layer, inputs, outputs):
+    """As `_attention`, which is a layer inside where nothing is normalized."""
+    _, height, width, channels = outputs
+    return 2 * 2 * (height * width) ** 2 * channels if layer.normalized else 0
+
+
 def _refinement(layer, inputs, outputs):
     """Queries with keys; a value is picked, not multiplied."""
     _, height, width, channels = inputs
@@ -178,6 +185,7 @@ def _quantizer(layer, inputs, outputs):
 
 _COUNTS = {
     AtrousConv2D: _atrous,
+    DisConX: _disconx,
     keras.layers.Conv2D: _convolution,
     keras.layers.DepthwiseConv2D: _convolution,
     keras.layers.Dense: _dense,

@@ -14,6 +14,7 @@ OPTIONS = {
     "update": quantizer.UPDATES,
     "estimator": tuple(ESTIMATORS),
     "distance": quantizer.DISTANCES,
+    "loss": quantizer.LOSSES,
 }
 
 
@@ -61,7 +62,24 @@ def test_config_offers_what_the_layer_takes():
         "vq_update": set(OPTIONS["update"]),
         "vq_estimator": set(OPTIONS["estimator"]),
         "vq_distance": set(OPTIONS["distance"]),
+        "vq_loss": set(OPTIONS["loss"]),
     }
+
+
+@pytest.mark.parametrize("update", OPTIONS["update"])
+def test_a_sum_over_channels_by_hand(update):
+    z = np.array([[[[1.0, 0.0], [0.0, 3.0]]]], "float32")
+    losses = {}
+    for loss in OPTIONS["loss"]:
+        layer = VectorQuantizer(2, commitment_cost=0.5, update=update, loss=loss)
+        layer.build(z.shape)
+        layer.codebook.assign([[0.0, 0.0], [0.0, 1.0]])
+        layer(z)
+        losses[loss] = float(layer.losses[0])
+    # Squared distances 1 and 4: their mean over vectors is 2.5; over channels, too,
+    # half of it. The commitment's weight is 0.5; an average has no other term.
+    weight = 1.5 if update == "gradient" else 0.5
+    assert losses == {"sum": weight * 2.5, "mean": weight * 1.25}
 
 
 def test_moving_average_equals_its_formula_in_float64(features):

@@ -7,7 +7,12 @@ from synergynet_tf.layers import DisConX, HardAttentionRefinement, TransformerBl
 
 @pytest.mark.parametrize(
     ("layer", "inputs"),
-    [(DisConX(8), 2), (HardAttentionRefinement(8), 1), (TransformerBlock(8), 1)],
+    [
+        (DisConX(8), 2),
+        (DisConX(8, normalized=False), 2),
+        (HardAttentionRefinement(8, normalized=False), 1),
+        (TransformerBlock(8), 1),
+    ],
 )
 def test_heads_start_in_the_range_of_the_matrix_that_they_share(layer, inputs):
     layer(*[np.zeros((1, 2, 2, 64), "float32")] * inputs)

@@ -4,6 +4,11 @@ import pytest
 
 from synergynet_tf.layers import HardAttentionRefinement
 from tests.checks import check_layer
+from tests.layers.normalized import (
+    away_from_the_start,
+    normalized_output,
+    normalized_scores,
+)
 
 
 @pytest.fixture
@@ -11,10 +16,61 @@ def features():
     return np.random.default_rng(0).normal(size=(2, 3, 4, 8)).astype("float32")
 
 
-def test_layer(features):
-    # Kernel and bias of query, key, value and output. That the check's training
-    # step moves query and key shows the straight-through gradient.
-    check_layer(HardAttentionRefinement, {"num_heads": 2}, [features], weights=(8, 0))
+PAPER = {"num_heads": 2, "normalized": False}
+
+
+@pytest.mark.parametrize(("normalized", "weights"), [(True, 11), (False, 8)])
+def test_layer(normalized, weights, features):
+    # Kernel and bias of query, key, value and output; normalized, temperatures, and
+    # the scale and offset of the output. That the check's training step moves query
+    # and key shows the straight-through gradient.
+    arguments = {"num_heads": 2, "normalized": normalized}
+    check_layer(HardAttentionRefinement, arguments, [features], weights=(weights, 0))
+
+
+def test_normalized_equals_the_formula(features):
+    layer = HardAttentionRefinement(num_heads=2)
+    layer.build(features.shape)
+    away_from_the_start(layer)
+    scores, values = normalized_scores(layer, features, features)
+    for place in range(12):
+        scores[:, :, place, place] = -np.inf
+    winners = scores.argmax(axis=-1)
+    picked = np.take_along_axis(values, winners[..., None], axis=2)
+    expected = normalized_output(layer, picked, features.shape)
+    result = keras.ops.convert_to_numpy(layer(features))
+    # float32 against float64.
+    np.testing.assert_allclose(result, expected, atol=2e-5)
+    weights = keras.ops.convert_to_numpy(layer.attention(features))
+    np.testing.assert_array_equal(weights.argmax(axis=-1), winners)
+
+
+def test_no_element_picks_itself_where_there_is_another(features):
+    layer = HardAttentionRefinement(num_heads=2)
+    layer(features)
+    weights = keras.ops.convert_to_numpy(layer.attention(features))
+    assert not np.diagonal(weights, axis1=2, axis2=3).any()
+    # As it starts, its own key would be the most similar of all: they are equal.
+    np.testing.assert_array_equal(layer.key.kernel, layer.query.kernel)
+    assert np.any(
+        keras.ops.convert_to_numpy(layer.value.kernel)
+        != keras.ops.convert_to_numpy(layer.query.kernel)
+    )
+    alone = HardAttentionRefinement(num_heads=2)
+    alone.build((None, 1, 1, 8))
+    weights = keras.ops.convert_to_numpy(alone.attention(features[:, :1, :1]))
+    assert weights.shape == (2, 2, 1, 1) and weights.all()
+
+
+def test_the_first_pick_is_the_most_similar(features):
+    # The last two elements are equal but for their places; all else is noise.
+    features = features.copy()
+    features[:, 2, 3] = features[:, 2, 2] = 3 * features[:, 2, 2]
+    layer = HardAttentionRefinement(num_heads=1)
+    layer(features)
+    weights = keras.ops.convert_to_numpy(layer.attention(features))
+    assert (weights[:, 0, 11].argmax(axis=-1) == 10).all()
+    assert (weights[:, 0, 10].argmax(axis=-1) == 11).all()
 
 
 def projections(layer):
@@ -25,7 +81,7 @@ def projections(layer):
 
 
 def test_equals_the_formula(features):
-    layer = HardAttentionRefinement(num_heads=2)
+    layer = HardAttentionRefinement(**PAPER)
     result = keras.ops.convert_to_numpy(layer(features))
     (wq, bq), (wk, bk), (wv, bv), (wo, bo) = projections(layer)
     z = features.reshape(2, 12, 8).astype("float64")
@@ -53,15 +109,16 @@ def test_attention_is_exactly_one_hot(features):
 
 def test_ties_go_to_the_first():
     # Equal elements score alike, so each takes over the first.
-    layer = HardAttentionRefinement(num_heads=1)
+    layer = HardAttentionRefinement(num_heads=1, normalized=False)
     layer.build((None, 2, 2, 4))
     weights = layer.attention(np.ones((1, 2, 2, 4), "float32"))
     winners = keras.ops.convert_to_numpy(weights)[0, 0].argmax(axis=-1)
     assert winners.tolist() == [0, 0, 0, 0]
 
 
-def test_training_and_inference_give_the_same(features):
-    layer = HardAttentionRefinement(num_heads=2)
+@pytest.mark.parametrize("normalized", [True, False])
+def test_training_and_inference_give_the_same(normalized, features):
+    layer = HardAttentionRefinement(num_heads=2, normalized=normalized)
     # A product with a one-hot matrix is exact: zeros add nothing.
     np.testing.assert_array_equal(
         keras.ops.convert_to_numpy(layer(features, training=True)),
@@ -73,7 +130,7 @@ def test_the_winner_does_not_depend_on_16_bits():
     # 200 tokens score within 1 % of each other, of which bfloat16 keeps 2 digits.
     features = np.random.default_rng(0).normal(1.0, 0.05, (1, 20, 10, 8))
     features = keras.ops.cast(features.astype("float32"), "bfloat16")
-    mixed = HardAttentionRefinement(num_heads=1, dtype="mixed_bfloat16")
+    mixed = HardAttentionRefinement(1, normalized=False, dtype="mixed_bfloat16")
     mixed.build(features.shape)
     weights = keras.ops.convert_to_numpy(mixed.attention(features))
     queries, keys = (

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.config import PAPER_VQ
+from synergynet_tf.config import PAPER_VQ, RECIPES
 from synergynet_tf.data.batches import Batches
+from synergynet_tf.data.store import open_store
 from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.weights import load_weights
 from synergynet_tf.training import checkpoint, codebook, fit
 from synergynet_tf.training.callbacks import RunFiles
 from synergynet_tf.training.codebook import CodebookCare
 from synergynet_tf.training.fit import compiled_model
+from synergynet_tf.training.pooled_dice import PooledDice
+from synergynet_tf.training.weight_average import ValidateAverage
 
 
 def weights(run):
@@ -90,13 +93,20 @@ def test_a_run_has_its_files(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["synergynet-8s2h", "r50-unet", "transunet", "deeplabv3plus", "vqunet"]
+    ("name", "changes"),
+    [
+        ("synergynet-8s2h", RECIPES["modern"]),
+        ("synergynet-8s2h", {"attention": "paper", "vq_update": "gradient"}),
+        ("r50-unet", {}),
+        ("transunet", RECIPES["modern"]),
+        ("deeplabv3plus", {}),
+        ("vqunet", {"vq_init": "first_batches"}),
+    ],
 )
 def test_an_interrupted_run_ends_like_an_undisturbed_one(
-    name, tiny, tmp_path, monkeypatch
+    name, changes, tiny, tmp_path, monkeypatch
 ):
-    average = {"vq_init": "kmeans", "vq_update": "moving_average"}
-    tiny = tiny.replace(name=name, **(average if name == "vqunet" else {}))
+    tiny = tiny.replace(name=name, **changes)
     fit(tiny, tmp_path / "undisturbed")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, epoch=1, step=2)
@@ -118,6 +128,53 @@ def test_a_checkpoint_is_found_whatever_was_built_before(name, tiny, tmp_path):
     keras.layers.Dropout(0.1)
     keras.random.SeedGenerator()
     assert checkpoint.restore(compiled_model(config, 4), tmp_path) == "log"
+
+
+def test_the_average_is_validated_and_saved_and_the_weights_are_trained(tiny, tmp_path):
+    config = tiny.replace(**RECIPES["modern"], epochs=1)
+    fit(config, tmp_path)
+    saved = load_weights(config.model, tmp_path / runs.BEST_WEIGHTS)
+    model = compiled_model(config, steps=4)
+    checkpoint.restore(model, tmp_path / "checkpoints")
+    for ours, weight, average in zip(
+        saved.trainable_variables,
+        model.trainable_variables,
+        model.optimizer.averages,
+        strict=True,
+    ):
+        weight, average = map(keras.ops.convert_to_numpy, (weight, average))
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), average)
+        assert np.any(weight != average), ours.path
+    # What history.csv says is of the saved weights.
+    val = open_store(config.data, "val", config.model.image_size)
+    batches = Batches(val, 8, 0, training=False)
+    metric = PooledDice(config.model.num_classes)
+    for step in range(len(batches)):
+        images, labels = batches[step]
+        metric.update_state(labels, saved(images, training=False))
+    assert float(history(tmp_path)[0]["val_dsc"]) == pytest.approx(
+        float(metric.result()), abs=1e-4
+    )
+
+
+def test_a_checkpoint_in_validation_holds_the_trained_weights(tiny, tmp_path):
+    config = tiny.replace(**RECIPES["modern"])
+    model = compiled_model(config, steps=4)
+    model.optimizer.averages[0].assign_add(
+        keras.ops.ones(model.optimizer.averages[0].shape)
+    )
+    before = [np.array(v) for v in model.variables + model.optimizer.variables]
+    callback = ValidateAverage()
+    callback.set_model(model)
+    callback.on_test_begin()
+    assert np.any(np.array(model.trainable_variables[0]) != before[0])
+    checkpoint.save(model, tmp_path, 1, "log")
+    callback.on_test_end()
+    for again in (model, compiled_model(config, steps=4)):
+        checkpoint.restore(again, tmp_path)
+        after = [np.array(v) for v in again.variables + again.optimizer.variables]
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_seeds_differ(tiny, tmp_path):

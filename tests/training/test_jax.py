@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
+from synergynet_tf.config import RECIPES
 from synergynet_tf.models.weights import load_weights
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,7 +46,11 @@ np.save(f"{sys.argv[1]}/logits.npy", np.asarray(model(image, training=False)))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
-def test_training_on_jax_without_tensorflow(tiny, tmp_path):
+@pytest.mark.parametrize(
+    "recipe", ["modern", pytest.param("paper", marks=pytest.mark.slow)]
+)
+def test_training_on_jax_without_tensorflow(recipe, tiny, tmp_path):
+    tiny = tiny.replace(**RECIPES[recipe])
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],

@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
+from synergynet_tf.config import RECIPES
 from tests.training import tiny_fit
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 # A killed partner is noticed after some 10 seconds, or 50 on a busy machine.
 PATIENCE_S = 120
+# Codes that move after the first step, so that it is seen whether they move alike.
+FIRST_BATCHES = {"vq_init": "first_batches", "vq_update": "gradient"}
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("tf.distribute needs TensorFlow", allow_module_level=True)
@@ -43,11 +46,15 @@ def in_lock_step(config, devices, steps):
 @pytest.mark.parametrize(
     ("devices", "batch_size", "steps", "changes"),
     [
-        (2, 4, 7, {}),
-        pytest.param(2, 4, 50, {}, marks=pytest.mark.slow),
-        pytest.param(4, 4, 50, {}, marks=pytest.mark.slow),
+        pytest.param(2, 4, 7, FIRST_BATCHES, marks=pytest.mark.slow),
+        (2, 4, 7, {**FIRST_BATCHES, **RECIPES["modern"], "clip_norm": 0.1}),
+        pytest.param(2, 4, 50, FIRST_BATCHES, marks=pytest.mark.slow),
+        pytest.param(4, 4, 50, FIRST_BATCHES, marks=pytest.mark.slow),
         # 1 + 1 + 2 images; and what a moving average adds up.
-        pytest.param(3, 4, 20, {"vq_update": "moving_average"}, marks=pytest.mark.slow),
+        pytest.param(
+            *(3, 4, 20, {**FIRST_BATCHES, "vq_update": "moving_average"}),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_step_is_that_of_one_device(tiny, devices, batch_size, steps, changes):

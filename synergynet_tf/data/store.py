@@ -78,7 +78,7 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
     folder = _cache_dir() / _key(data, case_ids, image_size)
     if folder.exists():
         try:
-            return _open(folder)
+            return open_folder(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             print(f"{folder} is damaged ({error}); building it again", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +87,7 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
         return _prepare(data, case_id, image_size)
 
     _build(folder, prepare, case_ids, f"prepare {part}")
-    return _open(folder)
+    return open_folder(folder)
 
 
 def _cache_dir() -> pathlib.Path:
@@ -185,10 +185,23 @@ def _write(
                 os.fsync(file.fileno())
     finally:
         pool.shutdown(cancel_futures=True)
+    _write_index(folder, [len(owners), *images.shape[1:]], owners)
+
+
+def _write_index(
+    folder: pathlib.Path, shape: Sequence[int], owners: Sequence[str]
+) -> None:
     checksums = [_checksum(folder / name) for name in FILES]
-    shape = [len(owners), *images.shape[1:]]
-    index = {"shape": shape, "case_ids": owners, "crc32": checksums}
+    index = {"shape": list(shape), "case_ids": list(owners), "crc32": checksums}
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def copy_store(store: Store, folder: pathlib.Path) -> None:
+    """Writes a store as a folder of its own, which `open_folder` reads."""
+    folder.mkdir()
+    for name, array in zip(FILES, (store.images, store.labels), strict=True):
+        array.tofile(folder / name)
+    _write_index(folder, store.images.shape, store.case_ids)
 
 
 def _checksum(path: pathlib.Path) -> int:
@@ -200,8 +213,8 @@ def _checksum(path: pathlib.Path) -> int:
     return checksum
 
 
-def _open(folder: pathlib.Path) -> Store:
-    """Opens a store.
+def open_folder(folder: pathlib.Path) -> Store:
+    """Opens a store by its folder.
 
     Raises:
         OSError, ValueError, KeyError, TypeError: If it is damaged.

@@ -14,10 +14,8 @@ import keras
 
 import synergynet_tf
 from synergynet_tf import machine, runs, stopping
-from synergynet_tf.data import DATASETS
 from synergynet_tf.data.batches import Batches
-from synergynet_tf.data.splits import complete, split_ids
-from synergynet_tf.data.store import open_store
+from synergynet_tf.data.prepared import prepare
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
 from synergynet_tf.training import (
@@ -36,7 +34,7 @@ from synergynet_tf.training.pooled_dice import PooledDice
 from synergynet_tf.training.weight_average import ValidateAverage
 
 
-def fit(config, run, force=False):
+def fit(config, run, force=False, prepared=None):
     """Trains a run, or continues it from its last checkpoint.
 
     A continued run gives the weights of an undisturbed one, bit for bit on a CPU: the
@@ -52,6 +50,8 @@ def fit(config, run, force=False):
             `auto` becomes.
         run: Folder of the run.
         force: bool. Whether to delete the run that is there and start again.
+        prepared: `data.prepared.Prepared`; by default that of `config`, from its raw
+            data.
 
     Raises:
         BlockingIOError: If another process trains the run.
@@ -67,13 +67,13 @@ def fit(config, run, force=False):
     runs.check_startable(run, config, force)
     config = precision.resolve(strategy.resolve(config), run, force)
     with distribution.scope(config.training.strategy, config.training.devices):
-        _fit(config, run, force)
+        _fit(config, run, force, prepared)
 
 
-def _fit(config, run, force):
+def _fit(config, run, force, prepared):
     """Makes what is trained, and trains it on the devices of the current scope."""
-    train = open_store(config.data, "train", config.model.image_size)
-    val = open_store(config.data, "val", config.model.image_size)
+    prepared = prepared or prepare(config.data, config.model.image_size)
+    train, val = prepared.train, prepared.val
     seed, batch_size = config.training.seed, config.training.batch_size
     train_batches = Batches(
         train,
@@ -87,17 +87,17 @@ def _fit(config, run, force):
     val_batches = Batches(val, val_size, seed, training=False)
     model = compiled_model(config, config.training.epochs * len(train_batches))
     if not distribution.is_chief():
-        _train(config, run, None, model, train_batches, val_batches)
+        _train(config, run, None, model, train_batches, val_batches, prepared)
         return
     with runs.lock(run) as lock:
         # Again: another process may have trained it since.
         runs.check_settings(run, config, force)
         if force:
             runs.delete(run)
-        _train(config, run, lock, model, train_batches, val_batches)
+        _train(config, run, lock, model, train_batches, val_batches, prepared)
 
 
-def _train(config, run, lock, model, train_batches, val_batches):
+def _train(config, run, lock, model, train_batches, val_batches, prepared):
     """Trains the epochs that are missing, and closes the run.
 
     Without the lock, in a process that is not the chief, nothing is written.
@@ -114,7 +114,7 @@ def _train(config, run, lock, model, train_batches, val_batches):
     if lock:
         for folder in (run, run / runs.CHECKPOINTS):
             runs.remove_temporaries(folder)
-        _write_settings(run, config)
+        _write_settings(run, config, prepared)
     begun = (log or {}).get("begun") or {"step": 0, "codes": None}
     epochs, steps = config.training.epochs, len(train_batches)
     started = time.monotonic()
@@ -259,18 +259,13 @@ def _tensorboard(run):
     return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
 
 
-def _write_settings(run, config):
+def _write_settings(run, config, prepared):
     """Writes what the run is, and what is known of it so far."""
-    dataset = DATASETS[config.data.dataset]
-    classes = dataset.class_names(config.data.data_dir)
     runs.write_text(run / runs.CONFIG, config.to_json())
-    runs.write_json(run / "classes.json", list(classes))
-    split = split_ids(config.data)
-    runs.write_json(run / "split.json", split)
-    data = complete(config.data)
-    if data.modality != "rgb":  # Photographs may be gray and colored in turn.
-        case = dataset.read_case(data.data_dir, split["train"][0])
-        runs.write_json(run / runs.CHANNELS, case.image.shape[-1])
+    runs.write_json(run / "classes.json", list(prepared.class_names))
+    runs.write_json(run / "split.json", prepared.split)
+    if prepared.image_channels is not None:
+        runs.write_json(run / runs.CHANNELS, prepared.image_channels)
     path, now = run / "environment.json", _environment()
     if path.exists():
         try:

@@ -1,0 +1,116 @@
+"""What a training needs of its data, also without the data: two stores and some facts.
+
+A folder of it trains where the raw files are not, such as on a borrowed GPU:
+
+    train/, val/    stores, as `data.store` writes them
+    about.json      the `DataConfig`, image size, class names, split and channels
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from synergynet_tf.config import DataConfig
+from synergynet_tf.data import DATASETS
+from synergynet_tf.data.splits import complete, split_ids
+from synergynet_tf.data.store import Store, copy_store, open_folder, open_store
+from synergynet_tf.untrusted import read_json
+
+PARTS = ("train", "val")
+ABOUT = "about.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """The data of a run, at the network's size.
+
+    Attributes:
+        train: Images and labels to train with.
+        val: Those to validate with.
+        class_names: Of the foreground classes.
+        split: Case ids of `train`, `val` and `test`.
+        image_channels: Of a scan; `None` for photographs, which may be gray and
+            colored in turn.
+    """
+
+    train: Store
+    val: Store
+    class_names: tuple[str, ...]
+    split: dict[str, list[str]]
+    image_channels: int | None
+
+
+def prepare(data: DataConfig, image_size: int) -> Prepared:
+    """Reads the raw data, or the stores that were built of it.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+        ValueError: If a case cannot be read, or the split is impossible.
+        OSError: If a store cannot be written.
+    """
+    data = complete(data)
+    dataset, split = DATASETS[data.dataset], split_ids(data)
+    train, val = (open_store(data, part, image_size) for part in PARTS)
+    channels = None
+    if data.modality != "rgb":
+        case = dataset.read_case(data.data_dir, split["train"][0])
+        channels = case.image.shape[-1]
+    names = tuple(dataset.class_names(data.data_dir))
+    return Prepared(train, val, names, split, channels)
+
+
+def save(
+    prepared: Prepared, data: DataConfig, image_size: int, folder: pathlib.Path
+) -> None:
+    """Writes a folder that `load` reads; `about.json` last.
+
+    Raises:
+        FileExistsError: If the folder is there.
+    """
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        copy_store(getattr(prepared, part), folder / part)
+    about = {
+        "data": _named(data),
+        "image_size": image_size,
+        "class_names": prepared.class_names,
+        "split": prepared.split,
+        "image_channels": prepared.image_channels,
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def load(data: DataConfig, image_size: int, folder: pathlib.Path) -> Prepared:
+    """Reads what `save` wrote.
+
+    Args:
+        data: The run's; only where the raw data is may differ.
+        image_size: The run's.
+        folder: The folder.
+
+    Raises:
+        FileNotFoundError: If the folder holds no prepared data.
+        ValueError: If it is damaged, or of other data or another size.
+    """
+    path = folder / ABOUT
+    if not path.is_file():
+        raise FileNotFoundError(f"No {ABOUT} in {folder}: it holds no prepared arrays")
+    about: dict[str, Any] = read_json(path)
+    wanted = {"data": _named(data), "image_size": image_size}
+    found = {name: about.get(name) for name in wanted}
+    if found != wanted:
+        raise ValueError(f"{folder} holds {found}, and the run needs {wanted}")
+    try:
+        train, val = (open_folder(folder / part) for part in PARTS)
+    except (OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is damaged: {error}") from error
+    names = tuple(about["class_names"])
+    return Prepared(train, val, names, about["split"], about["image_channels"])
+
+
+def _named(data: DataConfig) -> dict[str, Any]:
+    """Returns the settings, but for where the raw data is."""
+    return dataclasses.asdict(dataclasses.replace(data, data_dir=""))

@@ -29,6 +29,7 @@ from synergynet_tf.data.splits import complete, part_ids
 from synergynet_tf.data.store import open_store
 from synergynet_tf.experiments import settings_of
 from synergynet_tf.models import BACKBONES, METHODS, check_method
+from synergynet_tf.models.lite0_weights import require_weights
 from synergynet_tf.table_runs import command
 
 # The flags that take a file, and the words that each takes instead.
@@ -126,6 +127,9 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     config = dataclasses.replace(config, data=complete(config.data))
     if args.table is None:  # Which plans its rows, and checks each.
         check_method(config.model)
+    lite0 = config.model.backbone == "efficientnetlite0"
+    if lite0 and config.model.encoder_weights == "imagenet":
+        require_weights()
     return config
 
 

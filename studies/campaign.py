@@ -8,12 +8,13 @@ On a machine with a GPU but neither the raw data nor TensorFlow, first here, the
     python -m studies.campaign --data DATA --pack ARRAYS
     KERAS_BACKEND=jax python -m studies.campaign --arrays ARRAYS --minutes 9
 
-`studies.parts` cuts either folder, and those of the runs, into files of 16 MiB.
+`tools.parts` cuts either folder, and those of the runs, into files of 16 MiB.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import os
 import pathlib
@@ -33,6 +34,7 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS, prepared
 from synergynet_tf.data.splits import complete
 from synergynet_tf.experiments import BUDGETS
+from synergynet_tf.models import without_unused
 from synergynet_tf.table_runs.jobs import Job, list_commands, list_states
 from synergynet_tf.table_runs.processes import run_jobs
 from synergynet_tf.untrusted import read_json
@@ -105,6 +107,8 @@ def plan(args: argparse.Namespace) -> list[Job]:
             **changes,
         }
         job_config = ExperimentConfig(data=config).replace(seed=seed, **settings)
+        model = without_unused(job_config.model)
+        job_config = dataclasses.replace(job_config, model=model)
         kind = "paper-attention" if changes else "normalized"
         jobs.append(
             Job(

@@ -22,7 +22,7 @@ ROOMS = {
     "stopping": set(),
     "command_line": {"stopping"},
     "data": {"command_line"},  # The table of a dataset is a command.
-    # Its table of costs, and a conversion, are commands.
+    # Its table of costs is a command.
     "models": {"command_line", "layers"},
     "table_runs": {
         "command_line",
@@ -43,18 +43,18 @@ ROOMS = {
         "runs",
     },
 }
+BESIDE = ("export", "benchmarks", "studies", "tools")
 KNOW_NOTHING = {"layers", "losses", "metrics", "untrusted"}
 TENSORFLOW_ROOMS = (
     "synergynet_tf/data/pipeline.py",
     "synergynet_tf/training/distribution.py",
     "export/",
 )
-MOST_LINES = 300
 
 
 def sources():
-    """Yields every file of the package, export/, benchmarks/ and the scripts."""
-    for folder in ("", "synergynet_tf/**/", "export/**/", "benchmarks/**/"):
+    """Yields every file of the package, of the folders beside it, and the scripts."""
+    for folder in ("", *(f"{name}/**/" for name in ("synergynet_tf", *BESIDE))):
         yield from sorted(ROOT.glob(f"{folder}*.py"))
 
 
@@ -98,7 +98,7 @@ def test_every_room_is_known():
 def test_imports_go_one_way(path):
     room, *inside = path.relative_to(ROOT).with_suffix("").parts
     if room != "synergynet_tf":
-        return  # The scripts, export/ and benchmarks/ come last.
+        return  # What is beside it comes last.
     room = inside[0]
     if room == "__init__":
         allowed = set()
@@ -112,9 +112,7 @@ def test_imports_go_one_way(path):
 @pytest.mark.parametrize("path", all_files())
 def test_nothing_imports_what_comes_last(path):
     last = SCRIPTS | (
-        {"benchmarks", "export"}
-        if path.is_relative_to(ROOT / "synergynet_tf")
-        else set()
+        set(BESIDE) if path.is_relative_to(ROOT / "synergynet_tf") else set()
     )
     assert not {name.split(".")[0] for name in imports(path)} & last
 
@@ -129,11 +127,6 @@ def test_tensorflow_is_imported_in_its_rooms_alone(path):
 def test_file_is_named_after_what_is_in_it(path):
     assert path.stem not in {"utils", "helpers", "common", "base", "misc"}
     assert path.stem == path.stem.lower()
-
-
-@pytest.mark.parametrize("path", all_files())
-def test_file_is_short(path):
-    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
 
 
 def test_no_folder_holds_one_file():

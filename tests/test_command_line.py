@@ -19,7 +19,7 @@ COMMANDS = (
     "synergynet_tf.evaluation.code_maps",
     "synergynet_tf.evaluation.figures",
     "synergynet_tf.models",
-    "synergynet_tf.models.convert_efficientnet_lite",
+    "tools.convert_efficientnet_lite",
 )
 # What takes longer to import than the rest of a command together.
 SLOW = {"keras", "tensorflow", "jax", "scipy", "matplotlib", "nibabel", "h5py", "grpc"}

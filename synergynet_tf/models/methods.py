@@ -118,6 +118,26 @@ METHODS = {
 }
 
 
+def without_unused(config):
+    """Returns a `ModelConfig` with what changes nothing in its method at the defaults.
+
+    A setting that rows of several methods share is so left out where it has no
+    meaning, as the command line asks for.
+
+    Args:
+        config: `ModelConfig` of a name in `METHODS`.
+    """
+    method, defaults = METHODS[config.name], type(config)()
+    used = {
+        "num_codes": method.has_codebook,
+        "hidden_dim": method.has_hidden_dim,
+        "attention": method.has_attention,
+        "vit_weights": method.takes_vit_weights,
+    }
+    unused = {name: getattr(defaults, name) for name, fit in used.items() if not fit}
+    return dataclasses.replace(config, **unused)
+
+
 def check_method(config):
     """Looks up a model's row and checks that the settings fit it.
 

@@ -64,6 +64,8 @@ def require_finite(model):
 def _imagenet(name, source):
     try:
         return source("imagenet")
+    except ImportError:
+        raise  # Of a package that is to be installed; it says which.
     except Exception as error:
         # Keras reports a failed download as a plain `Exception`.
         raise OSError(

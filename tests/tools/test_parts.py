@@ -1,6 +1,6 @@
 import pytest
 
-from studies import parts
+from tools import parts
 
 
 @pytest.fixture

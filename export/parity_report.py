@@ -77,9 +77,10 @@ def compare(
     images = np.empty(0)
     for case_id in tqdm(ids, "compare", unit="case", disable=None):
         case = cases.dataset.read_case(cases.root, case_id)
-        images = to_network(case.image, data.modality, size, data.channels)
+        crop = data.center_crop
+        images = to_network(case.image, data.modality, size, data.channels, crop)
         logits, codes = _predict(predict, images)
-        labels = _labels(logits, case.label)
+        labels = _labels(logits, case.label, crop)
         dsc.append(dsc_of_classes(case.label, labels, count))
         slices += len(images)
         for found, export, tally in zip(exports, opened, tallies, strict=True):
@@ -89,7 +90,9 @@ def compare(
             tally.add_logits(logits[same], their_logits[same])
             if codes is not None:
                 tally.add_codes(codes, their_codes)
-            tally.add_labels(case.label, labels, _labels(their_logits, case.label))
+            tally.add_labels(
+                case.label, labels, _labels(their_logits, case.label, crop)
+            )
     mean = mean_dsc(dsc)
     if math.isnan(mean):
         raise ValueError(
@@ -199,8 +202,11 @@ def _predict(call: Callable[[np.ndarray], Answers], images: np.ndarray) -> Answe
     )
 
 
-def _labels(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    return to_labels(to_native(logits, *reference.shape[1:3]))
+def _labels(
+    logits: np.ndarray, reference: np.ndarray, center_crop: float
+) -> np.ndarray:
+    _, rows, columns = reference.shape
+    return to_labels(to_native(logits, rows, columns, center_crop))
 
 
 def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Report:

@@ -88,8 +88,9 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
 
     names = ("modality", "picked_channels", "image_channels")
     modality, picked, channels = (card["input"][name] for name in names)
+    crop = card["input"]["center_crop"]
     functions = signatures.build_signatures(
-        model, card["classes"], modality, picked, channels
+        model, card["classes"], modality, picked, channels, crop
     )
     module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)

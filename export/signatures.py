@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from export import encoded_images
-from export.image_graph import resize, to_labels, to_network
+from export.image_graph import to_labels, to_native, to_network
 from synergynet_tf.data.image_files import MAX_PIXELS
 from synergynet_tf.models.outputs import with_codes
 
@@ -20,6 +20,7 @@ def build_signatures(
     modality: str,
     channels: str = "",
     image_channels: int | None = None,
+    center_crop: float = 1.0,
 ) -> dict[str, Any]:
     """Traces what a client may call.
 
@@ -48,6 +49,7 @@ def build_signatures(
         modality: A key of `preprocess.MODALITIES`: how pixel values become [0, 1].
         channels: `DataConfig.channels`: those of an image that the model takes.
         image_channels: How many an image must have; `None` for any number.
+        center_crop: `DataConfig.center_crop`: what the model sees of an image file.
 
     Returns:
         The concrete functions by their names.
@@ -76,7 +78,8 @@ def build_signatures(
             data, size = encoded_images.require(image_bytes[position], name)
             image = encoded_images.decode(data, size, name)
             image = _require_channels(image, image_channels, channels, name)
-            return to_network(_pick(image, channels), modality, side), size
+            image = _pick(image, channels)
+            return to_network(image, modality, side, center_crop), size
 
         specs = tf.TensorSpec((side, side, 3)), tf.TensorSpec((2,), tf.int32)
         images, sizes = _map(prepare, tf.range(tf.size(image_bytes)), specs)
@@ -84,7 +87,7 @@ def build_signatures(
 
     def label(logits: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Labels one image on its own grid, and counts the pixels of its classes."""
-        logits = resize(logits, size[0], size[1], area=False)
+        logits = to_native(logits, size[0], size[1], center_crop)
         labels, probabilities = to_labels(logits)
         counts = tf.math.bincount(
             tf.cast(labels, tf.int32), minlength=classes + 1, maxlength=classes + 1

@@ -116,7 +116,7 @@ def training_images(cases: RunCases, count: int = REPRESENTATIVE) -> np.ndarray:
     drawn = []
     for case_id in chosen:
         image = cases.dataset.read_case(cases.root, str(case_id)).image
-        slices = to_network(image, data.modality, size, data.channels)
+        slices = to_network(image, data.modality, size, data.channels, data.center_crop)
         drawn.append(slices[generator.permutation(len(slices))[:each]])
     return np.concatenate(drawn)[:count]
 

@@ -7,24 +7,55 @@ import numpy as np
 
 from synergynet_tf.data.image_files import read_image
 
-__all__ = ["labels_to_network", "read_image", "to_labels", "to_native", "to_network"]
+__all__ = [
+    "center_box",
+    "labels_to_network",
+    "read_image",
+    "to_labels",
+    "to_native",
+    "to_network",
+]
 
 # What becomes 0 and 1: fixed values, or percentiles of each channel of the volume.
 # Those of CT are TransUNet's for abdominal organs, in Hounsfield units.
 WINDOWS = {"rgb": (0.0, 255.0), "ct": (-125.0, 275.0)}
 PERCENTILES = {"mri": (0.5, 99.5)}
 MODALITIES = (*WINDOWS, *PERCENTILES)
+# The logits of what a center crop cuts off, where it is the class and where not: their
+# probabilities are 1 and 0 in float32.
+SURELY = (100.0, -100.0)
+
+
+def center_box(rows: int, columns: int, share: float) -> tuple[slice, slice]:
+    """Returns the pixels in the middle, a share of each side, at least one.
+
+    `rows * share` is rounded to the nearest number of the same parity as `rows`, so
+    that as much is left out on either side.
+
+    Args:
+        rows: Of the image.
+        columns: Of the image.
+        share: In (0, 1].
+    """
+    cut = (1 - share) / 2
+    # Something stays, however little is asked for.
+    top, left = (min(round(n * cut), (n - 1) // 2) for n in (rows, columns))
+    return slice(top, rows - top), slice(left, columns - left)
 
 
 def to_network(
-    image: np.ndarray, modality: str, size: int, channels: str = ""
+    image: np.ndarray,
+    modality: str,
+    size: int,
+    channels: str = "",
+    center_crop: float = 1.0,
 ) -> np.ndarray:
     """Scales an image to [0, 1] and to the network's grid.
 
     `rgb` divides by 255. `ct` clips to -125..275 Hounsfield units and scales these
     to 0 and 1. `mri` does so with the 0.5 and 99.5 percentile of each channel of the
-    whole volume. Resizing averages areas where no side grows, and is bilinear
-    otherwise.
+    whole volume, also of what a center crop cuts off. Resizing averages areas where
+    no side grows, and is bilinear otherwise.
 
     Args:
         image: `(slices, rows, columns, channels)`.
@@ -32,6 +63,7 @@ def to_network(
         size: Height and width of the result in pixels.
         channels: Up to three of the image's to take, in this order: `"0 1 3"`;
             `""` takes all.
+        center_crop: Share of each side to take, `center_box`.
 
     Returns:
         float32 `(slices, size, size, 3)`: one channel is repeated, and after two
@@ -50,7 +82,8 @@ def to_network(
     scaled = np.stack(
         [_scale(image[..., i], modality) for i in range(image.shape[-1])], axis=-1
     )
-    shrinks = min(image.shape[1:3]) >= size
+    scaled = _crop(scaled, center_crop)
+    shrinks = min(scaled.shape[1:3]) >= size
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = _resize(scaled, size, size, method).clip(0.0, 1.0)
     if resized.shape[-1] == 2:
@@ -58,20 +91,36 @@ def to_network(
     return resized if resized.shape[-1] == 3 else np.repeat(resized, 3, axis=-1)
 
 
-def labels_to_network(label: np.ndarray, size: int) -> np.ndarray:
+def labels_to_network(
+    label: np.ndarray, size: int, center_crop: float = 1.0
+) -> np.ndarray:
     """Resizes uint8 labels `(slices, rows, columns)` to `(slices, size, size)`.
 
-    Each pixel takes the label of the nearest pixel's center.
+    Each pixel takes the label of the nearest pixel's center, of those in `center_box`.
     """
+    label = _crop(label, center_crop)
     return _resize(label[..., None], size, size, cv2.INTER_NEAREST_EXACT)[..., 0]
 
 
-def to_native(logits: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def to_native(
+    logits: np.ndarray, rows: int, columns: int, center_crop: float = 1.0
+) -> np.ndarray:
     """Resizes logits `(slices, S, S, C)` bilinearly to `(slices, rows, columns, C)`.
 
-    Logits, not labels: an outline between pixels of the small grid stays smooth.
+    Logits, not labels: an outline between pixels of the small grid stays smooth. What
+    a center crop cut off is background.
     """
-    return _resize(logits.astype(np.float32), rows, columns, cv2.INTER_LINEAR)
+    box = center_box(rows, columns, center_crop)
+    tall, wide = (side.stop - side.start for side in box)
+    inside = _resize(logits.astype(np.float32), tall, wide, cv2.INTER_LINEAR)
+    if (tall, wide) == (rows, columns):
+        return inside
+    outside = np.full(logits.shape[-1], SURELY[1], np.float32)
+    if len(outside) > 1:
+        outside[0] = SURELY[0]
+    whole = np.tile(outside, (len(logits), rows, columns, 1))
+    whole[:, box[0], box[1]] = inside
+    return whole
 
 
 def to_labels(logits: np.ndarray) -> np.ndarray:
@@ -83,6 +132,12 @@ def to_labels(logits: np.ndarray) -> np.ndarray:
     if logits.shape[-1] == 1:
         return (logits[..., 0] > 0).astype(np.uint8)
     return logits.argmax(axis=-1).astype(np.uint8)
+
+
+def _crop(array: np.ndarray, share: float) -> np.ndarray:
+    """Takes the center of `(slices, rows, columns, ...)`."""
+    rows, columns = center_box(array.shape[1], array.shape[2], share)
+    return array[:, rows, columns]
 
 
 def _pick(image: np.ndarray, channels: str) -> np.ndarray:

@@ -165,7 +165,8 @@ def complete(data: DataConfig) -> DataConfig:
     """Fills in what `data` leaves to the dataset: folder, split and modality.
 
     Raises:
-        ValueError: If the dataset is unknown, or cannot be read.
+        ValueError: If the dataset is unknown, or cannot be read, or photographs are to
+            be cropped.
         FileNotFoundError: If the data is not there.
     """
     # Here, because the readers that it lists import this module.
@@ -175,6 +176,11 @@ def complete(data: DataConfig) -> DataConfig:
     dataset, root = DATASETS[data.dataset], data_root(data)
     split = "random" if data.fold else data.split or dataset.default_split(root)
     modality = data.modality or dataset.modality(root)
+    if modality == "rgb" and data.center_crop < 1:
+        raise ValueError(
+            f"--center-crop is for scans, and {data.dataset} at {root} holds "
+            f"photographs: leave it out. Received: {data.center_crop:g}"
+        )
     return dataclasses.replace(data, data_dir=str(root), split=split, modality=modality)
 
 

@@ -32,7 +32,7 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.preprocess import labels_to_network, to_network
+from synergynet_tf.data.preprocess import center_box, labels_to_network, to_network
 from synergynet_tf.data.splits import complete, data_root, part_ids
 from synergynet_tf.untrusted import read_json, require_file
 
@@ -102,6 +102,8 @@ def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:
         status = path.stat()
         files.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
     how = [dataset.class_names(root), data.modality, data.channels, image_size]
+    if data.center_crop < 1:  # Else the key is that of before there was a crop.
+        how.append(data.center_crop)
     content = [VERSION, data.dataset, how, case_ids, files]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
@@ -112,14 +114,25 @@ def _prepare(
     """Returns a case at the network's size, images as float16."""
     case = DATASETS[data.dataset].read_case(data_root(data), case_id)
     try:
-        images = to_network(case.image, data.modality, image_size, data.channels)
+        images = to_network(
+            case.image, data.modality, image_size, data.channels, data.center_crop
+        )
     except ValueError as error:
         raise ValueError(f"Case {case_id}: {error}") from error
     # Gray volumes stay at one channel; photographs may be gray and colored in turn.
     count = len(data.channels.split()) or case.image.shape[-1]
     if data.modality != "rgb" and count == 1:
         images = images[..., :1]
-    return images.astype(np.float16), labels_to_network(case.label, image_size)
+    labels = labels_to_network(case.label, image_size, data.center_crop)
+    _, rows, columns = case.label.shape
+    box = (slice(None), *center_box(rows, columns, data.center_crop))
+    if lost := int((case.label > 0).sum() - (case.label[box] > 0).sum()):
+        print(
+            f"warning: --center-crop {data.center_crop:g} cuts off {lost} labeled "
+            f"pixels of case {case_id}; scores count them as missed",
+            file=sys.stderr,
+        )
+    return images.astype(np.float16), labels
 
 
 def _build(

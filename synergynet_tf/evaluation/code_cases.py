@@ -62,10 +62,12 @@ def read_inputs(
     for case_id in case_ids:
         case = cases.dataset.read_case(cases.root, case_id)
         try:
-            images = to_network(case.image, data.modality, size, data.channels)
+            images = to_network(
+                case.image, data.modality, size, data.channels, data.center_crop
+            )
         except ValueError as error:
             raise ValueError(f"{case_id}: {error}") from error
-        yield case_id, images, labels_to_network(case.label, size)
+        yield case_id, images, labels_to_network(case.label, size, data.center_crop)
 
 
 def code_case(

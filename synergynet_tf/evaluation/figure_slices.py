@@ -8,11 +8,12 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from synergynet_tf import metrics
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import to_network
+from synergynet_tf.data.preprocess import center_box, to_network
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation import run_model
 from synergynet_tf.evaluation.gradcam import GradCam
@@ -103,18 +104,37 @@ def see(
     labels = {case.case_id: maps["native"] for case, maps in labeled}
     data, size = complete(cases.config.data), cases.config.model.image_size
     scale = functools.partial(
-        to_network, modality=data.modality, size=size, channels=data.channels
+        to_network,
+        modality=data.modality,
+        size=size,
+        channels=data.channels,
+        center_crop=data.center_crop,
     )
     # A scan's intensities are scaled by those of the whole volume.
     images = {case_id: scale(case.image) for case_id, case in by_id.items()}
     cam = GradCam(model)
-    return [
-        View(
-            labels[shown.case.case_id][shown.index],
-            cam(images[shown.case.case_id][shown.index]),
-        )
-        for shown in slices
-    ]
+    views = []
+    for shown in slices:
+        pred_labels = labels[shown.case.case_id][shown.index]
+        maps = cam(images[shown.case.case_id][shown.index])
+        if data.center_crop < 1:
+            maps = {
+                label: _put_back(map_, pred_labels.shape, data.center_crop)
+                for label, map_ in maps.items()
+            }
+        views.append(View(pred_labels, maps))
+    return views
+
+
+def _put_back(
+    map_: np.ndarray, shape: tuple[int, ...], center_crop: float
+) -> np.ndarray:
+    """Lays a map `(S, S)` of a center crop on its image, with 0 around it."""
+    whole = np.zeros(shape, np.float32)
+    inside = whole[center_box(shape[0], shape[1], center_crop)]
+    size = inside.shape[::-1]
+    inside[:] = cv2.resize(map_.astype(np.float32), size)
+    return whole
 
 
 def found_labels(shown: Slice, seen: Iterable[View]) -> list[int]:

@@ -13,7 +13,12 @@ import cv2
 import numpy as np
 
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data.preprocess import to_labels, to_native, to_network
+from synergynet_tf.data.preprocess import (
+    center_box,
+    to_labels,
+    to_native,
+    to_network,
+)
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.options import PLAIN, Options, keep_largest
 from synergynet_tf.evaluation.parallel import read_ahead
@@ -54,11 +59,13 @@ class _Case(Generic[SourceT]):
         source: What was read.
         images: On the network's grid, float32 `(slices, S, S, 3)`.
         maps: For each grid the labels, filled as slices are predicted.
+        center_crop: Share of each side that `images` show.
     """
 
     source: SourceT
     images: np.ndarray
     maps: Maps
+    center_crop: float = 1.0
 
 
 # Slices of a case.
@@ -105,12 +112,15 @@ def label_all(
     def prepare(name: Name) -> _Case[SourceT]:
         source = read(name)
         try:
-            images = to_network(source.image, data.modality, size, data.channels)
+            images = to_network(
+                source.image, data.modality, size, data.channels, data.center_crop
+            )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         if alter is not None:
             images = alter(name, images)
-        return _Case(source, images, _empty_maps(source.image, grids))
+        maps = _empty_maps(source.image, grids)
+        return _Case(source, images, maps, data.center_crop)
 
     batches = read_ahead(_batches(map(prepare, names), BATCH_SIZE))
     yield from _label_batches(model, batches, options)
@@ -221,7 +231,8 @@ def _label_batches(
         for case, slices in batch:
             own, logits = np.split(logits, [slices.stop - slices.start])
             for grid, labels in case.maps.items():
-                labels[slices] = _label(own, grid, *labels.shape[1:])
+                _, rows, columns = labels.shape
+                labels[slices] = _label(own, grid, rows, columns, case.center_crop)
             if slices.stop < len(case.images):
                 continue
             maps = case.maps
@@ -246,11 +257,14 @@ def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
     return mean
 
 
-def _label(logits: np.ndarray, grid: str, rows: int, columns: int) -> np.ndarray:
+def _label(
+    logits: np.ndarray, grid: str, rows: int, columns: int, center_crop: float
+) -> np.ndarray:
     if grid == "native":
-        return to_labels(to_native(logits, rows, columns))
-    labels = to_labels(logits)
-    nearest = cv2.INTER_NEAREST_EXACT
-    return np.stack(
-        [cv2.resize(s, (columns, rows), interpolation=nearest) for s in labels]
-    )
+        return to_labels(to_native(logits, rows, columns, center_crop))
+    whole = np.zeros((len(logits), rows, columns), np.uint8)
+    box = (slice(None), *center_box(rows, columns, center_crop))
+    for labels, own in zip(whole[box], to_labels(logits), strict=True):
+        size = labels.shape[::-1]
+        labels[:] = cv2.resize(own, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return whole

@@ -156,6 +156,8 @@ def _write_overlays(
             len(cases.class_names),
         )
         slices[place] = dataclasses.asdict(kept)
+        if data.center_crop < 1:
+            continue  # The report lays codes over the whole image.
         images = to_network(case.image, data.modality, size, data.channels)
         codes = predictor.code_maps(images[kept.index : kept.index + 1])
         if codes is not None:

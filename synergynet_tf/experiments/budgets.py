@@ -52,8 +52,8 @@ BUDGETS = {
         ),
         Budget(
             "converged",
-            "80 epochs of the modern recipe at 160 pixels, from ImageNet: 0.6 s a step of "
-            "SynergyNet on two CPU cores in bfloat16, so 2.2 hours a run on ACDC.",
+            "80 epochs of the modern recipe at 160 pixels, from ImageNet: 0.6 s a step "
+            "of SynergyNet on two idle CPU cores in bfloat16, 2.2 hours a run on ACDC.",
             {
                 **RECIPES["modern"],
                 "backbone": "efficientnetlite0",

@@ -56,7 +56,8 @@ def require_package():
 
 def converted_file():
     """Returns where the converted weights are, or will be: a `pathlib.Path`."""
-    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    # Not /tmp, which Keras takes where there is no home: others can write there.
+    home = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
     return pathlib.Path(home, "models", CONVERTED)
 
 
@@ -66,7 +67,8 @@ def require_weights():
     Raises:
         ImportError: Then.
     """
-    if not converted_file().is_file():
+    # `Path.is_file` raises where the folder may not be looked into.
+    if not os.path.isfile(converted_file()):
         require_package()
 
 
@@ -83,22 +85,27 @@ def imagenet_network(build):
         ImportError: If the package is not installed and nothing has been converted.
         ValueError: If the package holds another network.
     """
+    # Here, because importing Keras takes seconds, and refusing does not.
+    from synergynet_tf.models.pretrained import first_words, load
+
     path = converted_file()
-    if path.is_file():
+    if os.path.isfile(path):
         network = build()
         try:
-            network.load_weights(path)
+            load(network, path)
             return network
         except Exception as error:
             # h5py reports a damaged file as half a dozen kinds of error.
-            reason = " ".join(str(error).split())[:200]
-            print(f"{path} is damaged ({reason}); converting again", file=sys.stderr)
+            print(
+                f"{path} is damaged ({first_words(error)}); converting again",
+                file=sys.stderr,
+            )
     network = convert(read_tensors(require_package()))
     try:
         write(network, path)
     except OSError as error:
         print(
-            f"{path} cannot be written ({error.strerror}): the weights of "
+            f"{path} cannot be written ({error.strerror or error}): the weights of "
             "EfficientNet-Lite0 are converted again next time",
             file=sys.stderr,
         )

@@ -24,6 +24,7 @@ def give_weights(network, weights, name, source):
             with those weights or with random ones. A file has its layout.
 
     Raises:
+        ImportError: If they come in a package that is not installed.
         OSError: If ImageNet's weights cannot be fetched, or there is no such file.
         ValueError: If the file holds other weights.
     """
@@ -36,6 +37,17 @@ def give_weights(network, weights, name, source):
     for layer in network.layers:
         if layer.weights:
             layer.set_weights(published.get_layer(layer.name).get_weights())
+
+
+def load(network, path):
+    """Loads a weights file that anyone may have written.
+
+    Raises:
+        Exception: Of many kinds, if it is damaged or of another network.
+    """
+    require_plain_hdf5(path, most_bytes(network))
+    network.load_weights(path)
+    require_finite(network)
 
 
 def first_words(error, most=200):
@@ -83,9 +95,7 @@ def _file(path, name, source):
         )
     published = source(None)
     try:
-        require_plain_hdf5(path, most_bytes(published))
-        published.load_weights(path)
-        require_finite(published)
+        load(published, path)
     except Exception as error:
         # h5py reports a damaged file as half a dozen kinds of error.
         raise ValueError(

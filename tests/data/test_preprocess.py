@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data.preprocess import (
+    center_box,
     labels_to_network,
     to_labels,
     to_native,
@@ -140,3 +141,43 @@ def test_labels_of_one_channel():
 def test_labels_of_several_channels():
     logits = np.array([[1, 0, 0], [0, 1, 2], [3, 3, 0]], np.float32)
     assert to_labels(logits).tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "share", "box"),
+    [
+        (10, 20, 1.0, (0, 10, 0, 20)),
+        (10, 20, 0.8, (1, 9, 2, 18)),
+        (9, 5, 0.5, (2, 7, 1, 4)),  # 2.25 and 1.25 pixels on either side.
+        (1, 2, 0.1, (0, 1, 0, 2)),  # Something stays.
+        (7, 8, 0.01, (3, 4, 3, 5)),
+    ],
+)
+def test_center_box(rows, columns, share, box):
+    top, bottom, left, right = box
+    assert center_box(rows, columns, share) == (slice(top, bottom), slice(left, right))
+
+
+def test_a_center_crop_keeps_the_volume_s_intensities():
+    image = np.arange(100, dtype=np.float32).reshape(1, 10, 10, 1)
+    whole = to_network(image, "mri", 10)
+    np.testing.assert_array_equal(
+        to_network(image, "mri", 6, center_crop=0.6), whole[:, 2:8, 2:8]
+    )
+    label = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    np.testing.assert_array_equal(
+        labels_to_network(label, 6, center_crop=0.6), label[:, 2:8, 2:8]
+    )
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_what_a_center_crop_cuts_off_is_background(classes):
+    logits = np.random.default_rng(0).normal(size=(2, 6, 6, classes))
+    whole = to_native(logits, 10, 10, center_crop=0.6)
+    np.testing.assert_allclose(whole[:, 2:8, 2:8], logits, rtol=1e-6)
+    labels = to_labels(whole)
+    labels[:, 2:8, 2:8] = 0
+    assert not labels.any() and np.isfinite(whole).all()
+    # Bilinear, within the box alone.
+    ones = to_native(np.ones((1, 3, 3, classes)), 10, 10, center_crop=0.6)
+    assert (ones[:, 2:8, 2:8] == 1).all()

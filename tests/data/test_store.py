@@ -41,6 +41,24 @@ def test_content(cache):
     np.testing.assert_array_equal(store.labels[4:], labels_to_network(case.label, 32))
 
 
+def test_a_center_crop_has_a_store_of_its_own_and_says_what_it_cuts_off(cache, capsys):
+    open_store(PHANTOM, "train", 16)
+    assert "cuts off" not in capsys.readouterr().err
+    cropped = dataclasses.replace(PHANTOM, center_crop=0.25)
+    store = open_store(cropped, "train", 16)
+    assert store.images.shape == (8, 16, 16, 1) and len(os.listdir(cache)) == 2
+    case = read_case("", "phantom_000")
+    expected = labels_to_network(case.label, 16, 0.25)
+    np.testing.assert_array_equal(store.labels[:4], expected)
+    errors = capsys.readouterr().err
+    assert "--center-crop 0.25 cuts off" in errors and "case phantom_000;" in errors
+
+
+def test_photographs_are_not_cropped(data):
+    with pytest.raises(ValueError, match=r"--center-crop is for scans.*Received: 0\.5"):
+        open_store(dataclasses.replace(data, center_crop=0.5), "train", 16)
+
+
 def test_store_is_read_only(cache):
     store = open_store(PHANTOM, "val", 16)
     with pytest.raises(ValueError, match="read-only"):

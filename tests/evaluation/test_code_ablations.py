@@ -93,11 +93,12 @@ def test_terms_averaged_at_once_by_hand(build, name, part, left):
     # The skips are those of the image.
     rest = keras.Model([model.input, fusion.output], model.output)
     expected = keras.ops.convert_to_numpy(rest([IMAGES, total], training=False))
-    # Rounding: logits are near 1.
+    # Rounding. Of equal tokens the refinement normalizes nothing else, twice, and may
+    # stretch it by 32 each time; the parts change logits by about 1.
     np.testing.assert_allclose(
-        predict(without_part(model, part)), expected, atol=1e-5, rtol=0
+        predict(without_part(model, part)), expected, atol=2e-3, rtol=0
     )
-    assert np.abs(expected - predict(model)).max() > 1e-4
+    assert np.abs(expected - predict(model)).max() > 0.1
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,21 @@ def test_under_transunet_labels_are_enlarged():
     assert np.array_equal(maps["native"][0], block)
 
 
+@pytest.mark.parametrize("grid", ["native", "network"])
+def test_what_a_center_crop_cuts_off_is_labeled_background(grid):
+    """White everywhere: the model finds all that it sees, and sees 6 of 10 rows."""
+    image = np.full((2, 10, 20, 1), 300, np.float32)
+    config = ExperimentConfig().replace(
+        dataset="phantom", modality="ct", center_crop=0.6, image_size=16
+    )
+    (found,) = label_all(
+        Recorder(), config, ["white"], lambda name: Picture(image), grids=(grid,)
+    )
+    expected = np.zeros((2, 10, 20), np.uint8)
+    expected[:, 2:8, 4:16] = 1
+    np.testing.assert_array_equal(found[1][grid], expected)
+
+
 def test_logits_of_a_whole_volume_are_never_held():
     class Wide:
         def predict_on_batch(self, images):

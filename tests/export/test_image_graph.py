@@ -43,6 +43,23 @@ def test_to_network_equals_numpy(random, shape, modality):
     np.testing.assert_allclose(found, expected, atol=RESIZE_TOLERANCE)
 
 
+@pytest.mark.parametrize("shape", [(150, 203, 1), (30, 41, 1), (2, 1, 1)])
+@pytest.mark.parametrize("share", [0.8, 0.55, 0.01])
+def test_a_center_crop_equals_numpy_both_ways(random, shape, share):
+    image = random.uniform(0, 255, shape).astype(np.float32)
+    found = image_graph.to_network(tf.constant(image), "mri", SIZE, share)
+    expected = preprocess.to_network(image[None], "mri", SIZE, "", share)[0]
+    np.testing.assert_allclose(found, expected, atol=RESIZE_TOLERANCE)
+    for classes in (1, 4):
+        logits = random.normal(size=(16, 16, classes)).astype(np.float32)
+        rows, columns = shape[:2]
+        found = image_graph.to_native(
+            tf.constant(logits), tf.constant(rows), tf.constant(columns), share
+        )
+        expected = preprocess.to_native(logits[None], rows, columns, share)[0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_constant_mri_is_black():
     image = np.full((70, 70, 1), 7.0, np.float32)
     assert not image_graph.to_network(tf.constant(image), "mri", SIZE).numpy().any()

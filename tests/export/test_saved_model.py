@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export.image_graph import to_labels  # noqa: E402  (it imports TensorFlow)
+from export import signatures  # noqa: E402  (it imports TensorFlow)
+from export.image_graph import to_labels  # noqa: E402
 
 
 def visible_files(folder):
@@ -54,14 +55,14 @@ def predict(model, path, modality):
 
 @pytest.mark.parametrize(("modality", "classes"), [("rgb", 1), ("mri", 4)])
 def test_bytes_are_labeled_as_predict_labels_them(tmp_path, exports, modality, classes):
-    signatures = exports(modality, classes)[1]
+    served = exports(modality, classes)[1]
     files = [
         encode(".png", 50, 41, 3),
         encode(".jpg", 20, 77, 3),
         encode(".png", 32, 32, 1),
     ]
-    found = signatures["from_bytes"](image_bytes=tf.constant(files))
-    small = signatures["png_from_bytes"](image_bytes=tf.constant(files))
+    found = served["from_bytes"](image_bytes=tf.constant(files))
+    small = served["png_from_bytes"](image_bytes=tf.constant(files))
 
     assert found["labels"].shape == (3, 50, 77)
     assert found["probabilities"].shape == (3, 50, 77, classes)
@@ -90,6 +91,24 @@ def test_bytes_are_labeled_as_predict_labels_them(tmp_path, exports, modality, c
         for outputs in (found, small):
             assert outputs["areas"][number].numpy().tolist() == areas
             assert outputs["sizes"][number].numpy().tolist() == [rows, columns]
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_a_center_crop_is_served_as_predict_labels_it(tmp_path, classes):
+    model = small_model(classes)
+    names = [f"class {number}" for number in range(max(1, classes - 1))]
+    functions = signatures.build_signatures(model, names, "mri", center_crop=0.7)
+    data = encode(".png", 50, 41, 3)
+    (tmp_path / "image.png").write_bytes(data)
+    image = preprocess.read_image(tmp_path / "image.png")
+    network = preprocess.to_network(image, "mri", SIZE, "", 0.7)
+    logits = preprocess.to_native(model.predict_on_batch(network), 50, 41, 0.7)
+    found = functions["from_bytes"](image_bytes=tf.constant([data]))
+    labels = preprocess.to_labels(logits)
+    assert labels.any()
+    np.testing.assert_array_equal(found["labels"], labels)
+    background = [0.0] if classes == 1 else [1.0, 0.0, 0.0, 0.0]
+    assert (found["probabilities"].numpy()[0, 0] == background).all()
 
 
 def test_a_single_image_is_not_filled_up(exports):

@@ -335,34 +335,64 @@ def with_imagenet():
     return keras.Model(image, encode(image, "efficientnetlite0", "imagenet"))
 
 
-def stem(model):
-    return keras.ops.convert_to_numpy(model.get_layer("stem_conv").kernel)
+def check_equal(model, expected):
+    for one, other in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_the_package_is_converted_once(home, monkeypatch):
-    """With the real file, whose stem is looked up in it."""
-    published = read_tensors(lite0_weights.require_package())["_conv_stem.weight"]
+@pytest.fixture(scope="module")
+def published():
+    """What the real file holds."""
+    return convert(read_tensors(lite0_weights.require_package()))
+
+
+def test_the_package_is_converted_once(home, published, monkeypatch):
     first = with_imagenet()
-    np.testing.assert_array_equal(stem(first), published.transpose(2, 3, 1, 0))
+    assert first.count_params() == 2_998_304
+    check_equal(first, published)
     assert [path.name for path in home.iterdir()] == [lite0_weights.CONVERTED]
     # The second call needs neither the package nor a conversion.
     monkeypatch.setattr(lite0_weights, "PACKAGE", "no_such_package")
-    np.testing.assert_array_equal(stem(with_imagenet()), stem(first))
+    monkeypatch.setattr(lite0_weights, "convert", None)
+    lite0_weights.require_weights()
+    check_equal(with_imagenet(), published)
 
 
-def test_a_damaged_conversion_is_written_anew(home, capsys):
-    (home / lite0_weights.CONVERTED).parent.mkdir(parents=True)
-    (home / lite0_weights.CONVERTED).write_bytes(b"not hdf5")
-    expected = stem(with_imagenet())
-    assert "is damaged" in capsys.readouterr().err
-    assert (home / lite0_weights.CONVERTED).stat().st_size > 10**7
-    np.testing.assert_array_equal(stem(with_imagenet()), expected)
+@pytest.mark.parametrize("damage", ["cut", "NaN"])
+def test_a_damaged_conversion_is_written_anew(damage, home, published, capsys):
+    path = home / lite0_weights.CONVERTED
+    lite0_weights.write(published, path)
+    whole = path.read_bytes()
+    if damage == "NaN":
+        broken = keras.models.clone_model(published)
+        broken.get_layer("stem_bn").beta.assign(np.full(32, np.nan))
+        broken.save_weights(path)
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    check_equal(with_imagenet(), published)
+    line = capsys.readouterr().err
+    assert "is damaged" in line and line.count("\n") == 1
+    assert path.read_bytes() == whole
 
 
-def test_weights_are_converted_where_nothing_can_be_written(home, capsys):
-    home.parent.parent.joinpath("keras").write_text("a file where a folder should be")
-    assert np.ptp(stem(with_imagenet())) > 0
-    assert "cannot be written" in capsys.readouterr().err
+def test_weights_are_converted_where_nothing_can_be_written(home, published, capsys):
+    home.parent.write_text("a file where a folder should be")
+    check_equal(with_imagenet(), published)
+    line = capsys.readouterr().err
+    assert "cannot be written (Not a directory)" in line and line.count("\n") == 1
+
+
+def test_the_folder_is_that_of_keras(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for value, folder in (
+        (None, "/home/somebody/.keras"),
+        ("~/k", "/home/somebody/k"),
+        ("/k", "/k"),
+    ):
+        monkeypatch.delenv("KERAS_HOME", raising=False)
+        if value is not None:
+            monkeypatch.setenv("KERAS_HOME", value)
+        assert str(lite0_weights.converted_file().parent) == f"{folder}/models"
 
 
 def test_a_missing_package_is_named(home, monkeypatch, capsys):
@@ -373,4 +403,6 @@ def test_a_missing_package_is_named(home, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         monkeypatch.setattr("sys.argv", ["train.py", *LITE0])
         command_line.run(train.main)
-    assert capsys.readouterr().err.startswith("error: The ImageNet weights of Eff")
+    line = capsys.readouterr().err
+    assert line.startswith("error: The ImageNet weights of EfficientNet-Lite0 come")
+    assert line.count("\n") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,6 +165,12 @@ def main(arguments: Sequence[str]) -> None:
         f"{run}: {config.model.name} on {config.data.dataset}, {config.data.split} "
         f"split, {counts['train']} training and {counts['val']} validation cases"
     )
+    if config.model.vq_loss == "sum" and METHODS[config.model.name].has_codebook:
+        print(
+            "warning: --vq-loss sum, the printed loss: the encoder shrinks its features "
+            "to a fifth, and few codes are used (docs/codebook.md)",
+            file=sys.stderr,
+        )
     if args.dry_run:
         print(config.to_json(), end="")
         return

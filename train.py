@@ -167,8 +167,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     if config.model.vq_loss == "sum" and METHODS[config.model.name].has_codebook:
         print(
-            "warning: --vq-loss sum, the printed loss: the encoder shrinks its features "
-            "to a fifth, and few codes are used (docs/codebook.md)",
+            "warning: under --vq-loss sum, the printed loss, the encoder shrinks its "
+            "features to a fifth, and few codes are used (docs/codebook.md)",
             file=sys.stderr,
         )
     if args.dry_run:

@@ -10,7 +10,7 @@ import pytest
 
 import train
 from synergynet_tf import command_line, runs
-from synergynet_tf.config import PAPER_VQ, ExperimentConfig
+from synergynet_tf.config import PAPER_VQ, RECIPES, ExperimentConfig
 from synergynet_tf.experiments import settings_of
 from tests.data import trees
 
@@ -63,6 +63,8 @@ def test_unknown_values_of_flags(refusal):
         ("r50-unet", "--vq-estimator", "rotation"),
         ("r50-unet", "--vq-distance", "cosine"),
         ("r50-unet", "--restart-every", 0),
+        ("vqunet", "--attention", "paper"),
+        ("transunet", "--vq-loss", "sum"),
         ("deeplabv3plus", "--hidden-dim", 64),
         ("r50-attunet", "--hidden-dim", 64),
     ],
@@ -91,6 +93,29 @@ def test_missing_folder(refusal):
     line = refusal("--dataset", "isic", "--data-dir", "nowhere")
     assert "nowhere" in line and "--data-dir" in line
     assert "ISIC2018_Task1-2_Training_Input" in line
+
+
+def test_a_recipe_sets_what_no_flag_does():
+    flags = "--dataset phantom --recipe modern --ema-decay 0 --learning-rate 0.5"
+    config = train.experiment(train.parse_args(flags.split()))
+    settings = settings_of(config)
+    expected = {**RECIPES["modern"], "ema_decay": 0.0, "learning_rate": 0.5}
+    assert expected.items() <= settings.items()
+    plain = train.experiment(train.parse_args("--dataset phantom".split()))
+    assert settings_of(plain)["optimizer"] == "sgd"
+
+
+def test_the_printed_sum_is_warned_of(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for flags, warned in (("--vq paper", True), ("--vq paper --vq-loss mean", False)):
+        train.main(f"--dataset phantom --dry-run {flags}".split())
+        assert ("--vq-loss sum" in capsys.readouterr().err) is warned
+
+
+def test_a_crop_of_photographs_is_refused(refusal, photos):
+    line = refusal("--dataset", "folder", "--data-dir", photos, "--center-crop", 0.8)
+    assert "--center-crop is for scans" in line
+    assert "center_crop=1.5" in refusal("--dataset", "phantom", "--center-crop", 1.5)
 
 
 def test_missing_weights_file(refusal):

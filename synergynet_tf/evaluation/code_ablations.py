@@ -102,7 +102,7 @@ def without_part(model: keras.Model, part: str) -> keras.Model:
         # `Add` takes a list, DisConX two arguments.
         listed = isinstance(inputs[0], list)
         terms = list(inputs[0] if listed else inputs)
-        for place in places[:1]:
+        for place in places:
             terms[place] = _averaged(terms[place])
         return layer(terms, **options) if listed else layer(*terms, **options)
 

@@ -125,14 +125,15 @@ def test_attention_by_hand():
     summary = AttentionSummary()
     make_case(draw(GRID, 0 * GRID), LABELS, attention=True, watch=summary.add)
     found = summary.results()
-    # All weights are 0: every token weighs alike, and all pick the first.
+    # All weights are 0: every token weighs alike. All pick the first other: the first
+    # token the second, the others the first.
     assert found["disconx"]["tokens"] == 16
     assert found["disconx"]["entropy_bits"]["mean"] == 4.0
     assert found["disconx"]["effective_tokens"]["per_head"] == [16.0]
     assert found["disconx"]["weight_of_own_position"]["mean"] == 1 / 16
     assert found["disconx"]["told_by_query_bits"]["mean"] == 0.0
-    assert found["refinement"]["picks_itself"]["mean"] == 1 / 16
-    assert found["refinement"]["distinct_picks"]["per_head"] == [1.0]
+    assert found["refinement"]["picks_itself"]["mean"] == 0.0
+    assert found["refinement"]["distinct_picks"]["per_head"] == [2.0]
 
 
 def test_what_queries_tell_of_what_is_looked_at():
@@ -144,6 +145,17 @@ def test_what_queries_tell_of_what_is_looked_at():
     summary = AttentionSummary()
     summary.add(look)
     assert summary.results()["disconx"]["told_by_query_bits"]["per_head"] == [2.0, 0.0]
+
+
+def test_picks_by_hand():
+    # In the first head, the first and the last of four tokens pick themselves.
+    picks = np.array([[[0, 0, 1, 3], [2, 2, 0, 2]]])
+    look = Bottleneck(*[np.zeros((1, 2, 2))] * 3, [], attention=None, picks=picks)
+    summary = AttentionSummary()
+    summary.add(look)
+    found = summary.results()["refinement"]
+    assert found["picks_itself"]["per_head"] == [0.5, 0.0]
+    assert found["distinct_picks"]["per_head"] == [3.0, 2.0]
 
 
 def test_a_method_without_attention_has_none():

@@ -104,7 +104,7 @@ def test_unreachable_imagenet_names_both_ways_out(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", refuse)
-    for name in ("resnet50", "efficientnetb0", "efficientnetlite0"):
+    for name in ("resnet50", "efficientnetb0"):
         with pytest.raises(
             OSError, match=r"--encoder-weights PATH.*--encoder-weights none"
         ):

@@ -51,7 +51,8 @@ def write_readme(
         f"Of an image's values, {taken['scaling']}. Resizing averages areas where "
         "no side grows, and is bilinear otherwise; the logits are brought back to "
         "the image's own size, then labeled. Gray is repeated to three channels."
-        + _channels(taken),
+        + _channels(taken)
+        + _crop(taken),
         "## What it was trained on",
         _training(card),
         "## How good it is",
@@ -66,6 +67,17 @@ def _channels(taken: dict[str, Any]) -> str:
     count, picked = taken["image_channels"], taken["picked_channels"]
     text = "" if count is None else f" An image must have {count} of them."
     return text + (f" Of these, {picked} are taken, in this order." if picked else "")
+
+
+def _crop(taken: dict[str, Any]) -> str:
+    share = taken.get("center_crop", 1.0)  # Cards of before had none.
+    if share == 1:
+        return ""
+    return (
+        f" After scaling, and before resizing, the central {share:.0%} of each side is "
+        "taken; the logits are brought back to there, and what is around it is "
+        "background. Who calls `serving_default` does so too."
+    )
 
 
 def _training(card: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
 
     names = ("modality", "picked_channels", "image_channels")
     modality, picked, channels = (card["input"][name] for name in names)
-    crop = card["input"]["center_crop"]
+    crop = card["input"].get("center_crop", 1.0)  # Cards of before had none.
     functions = signatures.build_signatures(
         model, card["classes"], modality, picked, channels, crop
     )

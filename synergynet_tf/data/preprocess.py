@@ -23,7 +23,7 @@ PERCENTILES = {"mri": (0.5, 99.5)}
 MODALITIES = (*WINDOWS, *PERCENTILES)
 # The logits of what a center crop cuts off, where it is the class and where not: their
 # probabilities are 1 and 0 in float32.
-SURELY = (100.0, -100.0)
+SURELY = (200.0, -200.0)
 
 
 def center_box(rows: int, columns: int, share: float) -> tuple[slice, slice]:
@@ -108,7 +108,8 @@ def to_native(
     """Resizes logits `(slices, S, S, C)` bilinearly to `(slices, rows, columns, C)`.
 
     Logits, not labels: an outline between pixels of the small grid stays smooth. What
-    a center crop cut off is background.
+    a center crop cut off is background: one logit is -200 there; of several the first is
+    200 and the others are -200.
     """
     box = center_box(rows, columns, center_crop)
     tall, wide = (side.stop - side.start for side in box)

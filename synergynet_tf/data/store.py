@@ -83,10 +83,21 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
             print(f"{folder} is damaged ({error}); building it again", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
 
+    cut_off: list[np.ndarray] = []  # A case each, in any order.
+
     def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
-        return _prepare(data, case_id, image_size)
+        images, labels, cut = _prepare(data, case_id, image_size)
+        cut_off.append(cut)
+        return images, labels
 
     _build(folder, prepare, case_ids, f"prepare {part}")
+    cut = np.concatenate(cut_off)
+    if cut.any():
+        print(
+            f"warning: --center-crop {data.center_crop:g} cuts off foreground of "
+            f"{cut.sum()} of {len(cut)} images of {part}; scores count it as missed",
+            file=sys.stderr,
+        )
     return open_folder(folder)
 
 
@@ -110,8 +121,11 @@ def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:
 
 def _prepare(
     data: DataConfig, case_id: str, image_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a case at the network's size, images as float16."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns a case at the network's size, images as float16.
+
+    And of each image whether the center crop cuts off foreground.
+    """
     case = DATASETS[data.dataset].read_case(data_root(data), case_id)
     try:
         images = to_network(
@@ -124,15 +138,11 @@ def _prepare(
     if data.modality != "rgb" and count == 1:
         images = images[..., :1]
     labels = labels_to_network(case.label, image_size, data.center_crop)
-    _, rows, columns = case.label.shape
-    box = (slice(None), *center_box(rows, columns, data.center_crop))
-    if lost := int((case.label > 0).sum() - (case.label[box] > 0).sum()):
-        print(
-            f"warning: --center-crop {data.center_crop:g} cuts off {lost} labeled "
-            f"pixels of case {case_id}; scores count them as missed",
-            file=sys.stderr,
-        )
-    return images.astype(np.float16), labels
+    outside = case.label > 0
+    _, rows, columns = outside.shape
+    outside[(slice(None), *center_box(rows, columns, data.center_crop))] = False
+    cut = np.asarray(outside.any(axis=(1, 2)))
+    return images.astype(np.float16), labels, cut
 
 
 def _build(

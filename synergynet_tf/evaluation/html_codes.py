@@ -130,8 +130,13 @@ def _explorer(codes: Codes, slices: Mapping[str, Slice]) -> Markup:
 
 
 def _grid(part: Slice) -> Markup:
-    """Returns the positions of the bottleneck, one square each."""
+    """Returns the positions of the bottleneck, one square each.
+
+    The unit is a position, so the picture has as many as would cover all of it.
+    """
     rows, columns = len(part.codes), len(part.codes[0])
+    left, top, width, height = part.codes_box
+    x_start, y_start = 0 - left / width * columns, 0 - top / height * rows
     squares = [
         element("rect", x=x, y=y, width=1, height=1, data_code=code)
         for y, row in enumerate(part.codes)
@@ -140,7 +145,7 @@ def _grid(part: Slice) -> Markup:
     return element(
         "svg",
         *squares,
-        viewBox=f"0 0 {columns} {rows}",
+        viewBox=f"{x_start:g} {y_start:g} {columns / width:g} {rows / height:g}",
         preserveAspectRatio="none",
         aria_hidden="true",
         class_="layer positions",

@@ -45,6 +45,8 @@ class Slice:
         reference: The same.
         codes: Which code stands at each position of the bottleneck, row by row; none
             for a method without a codebook.
+        codes_box: Where these lie: left, top, width and height as shares of the
+            picture's. A center crop has none around it.
     """
 
     case_id: str
@@ -57,6 +59,7 @@ class Slice:
     prediction: tuple[str, ...]
     reference: tuple[str, ...]
     codes: Sequence[Sequence[int]] = dataclasses.field(default_factory=list)
+    codes_box: Sequence[float] = (0.0, 0.0, 1.0, 1.0)
 
 
 def make_slice(
@@ -149,6 +152,11 @@ def _check(value: Any) -> Slice:
     ok = all(len(row) == len(rows[0]) and row for row in rows)
     ok = ok and all(type(code) is int and code >= 0 for row in rows for code in row)
     require(ok, "codes", "rows of numbers, all of one length", rows)
+    box = part.codes_box
+    ok = isinstance(box, list | tuple) and len(box) == 4
+    ok = ok and all(isinstance(share, float | int) and 0 <= share <= 1 for share in box)
+    ok = ok and box[2] > 0 and box[3] > 0
+    require(ok, "codes_box", "shares of the picture", box)
     return part
 
 

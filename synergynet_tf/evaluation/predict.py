@@ -65,7 +65,7 @@ class _Case(Generic[SourceT]):
     source: SourceT
     images: np.ndarray
     maps: Maps
-    center_crop: float = 1.0
+    center_crop: float
 
 
 # Slices of a case.
@@ -133,6 +133,7 @@ def predict_case(
     size: int,
     channels: str = "",
     options: Options = PLAIN,
+    center_crop: float = 1.0,
 ) -> np.ndarray:
     """Labels each pixel of one photograph or volume, on the image's own grid.
 
@@ -141,7 +142,8 @@ def predict_case(
     Returns:
         uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
     """
-    return predict_grids(model, image, modality, size, channels, options)["native"]
+    case = image, modality, size, channels, options
+    return predict_grids(model, *case, center_crop=center_crop)["native"]
 
 
 def predict_grids(
@@ -153,6 +155,7 @@ def predict_grids(
     options: Options = PLAIN,
     grids: Collection[str] = ("native",),
     batch_size: int = BATCH_SIZE,
+    center_crop: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """Labels each pixel, deciding on one grid or on several, from one prediction.
 
@@ -171,13 +174,14 @@ def predict_grids(
         options: What else is done to the prediction.
         grids: `native`, `network` or both.
         batch_size: Slices predicted at once.
+        center_crop: The run's `DataConfig.center_crop`.
 
     Returns:
         For each grid uint8 `(slices, rows, columns)`, always of the image's pixels:
         0 is background, `i + 1` is class `i`.
     """
-    images = to_network(image, modality, size, channels)
-    case = _Case(_Image(image), images, _empty_maps(image, grids))
+    images = to_network(image, modality, size, channels, center_crop)
+    case = _Case(_Image(image), images, _empty_maps(image, grids), center_crop)
     batches = _batches([case], batch_size)
     ((_, maps),) = _label_batches(model, batches, options)
     return maps

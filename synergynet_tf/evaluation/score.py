@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import to_network
+from synergynet_tf.data.preprocess import center_box, to_network
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.case_scores import (
     CaseResult,
@@ -156,10 +156,24 @@ def _write_overlays(
             len(cases.class_names),
         )
         slices[place] = dataclasses.asdict(kept)
-        if data.center_crop < 1:
-            continue  # The report lays codes over the whole image.
-        images = to_network(case.image, data.modality, size, data.channels)
+        crop = data.center_crop
+        images = to_network(case.image, data.modality, size, data.channels, crop)
         codes = predictor.code_maps(images[kept.index : kept.index + 1])
         if codes is not None:
             slices[place]["codes"] = codes[0].tolist()
+            slices[place]["codes_box"] = _box_shares(case.label.shape, crop)
     runs.write_json(folder / NAME, slices)
+
+
+def _box_shares(
+    shape: tuple[int, ...], center_crop: float
+) -> tuple[float, float, float, float]:
+    """Returns left, top, width and height of `center_box` as shares of the image."""
+    _, rows, columns = shape
+    tall, wide = center_box(rows, columns, center_crop)
+    return (
+        wide.start / columns,
+        tall.start / rows,
+        (wide.stop - wide.start) / columns,
+        (tall.stop - tall.start) / rows,
+    )

@@ -178,6 +178,8 @@ def test_what_a_center_crop_cuts_off_is_background(classes):
     labels = to_labels(whole)
     labels[:, 2:8, 2:8] = 0
     assert not labels.any() and np.isfinite(whole).all()
+    # A foreground's probability is at most this.
+    assert np.exp(whole[0, 0, 0, -1]) == 0
     # Bilinear, within the box alone.
     ones = to_native(np.ones((1, 3, 3, classes)), 10, 10, center_crop=0.6)
     assert (ones[:, 2:8, 2:8] == 1).all()

@@ -145,6 +145,20 @@ def test_heat_is_strongest_where_the_map_is():
     assert np.array_equal(canvas, before)
 
 
+def test_the_map_of_a_center_crop_lies_in_it(phantom_run, monkeypatch):
+    config = runs.read_config(phantom_run).replace(center_crop=0.5)
+    runs.write_text(phantom_run / "config.json", config.to_json())
+    ones = {1: np.ones((2, 2), np.float32)}
+    monkeypatch.setattr(figure_slices, "GradCam", lambda model: lambda image: ones)
+    cases = find_cases(phantom_run, "test")
+    case = cases.dataset.read_case(cases.root, cases.case_ids[0])
+    (view,) = figure_slices.see(phantom_run, cases, find_slices([case], "mri"))
+    expected = np.zeros((96, 96), np.float32)
+    expected[24:72, 24:72] = 1
+    np.testing.assert_array_equal(view.maps[1], expected)
+    assert not view.pred_labels[expected == 0].any()
+
+
 def test_a_class_that_was_not_found_says_so(drawn, tmp_path, squares_run):
     cases = find_cases(squares_run, "test")
     case = cases.dataset.read_case(cases.root, "test/half")

@@ -7,6 +7,7 @@ from synergynet_tf import runs
 from synergynet_tf.evaluation.code_ablations import PARTS, TERMS
 from synergynet_tf.evaluation.html_code_effects import TERM_WORDS, WORDS
 from synergynet_tf.evaluation.html_report import write_html_report
+from synergynet_tf.evaluation.html_slices import NAME
 from tests.evaluation.page import read_page
 from tests.evaluation.reported_runs import GRID, write_codes, write_run
 
@@ -34,6 +35,37 @@ def test_codes_are_shown_if_they_were_looked_into(run):
     for row, entry in zip(rows, stored, strict=True):
         assert row[0] == str(entry["code"])
         assert row[3:] == [f"{100 * share:.2f}" for share in entry["classes"].values()]
+
+
+def test_codes_lie_where_the_network_looked(run):
+    write_codes(run)
+    slices = json.loads((run / NAME).read_text())
+    # Right of the left quarter, half as wide and as tall as the picture: a picture
+    # has room for 8 x 8 positions, and 2 of them are left of the first.
+    slices["best"]["codes_box"] = [0.25, 0, 0.5, 0.5]
+    runs.write_json(run / NAME, slices)
+    page, _ = read_page(run)
+    found = [
+        layer["viewbox"]
+        for layer in page.all("svg")
+        if "positions" in layer.get("class", "")
+    ]
+    assert found == ["-2 0 8 8", "0 0 4 4", "0 0 4 4"]
+    for box in ([0, 0, 0, 1], [0, 0, 1], [0, 0, 1, "x"], [-1, 0, 1, 1], None):
+        slices["best"]["codes_box"] = box
+        runs.write_json(run / NAME, slices)
+        with pytest.raises(ValueError, match="'codes_box' must be"):
+            write_html_report(run)
+
+
+def test_slices_of_before_have_codes_all_over(run):
+    write_codes(run)
+    slices = json.loads((run / NAME).read_text())
+    for part in slices.values():
+        del part["codes_box"]
+    runs.write_json(run / NAME, slices)
+    page, _ = read_page(run)
+    assert len([svg for svg in page.all("svg") if svg.get("viewbox") == "0 0 4 4"]) == 3
 
 
 def test_what_hangs_on_the_codes_is_shown(run):

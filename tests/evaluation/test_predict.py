@@ -89,17 +89,24 @@ def test_under_transunet_labels_are_enlarged():
 
 @pytest.mark.parametrize("grid", ["native", "network"])
 def test_what_a_center_crop_cuts_off_is_labeled_background(grid):
-    """White everywhere: the model finds all that it sees, and sees 6 of 10 rows."""
-    image = np.full((2, 10, 20, 1), 300, np.float32)
+    """The model sees rows 2 to 7 and columns 4 to 15, and so a part of the organ."""
+    image = np.full((2, 10, 20, 1), -200, np.float32)
+    image[:, :5, :7] = 300
+    expected = np.zeros((2, 10, 20), np.uint8)
+    expected[:, 2:5, 4:7] = 1
     config = ExperimentConfig().replace(
         dataset="phantom", modality="ct", center_crop=0.6, image_size=16
     )
-    (found,) = label_all(
-        Recorder(), config, ["white"], lambda name: Picture(image), grids=(grid,)
+    ((_, maps),) = label_all(
+        Recorder(), config, ["organ"], lambda name: Picture(image), grids=(grid,)
     )
-    expected = np.zeros((2, 10, 20), np.uint8)
-    expected[:, 2:8, 4:16] = 1
-    np.testing.assert_array_equal(found[1][grid], expected)
+    np.testing.assert_array_equal(maps[grid], expected)
+    case = Recorder(), image, "ct", 16
+    maps = predict_grids(*case, grids=(grid,), center_crop=0.6)
+    np.testing.assert_array_equal(maps[grid], expected)
+    if grid == "native":
+        labels = predict_case(*case, center_crop=0.6)
+        np.testing.assert_array_equal(labels, expected)
 
 
 def test_logits_of_a_whole_volume_are_never_held():

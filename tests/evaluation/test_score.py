@@ -3,10 +3,13 @@ import json
 import math
 
 import cv2
+import numpy as np
 import pytest
 
+from synergynet_tf import runs
 from synergynet_tf.data import folder
 from synergynet_tf.evaluation import run_cases, score
+from synergynet_tf.evaluation.html_slices import NAME
 from synergynet_tf.evaluation.overlays import overlay
 from synergynet_tf.evaluation.score import evaluate_run
 from synergynet_tf.evaluation.tables import format_tables
@@ -148,6 +151,25 @@ def test_overlays_show_best_median_and_worst(squares_run, monkeypatch):
     }
     assert set(pictures) == {"best", "median", "worst"}
     assert all(min(picture.shape[:2]) >= 512 for picture in pictures.values())
+
+
+def test_codes_of_a_center_crop_are_laid_on_it(squares_run, monkeypatch):
+    seen = []
+
+    def code_maps(self, images):
+        seen.append(images)
+        return np.zeros((1, 2, 2), int)
+
+    monkeypatch.setattr(score.Predictor, "code_maps", code_maps)
+    config = runs.read_config(squares_run).replace(modality="mri", center_crop=0.75)
+    runs.write_text(squares_run / "config.json", config.to_json())
+    evaluate_run(squares_run)
+    slices = json.loads((squares_run / NAME).read_text())
+    # Rows and columns 4 to 27 of 32.
+    assert slices["best"]["codes_box"] == [0.125, 0.125, 0.75, 0.75]
+    assert slices["best"]["case_id"] == "test/perfect"
+    # Of the white square of 8 x 8 there are 4 x 4 in it.
+    assert seen[0].mean() == pytest.approx((4 / 24) ** 2, abs=0.01)
 
 
 def test_dataset_may_choose_the_tolerance(squares_run, monkeypatch):

@@ -18,10 +18,10 @@ SIDE = squares.SIZE  # The network's grid is the volume's: nothing is resized.
 SPACING = (1.5, 1.25, 2.0)
 
 
-def write_block(path, affine):
+def write_block(path, affine, columns=slice(2, 18)):
     """Writes a volume, one eighth of it bright, that has no two sides alike."""
     array = np.zeros((SIDE, SIDE, SIDE), np.int16)
-    array[2:18, 5:21, 11:27] = 900
+    array[columns, 5:21, 11:27] = 900
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(array, affine), path)
     return path
@@ -94,3 +94,34 @@ def test_a_volume_is_scored_with_its_spacing(volume_run, tmp_path):
     assert report["strict"]["mean"]["hd95"] == pytest.approx(1.5)
     assert report["transunet"]["mean"]["hd95"] == 1.0  # voxels
     assert report["distance_unit"] == "mm"
+
+
+@pytest.mark.parametrize(
+    ("columns", "dsc"),
+    [
+        # Of columns 8 to 24 and rows 8 to 24 the block has 10 and 13.
+        (slice(2, 18), 2 * 10 * 13 / (10 * 13 + 16 * 16)),
+        (slice(1, 7), 0.0),  # It lies beside the box.
+    ],
+)
+def test_what_a_center_crop_cuts_off_counts_as_missed(
+    columns, dsc, volume_run, tmp_path
+):
+    config = runs.read_config(volume_run).replace(center_crop=0.5)
+    runs.write_text(volume_run / "config.json", config.to_json())
+    root, affine = tmp_path / "data", AFFINES["LPS"]
+    write_dataset_json(root, labels={"background": 0, "block": 1})
+    for number in range(3):
+        image = write_block(root / f"imagesTr/{number}_0000.nii.gz", affine, columns)
+        bright = nibabel.load(image).get_fdata() > 450
+        labels = bright.astype(np.uint8)
+        write_nifti(root / f"labelsTr/{number}.nii.gz", labels, SPACING, affine)
+    report = evaluate_run(volume_run)
+    assert report["strict"]["mean"]["dsc"] == pytest.approx(dsc)
+    missed = {"empty": 0, "missed": int(dsc == 0), "false": 0}
+    assert report["structures"] == {"block": missed}
+
+    squares.label(volume_run, [image], tmp_path / "out")
+    found = nibabel.load(tmp_path / "out" / f"{number}.nii.gz").get_fdata() > 0
+    bright[:8] = bright[24:] = bright[:, :8] = bright[:, 24:] = False
+    np.testing.assert_array_equal(found, bright)

@@ -46,10 +46,18 @@ def label(source, *flags):
         return {path.name: path.read_bytes() for path in pathlib.Path(output).iterdir()}
 
 
-@pytest.mark.parametrize("options", [[], ["--flips", "--largest"]])
-def test_exported_models_label_as_their_run(run, tmp_path, options):
+@pytest.mark.parametrize(
+    ("crop", "options"), [(1.0, []), (1.0, ["--flips", "--largest"]), (0.8, [])]
+)
+def test_exported_models_label_as_their_run(run, tmp_path, crop, options):
     images = tmp_path / "data" / "test" / "images"
     expected = label(images, "--run", run, *options)
+    if crop < 1:
+        whole = expected
+        config = runs.read_config(run).replace(modality="mri", center_crop=crop)
+        runs.write_text(run / "config.json", config.to_json())
+        expected = label(images, "--run", run, *options)
+        assert expected["half.png"] != whole["half.png"]
     file = export_file(run, tmp_path / "model.tflite")
     assert label(images, "--model", file, *options) == expected
     folder = export_folder(run, tmp_path / "exported")

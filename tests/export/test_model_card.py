@@ -96,6 +96,19 @@ def test_a_card_is_read_as_it_was_written(run, tmp_path):
     assert read.config == dataclasses.replace(config, data=data)
 
 
+def test_a_center_crop_is_on_the_card_and_older_cards_have_none(run, tmp_path):
+    config = runs.read_config(run).replace(modality="mri", center_crop=0.8)
+    runs.write_text(run / "config.json", config.to_json())
+    card, path = make_card(run), tmp_path / "model.json"
+    assert card["input"]["center_crop"] == 0.8
+    assert any("central 80% of each side" in limit for limit in card["limits"])
+    runs.write_json(path, card)
+    assert read_card(path).config.data.center_crop == 0.8
+    del card["input"]["center_crop"], card["config"]["data"]["center_crop"]
+    runs.write_json(path, card)
+    assert read_card(path).config.data.center_crop == 1.0
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -48,3 +48,13 @@ def test_the_channels_of_scans_are_named(card):
     card["input"] |= {"image_channels": 4, "picked_channels": "0 3"}
     page = write_readme(card, {"serving_default": ["logits"]})
     assert "must have 4 of them. Of these, 0 3 are taken" in page
+
+
+def test_a_center_crop_is_explained(card):
+    signatures = {"serving_default": ["logits"]}
+    plain = write_readme(card, signatures)
+    assert "central" not in plain
+    del card["input"]["center_crop"]  # As cards of before.
+    assert write_readme(card, signatures) == plain
+    card["input"]["center_crop"] = 0.8
+    assert "the central 80% of each side is taken" in write_readme(card, signatures)

@@ -10,6 +10,7 @@ import pytest
 from export import exported_model, probe, tflite
 from synergynet_tf import runs
 from synergynet_tf.data import phantom
+from synergynet_tf.data.preprocess import to_network
 from synergynet_tf.evaluation.run_cases import find_cases
 from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
 from synergynet_tf.models.outputs import with_codes
@@ -214,6 +215,14 @@ def test_ranges_are_set_by_training_slices(tmp_path, limit):
     assert drawn.shape == (6, SIZE, SIZE, 3) and drawn.dtype == np.float32
     assert 0 <= drawn.min() and drawn.max() <= 1
     np.testing.assert_array_equal(drawn, tflite.training_images(cases, count=6))
+
+    config = cases.config.replace(center_crop=0.5)
+    (first, *_) = tflite.training_images(dataclasses.replace(cases, config=config), 6)
+    seen = [
+        to_network(phantom.read_case("", name).image, "mri", SIZE, center_crop=0.5)
+        for name in cases.case_ids
+    ]
+    assert (np.concatenate(seen) == first).all(axis=(1, 2, 3)).any()
 
 
 def test_a_file_that_cannot_be_written_leaves_no_card(run, tmp_path, monkeypatch):

@@ -108,8 +108,8 @@ def to_native(
     """Resizes logits `(slices, S, S, C)` bilinearly to `(slices, rows, columns, C)`.
 
     Logits, not labels: an outline between pixels of the small grid stays smooth. What
-    a center crop cut off is background: one logit is -200 there; of several the first is
-    200 and the others are -200.
+    a center crop cut off is background: one logit is -200 there; of several the first
+    is 200 and the others are -200.
     """
     box = center_box(rows, columns, center_crop)
     tall, wide = (side.stop - side.start for side in box)

@@ -1,13 +1,17 @@
+import dataclasses
 import json
 
 import cv2
 import numpy as np
 import pytest
 
+from synergynet_tf import runs
 from synergynet_tf.evaluation import code_maps, code_report
+from synergynet_tf.evaluation.code_cases import read_inputs
 from synergynet_tf.evaluation.code_figures import code_color, draw_map
 from synergynet_tf.evaluation.code_text import format_report
 from synergynet_tf.evaluation.html_codes import read_codes
+from synergynet_tf.evaluation.run_cases import find_cases
 from tests.evaluation import coded_squares, squares
 from tests.evaluation.coded_squares import draw, make_case
 
@@ -24,6 +28,23 @@ def look(run, out, *flags):
     flags = ["--run", str(run), "--out", str(out), "--split", "test", *flags]
     code_maps.main(flags)
     return json.loads((out / "codes.json").read_text())
+
+
+def test_images_and_labels_are_cropped_alike(tmp_path, monkeypatch):
+    run = make_run(tmp_path, monkeypatch, "vqunet")
+    config = runs.read_config(run).replace(modality="mri", center_crop=0.5)
+    runs.write_text(run / "config.json", config.to_json())
+    cases = find_cases(run, "test")
+    case = cases.dataset.read_case(cases.root, cases.case_ids[0])
+    label = np.zeros_like(case.label)
+    label[:, :20, :12] = 1
+    image = 255 * label[..., None].astype(np.float32)
+    case = dataclasses.replace(case, image=image, label=label)
+    monkeypatch.setattr(cases.dataset, "read_case", lambda root, case_id: case)
+    ((_, images, labels),) = read_inputs(cases, [case.case_id])
+    # Rows and columns 8 to 23 of 32, twice as large.
+    assert labels[0, :24, :8].all() and labels.sum() == 24 * 8
+    np.testing.assert_array_equal(images[..., 0] > 0.5, labels)
 
 
 def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):

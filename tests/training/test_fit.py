@@ -99,8 +99,8 @@ def test_a_run_has_its_files(tiny, tmp_path):
         ("synergynet-8s2h", {"attention": "paper", "vq_update": "gradient"}),
         ("r50-unet", {}),
         ("transunet", RECIPES["modern"]),
-        ("deeplabv3plus", {}),
-        ("vqunet", {"vq_init": "first_batches"}),
+        pytest.param("deeplabv3plus", {}, marks=pytest.mark.slow),
+        pytest.param("vqunet", {"vq_init": "first_batches"}, marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_ends_like_an_undisturbed_one(

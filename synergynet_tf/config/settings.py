@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from synergynet_tf.untrusted import shown
@@ -60,6 +61,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 def _require(ok: bool, name: str, rule: str, value: object) -> None:
     if not ok:
         raise ValueError(f"`{name}` must be {rule}. Received: {name}={shown(value)}")
+
+
+def _require_choices(config: object, **choices: Sequence[str]) -> None:
+    """Refuses a setting, named with what it can be, that is none of these."""
+    for name, known in choices.items():
+        value = getattr(config, name)
+        _require(value in known, name, f"one of {', '.join(known)}", value)
 
 
 def _are_numbers(text: str) -> bool:
@@ -164,7 +172,7 @@ class ModelConfig:
         attention: What DisConX and the refinement compute with. `normalized`: tokens
             are centered and scaled, positions added to queries and keys, scores are
             cosines with a learned temperature, and a layer normalization follows.
-            `paper`: eq. 5 to 7 without any of that, under which both do nothing.
+            `paper`: eq. 5 to 7 without any of that; attention stays nearly uniform.
         vit_layers: Blocks of the transformer, in the methods that have one; at
             least 1 (TransUNet: 12, those of ViT-B).
         vit_dim: Its channels, a multiple of 64 (TransUNet: 768).
@@ -202,9 +210,7 @@ class ModelConfig:
         for name, low in {**least, "commitment_cost": 0, "restart_every": 0}.items():
             value = getattr(self, name)
             _require(value >= low, name, f"at least {low}", value)
-        for name, choices in {**VQ_CHOICES, "attention": ATTENTIONS}.items():
-            value = getattr(self, name)
-            _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        _require_choices(self, **VQ_CHOICES, attention=ATTENTIONS)
         vit_dim_ok = self.vit_dim > 0 and self.vit_dim % 64 == 0
         _require(vit_dim_ok, "vit_dim", "a positive multiple of 64", self.vit_dim)
 
@@ -275,13 +281,7 @@ class OptimizerConfig:
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("optimizer", OPTIMIZERS),
-            ("spared", SPARED),
-            ("schedule", SCHEDULES),
-        ):
-            value = getattr(self, name)
-            _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        _require_choices(self, optimizer=OPTIMIZERS, spared=SPARED, schedule=SCHEDULES)
         rate = self.learning_rate
         _require(0 < rate < math.inf, "learning_rate", "above 0 and finite", rate)
         for name in ("momentum", "ema_decay"):
@@ -327,13 +327,12 @@ class TrainingConfig:
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         _require(0 <= self.seed < 2**32, "seed", "in [0, 2**32)", self.seed)
-        for name, choices in (
-            ("precision", PRECISIONS),
-            ("strategy", STRATEGIES),
-            ("augmentation", AUGMENTATIONS),
-        ):
-            value = getattr(self, name)
-            _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        _require_choices(
+            self,
+            precision=PRECISIONS,
+            strategy=STRATEGIES,
+            augmentation=AUGMENTATIONS,
+        )
         rule = 'different numbers, such as "0 1"'
         _require(_are_numbers(self.devices), "devices", rule, self.devices)
         devices_ok = not self.devices or self.strategy == "mirrored"

@@ -26,7 +26,8 @@ import numpy as np
 
 from benchmarks import trained_run
 from benchmarks.worker import ROOT
-from synergynet_tf import command_line, runs
+from synergynet_tf import runs
+from synergynet_tf.cli import command_line
 
 FLAGS = (
     "--dataset phantom --limit 2 --backbone resnet18 --encoder-weights none "

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import ATTENTIONS, ExperimentConfig, default_data_dir
 from synergynet_tf.data import DATASETS, prepared
 from synergynet_tf.data.splits import complete

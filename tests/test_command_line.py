@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = (

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.data import acdc, phantom
+from synergynet_tf.data.datasets import acdc, phantom
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 
 from synergynet_tf.data.image_headers import check_image
 from synergynet_tf.data.spec import ListingError
-from synergynet_tf.untrusted import read_content, require_plain_name
+from synergynet_tf.safe_io import read_content, require_plain_name
 
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
 # Spelled out, so that a file can be found without listing a large folder.

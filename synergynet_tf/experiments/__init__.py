@@ -2,7 +2,7 @@
 
 A row is what it changes of the defaults, which are the paper's recipe, and what the
 paper prints for it. A budget is what is changed in every row alike, to spend less
-than that recipe. Both are data; `table_runs` trains them, `evaluation` prints them.
+than that recipe. Both are data; `jobs` trains them, `evaluation` prints them.
 """
 
 from synergynet_tf.experiments.budgets import BUDGETS, Budget, runs_folder

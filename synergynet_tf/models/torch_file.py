@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from synergynet_tf.untrusted import read_content
+from synergynet_tf.safe_io import read_content
 
 MOST_BYTES = 2**30
 _MAGIC = 0x1950A86A20F9469CFC6C

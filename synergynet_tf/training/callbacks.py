@@ -9,7 +9,7 @@ import keras
 import tqdm
 from keras import ops
 
-from synergynet_tf import runs, stopping
+from synergynet_tf import runs, signals
 from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint, replicas
 from synergynet_tf.training.weight_average import averaged
@@ -50,7 +50,7 @@ class RunFiles(keras.callbacks.Callback):
         early_stopping: int or `None`. Epochs without a better `val_dsc` after which
             training ends.
         care: `CodebookCare` of the run.
-        stop: `stopping.Stop` that takes the signals.
+        stop: `signals.Stop` that takes the signals.
         lock: `runs.Lock` of the run; `None` in a process that writes nothing.
     """
 
@@ -167,7 +167,7 @@ class RunFiles(keras.callbacks.Callback):
             self._leave(signum, f"after {step}")
 
     def _leave(self, signum, when):
-        raise stopping.Stopped(
+        raise signals.Stopped(
             signum,
             f"stopped {self.run} {when}: all is saved, the same command continues it",
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.data import acdc
+from synergynet_tf.data.datasets import acdc
 from synergynet_tf.data.splits import split_ids
 from tests.data.trees import box_labels, volume, write_acdc, write_nifti
 

@@ -4,7 +4,7 @@ import os
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.evaluation.report import without_nan
+from synergynet_tf.evaluation.scores import without_nan
 from synergynet_tf.experiments import BUDGETS, TABLES, runs_folder
 
 CLASSES = {"acdc": ("rv", "myo", "lv"), "isic": ("lesion",)}

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 
-from export import model_card
 from synergynet_tf import runs
 from synergynet_tf.config import (
     DataConfig,
@@ -11,6 +10,7 @@ from synergynet_tf.config import (
     ModelConfig,
     TrainingConfig,
 )
+from synergynet_tf.export import model_card
 from tests.evaluation.squares import write_history
 
 SIZE = 32

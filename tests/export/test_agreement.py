@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from export.agreement import LIMITS, Tally, dsc_of_classes, mean_dsc
-from export.parity_report import outside, spread
+from synergynet_tf.export.agreement import LIMITS, Tally, dsc_of_classes, mean_dsc
+from synergynet_tf.export.parity_report import outside, spread
 
 
 def labels(*values):

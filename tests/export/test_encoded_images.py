@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export import encoded_images  # noqa: E402  (it imports TensorFlow)
+from synergynet_tf.export import encoded_images  # noqa: E402  (it imports TensorFlow)
 
 
 def encode(suffix, image, *flags):

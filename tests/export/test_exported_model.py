@@ -8,10 +8,10 @@ import tempfile
 import keras
 import pytest
 
-import predict
-from export import exported_model, model_card, saved_model, tflite
 from synergynet_tf import runs
+from synergynet_tf.cli import predict
 from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.export import exported_model, model_card, saved_model, tflite
 from synergynet_tf.training import fit
 from tests.evaluation import squares
 

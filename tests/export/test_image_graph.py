@@ -9,7 +9,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export import image_graph  # noqa: E402  (it imports TensorFlow)
+from synergynet_tf.export import image_graph  # noqa: E402  (it imports TensorFlow)
 
 # OpenCV keeps float32 positions and so is off by this much of 1 itself.
 RESIZE_TOLERANCE = 1e-6

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from export.model_card import make_card, read_card
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.score import evaluate_run
+from synergynet_tf.export.model_card import make_card, read_card
 from tests.evaluation import squares
 
 
@@ -144,6 +144,6 @@ def test_a_missing_or_damaged_card_is_named(tmp_path):
 
 
 def test_cards_need_neither_tensorflow_nor_keras():
-    code = "import export.model_card, sys; sys.exit(bool({'tensorflow', 'keras'} & "
-    code += "set(sys.modules)))"
+    code = "import synergynet_tf.export.model_card, sys;"
+    code += "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from export.model_readme import write_readme
+from synergynet_tf.export.model_readme import write_readme
 from tests.export.models import make_card
 
 

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export import model_card, parity, parity_report, saved_model, tflite  # noqa: E402
-from export.exported_model import Answers, SavedModel, TFLiteModel  # noqa: E402
 from synergynet_tf.config import ModelConfig  # noqa: E402
+from synergynet_tf.export import model_card, parity, parity_report, saved_model, tflite  # noqa: E402
+from synergynet_tf.export.exported_model import Answers, SavedModel, TFLiteModel  # noqa: E402
 from synergynet_tf.models import build_model, quantizers  # noqa: E402
 from synergynet_tf.models.outputs import with_codes  # noqa: E402
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from export import probe
-from export.exported_model import Answers
+from synergynet_tf.export import probe
+from synergynet_tf.export.exported_model import Answers
 
 
 def answers(logits, codes=None):

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from export import model_card, saved_model
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import preprocess
 from synergynet_tf.evaluation.predict import predict_case
+from synergynet_tf.export import model_card, saved_model
 from synergynet_tf.models import build_model
 from synergynet_tf.models.outputs import with_codes
 from tests.export.models import SIZE, make_card, random_pixels, small_model
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export import signatures  # noqa: E402  (it imports TensorFlow)
-from export.image_graph import to_labels  # noqa: E402
+from synergynet_tf.export import signatures  # noqa: E402  (it imports TensorFlow)
+from synergynet_tf.export.image_graph import to_labels  # noqa: E402
 
 
 def visible_files(folder):
@@ -208,7 +208,7 @@ def test_the_folder_holds_each_weight_once_and_only_what_is_read(tmp_path):
 
 
 def test_the_served_graph_writes_no_variable():
-    from export import signatures
+    from synergynet_tf.export import signatures
 
     config = ModelConfig(
         image_size=32, num_codes=8, hidden_dim=16, encoder_weights="none"

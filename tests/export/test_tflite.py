@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from export import exported_model, probe, tflite
 from synergynet_tf import runs
-from synergynet_tf.data import phantom
+from synergynet_tf.data.datasets import phantom
 from synergynet_tf.data.preprocess import to_network
-from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.export import exported_model, probe, tflite
 from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
 from synergynet_tf.models.outputs import with_codes
 from tests.conftest import tiny_encoder
@@ -45,7 +45,7 @@ def images(count=8):
 
 
 def kinds(content):
-    from export.tflite_graph import read_operators
+    from synergynet_tf.export.tflite_graph import read_operators
 
     return {operator.kind for operator in read_operators(content)}
 
@@ -83,7 +83,7 @@ def run_all(content, image):
 
 
 def test_int8_chooses_the_codes_in_float(monkeypatch):
-    from export.tflite_graph import CHOICE, read_operators
+    from synergynet_tf.export.tflite_graph import CHOICE, read_operators
 
     model = tiny_model(monkeypatch, "synergynet-8s2h")
     # Untrained, its keys are its queries, and would be computed once.
@@ -237,7 +237,7 @@ def test_a_file_that_cannot_be_written_leaves_no_card(run, tmp_path, monkeypatch
 
 
 def test_a_choice_without_a_layer_is_refused():
-    from export import tflite_graph
+    from synergynet_tf.export import tflite_graph
 
     tensor = tflite_graph.Tensor(0, "TopKV2", "FLOAT32")
     operators = [

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-import train
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line, train
 from synergynet_tf.models import lite0_weights, torch_file
 from synergynet_tf.models.encoders import encode
 from synergynet_tf.models.lite0_weights import convert

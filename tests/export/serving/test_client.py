@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from export.serving import client
-from export.serving.answers import Answer, Refused
 from synergynet_tf.data.preprocess import read_image
 from synergynet_tf.evaluation.predict import predict_case
+from synergynet_tf.export.serving import client
+from synergynet_tf.export.serving.answers import Answer, Refused
 from tests.data.decoys import chunk
 from tests.export.models import SIZE, random_pixels, small_model
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from export.serving import client
-from export.serving.answers import Unavailable
+from synergynet_tf.export.serving import client
+from synergynet_tf.export.serving.answers import Unavailable
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -75,7 +75,8 @@ def test_waits_grow_and_end(monkeypatch):
 
 def test_rest_needs_no_tensorflow():
     code = (
-        "import export.serving.client as c, sys; c.connect('http://h', 'm', 1, '', 1);"
+        "import sys, synergynet_tf.export.serving.client as c;"
+        "c.connect('http://h', 'm', 1, '', 1);"
         "sys.exit(bool({'tensorflow', 'keras', 'grpc'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from export.serving import client, rest
-from export.serving.answers import Refused, Unavailable
+from synergynet_tf.export.serving import client, rest
+from synergynet_tf.export.serving.answers import Refused, Unavailable
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

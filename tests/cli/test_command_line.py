@@ -6,7 +6,7 @@ import pytest
 
 from synergynet_tf.cli import command_line
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = (
     "train.py",
     "evaluate.py",

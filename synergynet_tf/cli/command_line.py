@@ -86,6 +86,12 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         refuse(errors.message(error))
 
 
+def called(name: str) -> str:
+    """Returns how another command is called, the way that this one was."""
+    installed = sys.argv[0].startswith("synergynet ")
+    return f"synergynet {name}" if installed else f"python {name}.py"
+
+
 def _require_backend() -> None:
     """Refuses a Keras backend that this project does not run on.
 

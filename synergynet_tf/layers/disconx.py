@@ -3,8 +3,12 @@
 import keras
 from keras import ops
 
-from synergynet_tf.layers.heads import AttentionHeads, glorot_uniform, head_dim
-from synergynet_tf.layers.tokens import to_tokens
+from synergynet_tf.layers.heads import (
+    AttentionHeads,
+    glorot_uniform,
+    head_dim,
+    to_tokens,
+)
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from synergynet_tf.layers.tokens import to_tokens
-
 _KERNEL_SIZE = 3
 
 
@@ -110,7 +108,8 @@ class UpsampledConv2D(keras.layers.Layer):
         k, filters, wide = _KERNEL_SIZE, self.filters, self.factor * width
         # Columns of the kernel outside of rows, as the columns' matrix wants them.
         kernel = ops.reshape(ops.transpose(kernel, (2, 1, 0, 3)), (channels, -1))
-        x = ops.matmul(to_tokens(coarse), kernel)
+        x = ops.reshape(coarse, (-1, height * width, channels))
+        x = ops.matmul(x, kernel)
         x = ops.reshape(x, (-1, width * k, k * filters))
         x = ops.matmul(ops.convert_to_tensor(self._columns, x.dtype), x)
         x = ops.reshape(x, (-1, wide, k, filters))

@@ -6,7 +6,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class SegmentationLoss(keras.losses.Loss):
-    """`L_seg = BCE(y, y^) + (1 - Dice(y, y^))` (paper, section 2.1.1, eq. 1).
+    """Segmentation loss: cross-entropy plus soft Dice loss.
+
+        L_seg = BCE(y, y^) + (1 - Dice(y, y^))         # paper, section 2.1.1, eq. 1
 
     With one channel of logits the first term is the binary cross-entropy of the
     sigmoid, with more it is the cross-entropy of the softmax; both are means over

@@ -1,4 +1,4 @@
-"""The layers of the paper, one a file."""
+"""Keras layers of SynergyNet and its baselines."""
 
 from synergynet_tf.layers.atrous import AtrousConv2D
 from synergynet_tf.layers.attention_gate import AttentionGate

@@ -1,4 +1,4 @@
-"""DisConX: discrete queries look at continuous keys and values."""
+"""DisConX: cross-attention, discrete queries to continuous keys and values."""
 
 import keras
 from keras import ops

@@ -15,9 +15,10 @@ _SHORTEST_SQUARE = 1e-12
 
 
 class AttentionHeads(keras.layers.Layer):
-    """Multi-head attention between grids, but for how scores become weights.
+    """Multi-head attention between feature maps, base of DisConX and Refinement.
 
-    Not normalized, scores are those of the paper's eq. 2:
+    How scores become weights is left to the subclass. Not normalized, scores are
+    those of the paper's eq. 2:
 
         q, k, v = W_q x, W_k y, W_v y            # a head each
         scores  = q . k / sqrt(channels / num_heads)
@@ -179,7 +180,7 @@ def to_tokens(features):
 
 
 def sine_cosine_positions(height, width, channels):
-    """Returns the fixed 2-D sine-cosine embedding of a grid.
+    """Returns the fixed 2-D sine-cosine position embedding of a grid.
 
     The first half of the channels tells the row, the second the column, each by sines
     and cosines of `place / 10000^(i / n)`, `i` from 0 to `n - 1`, where `n` is a

@@ -18,7 +18,7 @@ CHOICES = {
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class VectorQuantizer(keras.layers.Layer):
-    """Replaces each feature vector by its nearest codebook entry.
+    """Vector quantization: replaces each feature vector by its nearest code.
 
     For a vector `z` and a codebook `E` of `K` rows (paper, section 2.1.2):
 

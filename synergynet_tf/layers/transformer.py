@@ -15,7 +15,7 @@ from synergynet_tf.layers.heads import (
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class LearnedPositions(keras.layers.Layer):
-    """Adds a learned vector to each position of a grid, then drops out.
+    """Learned position embedding, added to a grid of features; then dropout.
 
     Args:
         dropout: float in [0, 1). Share of the sums set to 0 in training; 0.1 is
@@ -76,7 +76,7 @@ class LearnedPositions(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class TransformerBlock(keras.layers.Layer):
-    """Self-attention over all positions of a grid, then a perceptron at each.
+    """Transformer block: self-attention over a grid, then an MLP at each position.
 
     With `LN` a layer normalization (epsilon 1e-6) and `MSA` multi-head softmax
     attention:
@@ -176,7 +176,7 @@ class TransformerBlock(keras.layers.Layer):
 
 
 def gelu(x):
-    """Returns `x Phi(x)`, where `Phi` is the normal distribution.
+    """GELU: `x Phi(x)`, where `Phi` is the normal distribution.
 
     In 16 bits it is computed in float32. The derivative is then not left to the
     framework, whose steps in 16 bits took half of a transformer block's training step

@@ -1,4 +1,4 @@
-"""The convolution of an upsampled map, for the price of the map before."""
+"""Convolution of a bilinearly upsampled map, at the coarse map's cost."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ _KERNEL_SIZE = 3
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class UpsampledConv2D(keras.layers.Layer):
-    """Convolves a bilinearly upsampled map and the skip beside it.
+    """Convolution of a bilinearly upsampled map and its skip connection.
 
         output = conv3x3(concat(upsample(coarse), skip)),  zero beyond the map
 

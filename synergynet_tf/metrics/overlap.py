@@ -1,4 +1,4 @@
-"""Overlap of two masks: what follows from counting agreeing pixels.
+"""Overlap metrics: Dice, IoU, accuracy, sensitivity, specificity.
 
 Every metric here is a ratio of the four counts of a confusion matrix. Where its
 denominator is zero the ratio says nothing about the prediction, and is `nan`.
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Counts(NamedTuple):
-    """A confusion matrix: pixels, or any number that adds up like pixels.
+    """Confusion matrix: pixels, or any number that adds up like pixels.
 
     Counts are added with `total`, not with `+`, which joins tuples.
 
@@ -36,7 +36,7 @@ class Counts(NamedTuple):
 
     @property
     def reference_is_empty(self) -> bool:
-        """Whether the structure is absent from the reference."""
+        """Whether the structure is absent from the ground truth."""
         return self.tp + self.fn == 0
 
     @property
@@ -69,7 +69,7 @@ class Counts(NamedTuple):
 
     @property
     def sensitivity(self) -> float:
-        """Share of the reference that was found; `nan` if it is empty."""
+        """Share of the ground truth that was found; `nan` if it is empty."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
@@ -86,7 +86,7 @@ def count(true: np.ndarray, pred: np.ndarray) -> Counts:
     """Counts the pixels of two masks.
 
     Args:
-        true: The reference: bool, any rank.
+        true: The ground truth: bool, any rank.
         pred: The prediction: bool, same shape.
 
     Raises:
@@ -110,7 +110,7 @@ def dice(true: np.ndarray, pred: np.ndarray) -> float:
     dice = 2 |true and pred| / (|true| + |pred|)
 
     Args:
-        true: The reference: bool, any rank.
+        true: The ground truth: bool, any rank.
         pred: The prediction: bool, same shape.
 
     Returns:
@@ -135,7 +135,7 @@ def iou(true: np.ndarray, pred: np.ndarray) -> float:
 
 
 def accuracy(true: np.ndarray, pred: np.ndarray) -> float:
-    """Share of pixels on which two masks agree, in [0, 1].
+    """Accuracy: share of pixels on which two masks agree, in [0, 1].
 
     Arguments and errors are those of `dice`. Two empty masks agree: 1.0.
     """
@@ -143,17 +143,17 @@ def accuracy(true: np.ndarray, pred: np.ndarray) -> float:
 
 
 def sensitivity(true: np.ndarray, pred: np.ndarray) -> float:
-    """Share of the reference's pixels that were predicted, in [0, 1].
+    """Sensitivity (recall): share of the ground truth predicted, in [0, 1].
 
-    Arguments and errors are those of `dice`. `nan` when the reference is empty.
+    Arguments and errors are those of `dice`. `nan` when the ground truth is empty.
     """
     return count(true, pred).sensitivity
 
 
 def specificity(true: np.ndarray, pred: np.ndarray) -> float:
-    """Share of the background's pixels that were left alone, in [0, 1].
+    """Specificity: share of the background left alone, in [0, 1].
 
-    Arguments and errors are those of `dice`. `nan` when the reference fills the
+    Arguments and errors are those of `dice`. `nan` when the ground truth fills the
     image, so that there is no background.
     """
     return count(true, pred).specificity

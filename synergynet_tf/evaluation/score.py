@@ -62,10 +62,9 @@ def evaluate_run(
         bootstrap intervals by patient, `mean_interval` and `per_class_interval`, and
         the scores of the `cases`; all of it again under the name of each protocol
         that was computed (`strict` and the paper's always are); of each case the
-        `counts`: hits, false alarms, misses and rejections, as shares of its pixels;
-        `structures`, how often each class was `empty`, `missed` or `false`; and
-        the `codes` used, `None` for a method without a codebook. Undefined numbers
-        are `None`.
+        `counts`: TP, FP, FN and TN, as shares of its pixels; `structures`, how often
+        each class was `empty`, `missed` or `false`; and the `codes` used, `None` for
+        a method without a codebook. Undefined numbers are `None`.
 
     Raises:
         FileNotFoundError: If the run, its weights or its data are not there.

@@ -15,7 +15,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.case_scores import CaseResult
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Options
-from synergynet_tf.metrics import statistics
+from synergynet_tf.metrics import bootstrap
 
 # What makes another row of the paper's tables, besides the model.
 MODEL_SETTINGS = ("backbone", "num_codes", "hidden_dim")
@@ -31,7 +31,7 @@ def make_report(
     """Returns what `metrics.json` holds; `evaluate_run` says what that is."""
     config, dataset = cases.config, cases.dataset
     patients = [result.patient for result in results]
-    weights = statistics.draw_patients(patients)
+    weights = bootstrap.draw_patients(patients)
     blocks = {name: _block(results, name, weights) for name in results[0].scores}
     report = {
         **describe(cases, options),
@@ -79,9 +79,9 @@ def describe(cases: RunCases, options: Options) -> dict[str, Any]:
         "num_cases": len(cases.case_ids),
         "num_patients": len(set(cases.patients.values())),
         "bootstrap": {
-            "resamples": statistics.RESAMPLES,
-            "seed": statistics.SEED,
-            "level": statistics.LEVEL,
+            "resamples": bootstrap.RESAMPLES,
+            "seed": bootstrap.SEED,
+            "level": bootstrap.LEVEL,
         },
     }
 
@@ -117,16 +117,16 @@ def _block(
     if protocol == "pooled":
         counts = [result.counts[protocol] for result in results]
         per_class = metrics.pool(counts)
-        resampled = statistics.resample_pools(counts, weights)
+        resampled = bootstrap.resample_pools(counts, weights)
     else:
         scores = [result.scores[protocol] for result in results]
         per_class = metrics.average(scores)
-        resampled = statistics.resample_averages(scores, weights)
+        resampled = bootstrap.resample_averages(scores, weights)
     return {
         "mean": metrics.mean_of_classes(per_class),
-        "mean_interval": statistics.mean_intervals(resampled),
+        "mean_interval": bootstrap.mean_intervals(resampled),
         "per_class": per_class,
-        "per_class_interval": statistics.class_intervals(resampled),
+        "per_class_interval": bootstrap.class_intervals(resampled),
     }
 
 

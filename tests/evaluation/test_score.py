@@ -16,7 +16,7 @@ from synergynet_tf.evaluation.tables.console import format_tables
 from tests.evaluation import squares
 from tests.evaluation.page import read_page
 
-# Of 1,024 pixels: perfect 64 hits; half 64 hits, 64 misses; missed 16 misses.
+# Of 1,024 pixels: perfect TP 64; half TP 64, FN 64; missed FN 16.
 POOLED_DSC = 2 * 128 / (2 * 128 + 64 + 16)
 DIAGONAL = math.hypot(squares.SIZE, squares.SIZE)
 

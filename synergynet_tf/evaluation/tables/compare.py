@@ -10,7 +10,7 @@ import numpy as np
 from synergynet_tf import runs
 from synergynet_tf.evaluation.score_file import read_scores_of
 from synergynet_tf.evaluation.scores import without_nan
-from synergynet_tf.metrics import METRICS, statistics
+from synergynet_tf.metrics import METRICS, bootstrap
 
 Report = dict[str, Any]
 # What both runs must have been scored on, and how.
@@ -62,7 +62,7 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
     names = list(cases[0]["per_class"])
     metrics = list(cases[0]["per_class"][names[0]])
     patients = [case["patient"] for case in cases]
-    weights = statistics.draw_patients(patients)
+    weights = bootstrap.draw_patients(patients)
     by_class = _subtract(reports, names, metrics)
     by_case = by_class.over_classes()
 
@@ -166,10 +166,10 @@ def _summarize(
     owners = [p for p, ok in zip(patients, defined, strict=True) if ok]
     return {
         "difference": float(known.mean()) if known.size else None,
-        "interval": statistics.interval(
-            statistics.resample_means(values.tolist(), weights)
+        "interval": bootstrap.interval(
+            bootstrap.resample_means(values.tolist(), weights)
         ),
-        "p": statistics.signed_rank_p(known.tolist(), owners) if known.size else None,
+        "p": bootstrap.signed_rank_p(known.tolist(), owners) if known.size else None,
         "better": int(np.count_nonzero(direction * known > 0)),
         "worse": int(np.count_nonzero(direction * known < 0)),
         "equal": int(np.count_nonzero(known == 0)),

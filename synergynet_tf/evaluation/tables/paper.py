@@ -21,7 +21,7 @@ from synergynet_tf.evaluation.tables.row_scores import (
     make_cells,
 )
 from synergynet_tf.experiments import Budget, Table, settings_of
-from synergynet_tf.metrics.statistics import RESAMPLES
+from synergynet_tf.metrics.bootstrap import RESAMPLES
 from synergynet_tf.models import METHODS
 
 Report = dict[str, Any]

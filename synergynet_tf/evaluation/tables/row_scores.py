@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics as numbers
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from synergynet_tf.evaluation.tables.compare import Differences
-from synergynet_tf.metrics import METRICS, Counts, statistics
-from synergynet_tf.metrics.statistics import resampled_means
+from synergynet_tf.metrics import METRICS, Counts, bootstrap
+from synergynet_tf.metrics.bootstrap import resampled_means
 
 Report = dict[str, Any]
 
@@ -101,7 +101,7 @@ def make_cells(
     if not reports:
         return {name: Cell(paper=paper.get(name)) for name in columns}
     # The same patients are drawn for every seed.
-    weights = statistics.draw_patients([c["patient"] for c in reports[0]["cases"]])
+    weights = bootstrap.draw_patients([c["patient"] for c in reports[0]["cases"]])
     resampled = {
         protocol: [_resample(report, protocol, weights) for report in reports]
         for protocol in {column.protocol for column in columns.values()}
@@ -114,8 +114,8 @@ def make_cells(
             cells[name] = Cell(paper=paper.get(name))
             continue
         cells[name] = Cell(
-            mean=numbers.fmean(known),
-            sd=numbers.stdev(known) if len(known) > 1 else None,
+            mean=statistics.fmean(known),
+            sd=statistics.stdev(known) if len(known) > 1 else None,
             interval=_interval(resampled[column.protocol], column),
             paper=paper.get(name),
         )
@@ -153,9 +153,9 @@ def compare(
         owners = [p for p, ok in zip(patients, known, strict=True) if ok]
         means[row] = float(by_case[known].mean()) if owners else math.nan
         p_values[row] = (
-            statistics.signed_rank_p(by_case[known].tolist(), owners) if owners else 1.0
+            bootstrap.signed_rank_p(by_case[known].tolist(), owners) if owners else 1.0
         )
-    corrected = statistics.holm(list(p_values.values()))
+    corrected = bootstrap.holm(list(p_values.values()))
     return {
         row: Comparison(mean, p)
         for (row, mean), p in zip(means.items(), corrected, strict=True)
@@ -169,7 +169,7 @@ def _value(report: Report, column: Column) -> float | None:
 
 
 def _interval(
-    resampled: Sequence[statistics.Resampled], column: Column
+    resampled: Sequence[bootstrap.Resampled], column: Column
 ) -> tuple[float, float] | None:
     """Returns the interval of the mean over the seeds."""
     name = column.class_name
@@ -177,8 +177,8 @@ def _interval(
         (classes[name] if name else resampled_means(classes))[column.metric]
         for classes in resampled
     ]
-    low, high = statistics.interval(
-        statistics.Resamples(
+    low, high = bootstrap.interval(
+        bootstrap.Resamples(
             np.mean([seed.means for seed in by_seed], axis=0),
             all(seed.several for seed in by_seed),
         )
@@ -188,17 +188,17 @@ def _interval(
 
 def _resample(
     report: Report, protocol: str, weights: np.ndarray
-) -> statistics.Resampled:
+) -> bootstrap.Resampled:
     """Does to each resample what the protocol does to all cases."""
     if protocol == "pooled":
-        return statistics.resample_pools(
+        return bootstrap.resample_pools(
             [
                 {name: Counts(*four) for name, four in case["counts"].items()}
                 for case in report["cases"]
             ],
             weights,
         )
-    return statistics.resample_averages(
+    return bootstrap.resample_averages(
         [
             {
                 name: {metric: _nan(value) for metric, value in scores.items()}

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from synergynet_tf import metrics
-from synergynet_tf.metrics import statistics
-from synergynet_tf.metrics.statistics import (
+from synergynet_tf.metrics import bootstrap
+from synergynet_tf.metrics.bootstrap import (
     Resamples,
     central_range,
     draw_patients,
@@ -69,24 +69,24 @@ def test_one_patient_has_no_interval_of_pooled_counts():
     # A quarter of the pixels each: 2 * 1 / (2 * 1 + 1 + 1) = 0.5.
     counts = [{"a": metrics.Counts(1, 1, 1, 1)}] * 2
     of_one, of_two = (
-        statistics.resample_pools(counts, draw_patients(patients))
+        bootstrap.resample_pools(counts, draw_patients(patients))
         for patients in (["x", "x"], ["x", "y"])
     )
-    assert is_undefined(statistics.class_intervals(of_one)["a"]["dsc"])
-    assert is_undefined(statistics.mean_intervals(of_one)["dsc"])
-    assert statistics.class_intervals(of_two)["a"]["dsc"] == (0.5, 0.5)
+    assert is_undefined(bootstrap.class_intervals(of_one)["a"]["dsc"])
+    assert is_undefined(bootstrap.mean_intervals(of_one)["dsc"])
+    assert bootstrap.class_intervals(of_two)["a"]["dsc"] == (0.5, 0.5)
 
 
 def test_mean_of_classes_has_an_interval_if_one_class_has():
     weights = draw_patients(["x", "y"])
     of_both = {"a": {"dsc": 0.2}, "b": {"dsc": 0.4}}
     cases = [of_both, {"a": {"dsc": 0.2}, "b": {"dsc": math.nan}}]
-    resampled = statistics.resample_averages(cases, weights)
-    by_class = statistics.class_intervals(resampled)
+    resampled = bootstrap.resample_averages(cases, weights)
+    by_class = bootstrap.class_intervals(resampled)
     assert by_class["a"]["dsc"] == pytest.approx((0.2, 0.2))
     assert is_undefined(by_class["b"]["dsc"])
     # y alone has only a, of 0.2; with x it is 0.3.
-    mean = statistics.mean_intervals(resampled)["dsc"]
+    mean = bootstrap.mean_intervals(resampled)["dsc"]
     assert mean == pytest.approx((0.2, 0.3))
 
 
@@ -125,10 +125,10 @@ def test_one_resample_of_every_case_once_is_the_mean():
         for true, pred in zip(*labels, strict=True)
     ]
     for resampled, expected in (
-        (statistics.resample_averages(scores, once), metrics.average(scores)),
-        (statistics.resample_pools(counts, once), metrics.pool(counts)),
+        (bootstrap.resample_averages(scores, once), metrics.average(scores)),
+        (bootstrap.resample_pools(counts, once), metrics.pool(counts)),
     ):
-        averaged = statistics.resampled_means(resampled)
+        averaged = bootstrap.resampled_means(resampled)
         for metric, value in metrics.mean_of_classes(expected).items():
             assert averaged[metric].means == pytest.approx([value])
             for name in names:
@@ -141,7 +141,7 @@ def test_a_class_that_was_not_drawn_is_left_out_of_the_mean():
         "a": {"dsc": Resamples(np.array([0.2, math.nan]), True)},
         "b": {"dsc": Resamples(np.array([0.4, 0.8]), True)},
     }
-    low, high = statistics.mean_intervals(resampled)["dsc"]
+    low, high = bootstrap.mean_intervals(resampled)["dsc"]
     # 0.3 and 0.8.
     assert (low, high) == pytest.approx((0.3 + 0.025 * 0.5, 0.3 + 0.975 * 0.5))
 
@@ -150,25 +150,25 @@ def test_signed_rank_by_hand():
     patients = list("abcdef")
     # Six differences of one sign: 2 of the 2^6 ways to choose signs are as extreme.
     differences = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    assert statistics.signed_rank_p(differences, patients) == pytest.approx(2 / 64)
+    assert bootstrap.signed_rank_p(differences, patients) == pytest.approx(2 / 64)
     # A patient without a difference changes nothing.
-    p = statistics.signed_rank_p([*differences, 0.0], [*patients, "g"])
+    p = bootstrap.signed_rank_p([*differences, 0.0], [*patients, "g"])
     assert p == pytest.approx(2 / 64, rel=0.5)
 
 
 def test_signed_rank_without_differences_is_one():
-    assert statistics.signed_rank_p([0.0, 0.0], ["a", "b"]) == 1.0
+    assert bootstrap.signed_rank_p([0.0, 0.0], ["a", "b"]) == 1.0
 
 
 def test_signed_rank_takes_a_difference_a_patient():
     patients = ["a", "a", "b", "b", "c", "c"]
-    p = statistics.signed_rank_p([0.1, 0.3, 0.3, 0.5, 0.5, 0.8], patients)
-    assert p == statistics.signed_rank_p([0.2, 0.4, 0.65], ["a", "b", "c"]) == 0.25
+    p = bootstrap.signed_rank_p([0.1, 0.3, 0.3, 0.5, 0.5, 0.8], patients)
+    assert p == bootstrap.signed_rank_p([0.2, 0.4, 0.65], ["a", "b", "c"]) == 0.25
 
 
 def test_holm_by_hand():
     # Sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1, each at least the one before.
     p_values = [0.04, 0.01, 0.03, 0.02]
-    assert statistics.holm(p_values) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert statistics.holm([]) == []
+    assert bootstrap.holm(p_values) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert bootstrap.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert bootstrap.holm([]) == []

@@ -1,4 +1,4 @@
-"""How far means may be trusted: bootstrap intervals, and a paired test.
+"""Bootstrap confidence intervals by patient, Wilcoxon test, Holm correction.
 
 Cases of one patient are alike, so patients are drawn, not cases: as many as there are,
 with replacement, 2,000 times, and the mean is taken anew each time. The interval runs
@@ -27,10 +27,11 @@ ClassIntervals = dict[str, dict[str, Interval]]
 
 
 class Resamples(NamedTuple):
-    """A mean, taken anew in each resample.
+    """Bootstrap distribution of a mean.
 
     Attributes:
-        means: float64 `(resamples,)`, `nan` where no case with a value was drawn.
+        means: float64 `(resamples,)`: the mean of each resample, `nan` where no case
+            with a value was drawn.
         several: Whether two patients or more have a value.
     """
 
@@ -45,7 +46,7 @@ Resampled = dict[str, dict[str, Resamples]]
 def draw_patients(
     patients: Sequence[str], resamples: int = RESAMPLES, seed: int = SEED
 ) -> np.ndarray:
-    """Draws as many patients as there are, with replacement, again and again.
+    """Draws bootstrap resamples: as many patients as there are, with replacement.
 
     Args:
         patients: The patient of each case.

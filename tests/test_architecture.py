@@ -33,7 +33,7 @@ ROOMS = {
     },
     "experiments": {"models", "runs", "signals", "training"},
     "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
-    "export": {"cli", "data", "evaluation", "layers", "metrics", "models", "runs"},
+    "export": {"data", "evaluation", "layers", "metrics", "models", "runs"},
 }
 # The commands come last.
 ROOMS["cli"] = set(ROOMS)

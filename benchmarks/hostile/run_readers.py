@@ -98,7 +98,7 @@ def read_table(run: pathlib.Path) -> Any:
 
 def read_for_card(run: pathlib.Path) -> Any:
     """Makes the card of an export."""
-    from synergynet_tf.export.model_card import make_card
+    from synergynet_tf.export.card import make_card
 
     return make_card(run)
 

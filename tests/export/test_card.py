@@ -9,8 +9,9 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.score import evaluate_run
-from synergynet_tf.export.model_card import make_card, read_card
+from synergynet_tf.export.card import make_card, read_card, write_readme
 from tests.evaluation import squares
+from tests.export import models
 
 
 @pytest.fixture
@@ -144,6 +145,62 @@ def test_a_missing_or_damaged_card_is_named(tmp_path):
 
 
 def test_cards_need_neither_tensorflow_nor_keras():
-    code = "import synergynet_tf.export.model_card, sys;"
+    code = "import synergynet_tf.export.card, sys;"
     code += "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.fixture
+def card(tmp_path):
+    return models.make_card(tmp_path, "mri", 4)
+
+
+def test_scores_have_their_protocol_unit_and_interval(card):
+    scores = {"dsc": 0.5, "hd95": 7.25}
+    intervals = {"dsc": [0.4, 0.625], "hd95": [None, None]}
+    block = {
+        "mean": scores,
+        "mean_interval": intervals,
+        "per_class": {"organ1": scores | {"hd95": None}},
+        "per_class_interval": {"organ1": intervals},
+    }
+    card["scores"] = {
+        "distance_unit": "mm",
+        "protocols": {"strict": block, "transunet": block},
+    }
+    card["scores_note"] = "Of the 4 cases of the test part, with 95% intervals."
+    page = write_readme(card, {"serving_default": ["logits"]})
+    assert card["scores_note"] in page
+    assert "| strict | mean | 50.0 % (40.0 to 62.5) | 7.2 mm (-) |" in page
+    assert "| strict | organ1 | 50.0 % (40.0 to 62.5) | - |" in page
+    assert "| transunet | mean | 50.0 % (40.0 to 62.5) | 7.2 voxels (-) |" in page
+
+
+def test_what_is_not_known_is_said(card):
+    page = write_readme(card, {"serving_default": ["logits"]})
+    assert "number of cases not known" in page and "Commit not known" in page
+    assert "The run was not scored." in page
+
+
+def test_only_what_the_model_returns_is_described(card):
+    page = write_readme(card, {"serving_default": ["logits"]})
+    assert "codes" not in page and "from_bytes" not in page
+    signatures = {"serving_default": ["logits", "codes"], "from_bytes": ["labels"]}
+    page = write_readme(card, signatures)
+    assert "`codes`, int32" in page and "`from_bytes`: `image_bytes`" in page
+
+
+def test_the_channels_of_scans_are_named(card):
+    card["input"] |= {"image_channels": 4, "picked_channels": "0 3"}
+    page = write_readme(card, {"serving_default": ["logits"]})
+    assert "must have 4 of them. Of these, 0 3 are taken" in page
+
+
+def test_a_center_crop_is_explained(card):
+    signatures = {"serving_default": ["logits"]}
+    plain = write_readme(card, signatures)
+    assert "central" not in plain
+    del card["input"]["center_crop"]  # As in older cards.
+    assert write_readme(card, signatures) == plain
+    card["input"]["center_crop"] = 0.8
+    assert "the central 80% of each side is taken" in write_readme(card, signatures)

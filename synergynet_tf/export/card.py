@@ -1,6 +1,6 @@
-"""The card of an exported model: what it is, what it was trained on, how good it is.
+"""Model card of an export: what it is, what it was trained on, how good it is.
 
-It goes with the model, as `model_card.json` in a SavedModel's folder and as
+It is `model_card.json` in a SavedModel's folder, with a README.md made from it, and
 `<stem>.json` beside a `.tflite` file, so that whoever opens the model needs no run:
 
     format          of the card itself, a number
@@ -11,8 +11,8 @@ It goes with the model, as `model_card.json` in a SavedModel's folder and as
     output          what its numbers mean
     training_data   dataset, split, how many cases, how many epochs
     scores          of `metrics.json`, each with its protocol; null if not scored
-    scores_note     whose scores they are, or why there are none
-    weights_sha256  of the run's file of weights
+    scores_note     which cases were scored, or why there are no scores
+    weights_sha256  of the run's weights file
     provenance      commit and versions that trained it, null where not known
     intended_use    a sentence
     limits          sentences
@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from synergynet_tf import metrics, runs
@@ -34,27 +34,43 @@ from synergynet_tf.evaluation.score_file import read_report
 from synergynet_tf.safe_io import read_json, shown
 
 FORMAT = 1
-FILE = "model_card.json"
+CARD_FILE = "model_card.json"
 INTENDED_USE = (
     "Research on the segmentation of medical images: a research tool, not a medical "
     "device. No output of it is a diagnosis."
 )
 KINDS = {"rgb": "photographs", "ct": "slices of CT", "mri": "slices of MRI"}
-# Of `metrics.json`: how its cases were predicted and counted.
+# Keys of `metrics.json` that say how its cases were predicted and scored.
 SCORED = ("split", "protocol", "distance_unit", "num_cases", "num_patients", "options")
 BLOCK = ("mean", "mean_interval", "per_class", "per_class_interval")
 PROVENANCE = ("commit", "started", "synergynet_tf", "python", "keras", "backend")
 
+# Of the README.
+HD95_UNITS = {"transunet": "voxels"}
+FILE_SIGNATURES = """\
+- `from_bytes`: `image_bytes`, JPEG or PNG files, a string tensor `(batch,)`, to
+  `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
+  columns, {logits})`; `areas`, the pixels of each class, int32 `(batch, {classes})`;
+  `classes`, their names, string `(batch, {classes})`; `sizes`, each image's rows and
+  columns, int32 `(batch, 2)`. Smaller images are padded with background: crop by
+  `sizes`.
+- `png_from_bytes`: the same input, to `labels_png_bytes`, each label map as a PNG file
+  of the image's own size; `areas`, `classes` and `sizes`. Prefer it over REST."""
+CODES = "; and `codes`, int32, the codebook index at each position"
+NO_FILE_SIGNATURES = """\
+There is no signature for image files: this model takes Hounsfield units, or channels,
+that a JPEG or PNG file does not have."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A card that was read, and belongs to this version.
+    """A model card of this version's format.
 
     Attributes:
-        config: The run's, its `data_dir` empty.
+        config: The run's config, its `data_dir` empty.
         class_names: Foreground classes; class `i` has label `i + 1`.
         image_channels: Of a scan; `None` where any number is taken, or not known.
-        values: All that the card holds.
+        values: The whole card.
     """
 
     config: ExperimentConfig
@@ -64,7 +80,7 @@ class Card:
 
 
 def make_card(run: str | pathlib.Path) -> dict[str, Any]:
-    """Returns the card of a run's model, ready for `runs.write_json`.
+    """Returns the model card of a run, ready for `runs.write_json`.
 
     Raises:
         FileNotFoundError: If `run` is not the folder of a run, or has no weights.
@@ -136,7 +152,7 @@ def read_card(path: str | pathlib.Path) -> Card:
 
 
 def _without_folders(config: ExperimentConfig) -> ExperimentConfig:
-    """Empties what names a place on the machine that trained; keeps files' names."""
+    """Removes paths of the machine that trained; keeps the names of files."""
     model = config.model
     return config.replace(
         data_dir="",
@@ -198,13 +214,13 @@ def _training_data(run: str | pathlib.Path, config: ExperimentConfig) -> dict[st
 
 
 def _scores(run: str | pathlib.Path) -> tuple[dict[str, Any] | None, str]:
-    """Returns the scores under each protocol, and a sentence about them."""
+    """Returns the scores by protocol, and a sentence about them."""
     report = _read(run, "metrics.json", read_report)
     if report is None:
         return None, "The run was not scored."
     path = pathlib.Path(run, "metrics.json")
     if runs.is_older_than_weights(path):
-        return None, "The run's scores are older than its weights, and left out."
+        return None, "Scores older than the run's weights are left out."
     try:
         blocks = {
             protocol: {name: report[protocol][name] for name in BLOCK}
@@ -230,13 +246,13 @@ def _scores(run: str | pathlib.Path) -> tuple[dict[str, Any] | None, str]:
 def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str]:
     limits = [
         f"It was trained on {KINDS[config.data.modality]} of one dataset, "
-        f"{config.data.dataset}; on others it may fail without a sign of it.",
-        "It finds its classes only, and labels any image, also one that shows none.",
-        f"It sees {config.model.image_size} x {config.model.image_size} pixels: what "
-        "is smaller than one of these is lost.",
+        f"{config.data.dataset}; on others it may fail silently.",
+        "It knows its classes only, and labels any image, also one that shows none.",
+        f"It sees {config.model.image_size} x {config.model.image_size} pixels: "
+        "structures smaller than one of them are lost.",
     ]
     if config.data.modality != "rgb":
-        limits.append("It labels slice by slice, and knows nothing of the next one.")
+        limits.append("It is a 2-D model: it labels each slice without its neighbors.")
     if (crop := config.data.center_crop) < 1:
         limits.append(
             f"It sees the central {crop:.0%} of each side of a slice, and labels what "
@@ -245,10 +261,10 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     if config.data.modality == "mri":
         limits.append(
             "It was trained on slices scaled by their whole volume's percentiles. An "
-            "image file is scaled by its own, and so may be labeled otherwise."
+            "image file is scaled by its own, so its labels may differ."
         )
     if scores is None:
-        limits.append("How well it does was not measured.")
+        limits.append("Its accuracy was not measured.")
     return limits
 
 
@@ -268,3 +284,113 @@ def _read(
             f"{path} is damaged ({error}); restore it or delete it"
         ) from error
     return values
+
+
+def write_readme(
+    card: dict[str, Any], signatures: Mapping[str, Collection[str]]
+) -> str:
+    """Returns the card as a README.md in Markdown.
+
+    Args:
+        card: What `make_card` returns.
+        signatures: Names of the SavedModel's, each with its outputs' names.
+    """
+    taken, output = card["input"], card["output"]
+    side, logits = taken["size"], output["logits"]
+    labels = ", ".join(f"{value} {name}" for value, name in output["labels"].items())
+    files = FILE_SIGNATURES.format(logits=logits, classes=len(card["classes"]))
+    model = card["config"]["model"]
+    sections = [
+        f"# {card['name']}",
+        f"Labels {taken['images']}: {labels}. {card['name']} on {model['backbone']}, "
+        "made by synergynet_tf.",
+        card["intended_use"],
+        "## Inputs and outputs",
+        f"- `serving_default`: `image`, float32 `(batch, {side}, {side}, 3)` in "
+        f"[0, 1], to `logits`, float32 `(batch, {side}, {side}, {logits})`: "
+        f"{output['activation']}, {output['rule']}"
+        + (CODES if "codes" in signatures["serving_default"] else "")
+        + ".\n"
+        + (files if "from_bytes" in signatures else NO_FILE_SIGNATURES),
+        _readme_preprocessing(taken),
+        "## Training data",
+        _readme_training(card),
+        "## Scores",
+        _readme_scores(card),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in card["limits"]),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _readme_preprocessing(taken: dict[str, Any]) -> str:
+    count, picked = taken["image_channels"], taken["picked_channels"]
+    share = taken.get("center_crop", 1.0)  # Older cards have none.
+    text = (
+        f"Intensity: {taken['scaling']}. Resizing is by area where no side grows, and "
+        "bilinear otherwise; the logits are resized to the image's own size, then "
+        "labeled. Gray is repeated to three channels."
+    )
+    if count is not None:
+        text += f" An image must have {count} of them."
+    if picked:
+        text += f" Of these, {picked} are taken, in this order."
+    if share < 1:
+        text += (
+            f" After scaling, and before resizing, the central {share:.0%} of each "
+            "side is taken; the logits are resized to that crop, and the border is "
+            "background. Callers of `serving_default` must do the same."
+        )
+    return text
+
+
+def _readme_training(card: dict[str, Any]) -> str:
+    data, origin = card["training_data"], card["provenance"]
+    cases = data["cases"] or {}
+    split = f"{data['split']} split" + (
+        f", fold {data['fold']}" if data["fold"] else ""
+    )
+    counted = ", ".join(f"{count} {part}" for part, count in cases.items())
+    versions = ", ".join(
+        f"{name} {origin[name]}"
+        for name in ("synergynet_tf", "python", "keras", "backend")
+        if origin[name]
+    )
+    return (
+        f"{data['dataset']}, {split}: {counted or 'number of cases not known'}; "
+        f"{data['epochs']} epochs. Commit {origin['commit'] or 'not known'}; "
+        f"{versions or 'versions not known'}. Every setting is in `model_card.json`."
+    )
+
+
+def _readme_scores(card: dict[str, Any]) -> str:
+    scores, note = card["scores"], card["scores_note"]
+    if scores is None:
+        return note
+    lines = ["| Protocol | Class | DSC | HD95 |", "|---|---|---|---|"]
+    for protocol, block in scores["protocols"].items():
+        unit = HD95_UNITS.get(protocol, scores["distance_unit"])
+        rows = {"mean": (block["mean"], block["mean_interval"])}
+        for name, values in block["per_class"].items():
+            rows[name] = values, block["per_class_interval"][name]
+        for name, (values, intervals) in rows.items():
+            dsc = _readme_number(values, intervals, "dsc", 100, " %")
+            hd95 = _readme_number(values, intervals, "hd95", 1, f" {unit}")
+            lines.append(f"| {protocol} | {name} | {dsc} | {hd95} |")
+    return note + "\n\n" + "\n".join(lines)
+
+
+def _readme_number(
+    values: dict[str, Any],
+    intervals: dict[str, Any],
+    metric: str,
+    factor: float,
+    unit: str,
+) -> str:
+    value, interval = values.get(metric), intervals.get(metric)
+    if value is None:
+        return "-"
+    text = f"{factor * value:.1f}{unit}"
+    if not interval or None in interval:
+        return f"{text} (-)"
+    return f"{text} ({factor * interval[0]:.1f} to {factor * interval[1]:.1f})"

@@ -72,8 +72,7 @@ def read_run(run: pathlib.Path) -> Any:
 
 def read_comparison(run: pathlib.Path) -> Any:
     """Compares a run with itself."""
-    from synergynet_tf.evaluation.tables.compare import compare_runs
-    from synergynet_tf.evaluation.tables.comparison import format_comparison
+    from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 
     comparison = compare_runs(run, run)
     format_comparison(comparison)
@@ -82,13 +81,13 @@ def read_comparison(run: pathlib.Path) -> Any:
 
 def read_table(run: pathlib.Path) -> Any:
     """Sets a run's scores beside the paper's."""
-    from synergynet_tf.evaluation.tables import paper, row_runs
+    from synergynet_tf.evaluation.tables import paper, rows
     from synergynet_tf.experiments import BUDGETS, TABLES
 
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
-    found = row_runs.RowRun(row, run, runs.read_config(run))
-    report, reason = row_runs.read_scores(found)
+    found = rows.RowRun(row, run, runs.read_config(run))
+    report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
     scores = {row: [report]}

@@ -10,8 +10,7 @@ from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line, robustness, tables
 from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.postprocess import PLAIN, Options, add_flags
-from synergynet_tf.evaluation.tables.compare import compare_runs
-from synergynet_tf.evaluation.tables.comparison import format_comparison
+from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
 
 

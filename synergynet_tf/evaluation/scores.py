@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.case_scores import CaseResult
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.formats import without_nan
 from synergynet_tf.metrics import bootstrap
 
 # What makes another row of the paper's tables, besides the model.
@@ -99,15 +99,6 @@ def case_rows(results: Sequence[CaseResult], protocol: str) -> list[dict[str, An
         for result in results
         for name, scores in result.scores[protocol].items()
     ]
-
-
-def without_nan(value: Any) -> Any:
-    """Replaces `nan` by `None`, for which JSON has a word, and tuples by lists."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _block(

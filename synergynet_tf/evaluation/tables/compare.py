@@ -1,21 +1,37 @@
-"""Two runs on the same cases: what changed, case by case, from one to the other."""
+"""Paired comparison of two runs: their differences case by case, and as text."""
 
 from __future__ import annotations
 
 import pathlib
+import textwrap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.score_file import read_scores_of
-from synergynet_tf.evaluation.scores import without_nan
+from synergynet_tf.evaluation.tables.console import NAMES
+from synergynet_tf.formats import (
+    LINE_WIDTH,
+    cases_title,
+    columns,
+    data_title,
+    metric_scale,
+    number,
+    score,
+    with_options,
+    without_nan,
+)
 from synergynet_tf.metrics import METRICS, bootstrap
 
 Report = dict[str, Any]
 # What both runs must have been scored on, and how.
 SHARED = ("dataset", "data_split", "fold", "split", "protocol", "distance_unit")
 NEEDED = (*SHARED, "model", "seed", "options", "bootstrap", "cases")
+COUNTS = ("better", "worse", "equal", "one_sided")
+# What is printed of each class; of their mean, every metric is.
+CLASS_METRICS = ("dsc", "hd95")
 
 
 class Differences(NamedTuple):
@@ -110,6 +126,58 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
     )
     runs.write_json(pathlib.Path(second, "compare.json"), comparison)
     return comparison
+
+
+def format_comparison(comparison: Mapping[str, Any]) -> str:
+    """Formats what `compare_runs` returns as a table for a terminal.
+
+    Every metric has a line for the mean over classes, and DSC and HD95 one for each
+    class if there are several. Differences are in percentage points, or in the unit
+    of distances.
+
+    Returns:
+        Lines of text that end in a newline.
+    """
+    unit = "voxels"
+    if comparison["protocol"] != "transunet":
+        unit = comparison["distance_unit"]
+    lines = [
+        f"{data_title(comparison)}, {comparison['protocol']}: {cases_title(comparison)}"
+    ]
+    for label, run in zip(("first", "second"), comparison["runs"], strict=True):
+        name = f"{run['model']} seed {run['seed']}{with_options(run['options'])}"
+        lines.append(f"{label:<7} {name}, {run['folder']}")
+    blocks = {"mean": comparison["mean"]}
+    if len(comparison["per_class"]) > 1:
+        blocks |= {
+            name: {
+                metric: scores[metric] for metric in CLASS_METRICS if metric in scores
+            }
+            for name, scores in comparison["per_class"].items()
+        }
+    words = ("second - first", "95 % from", "to", "p", "better", "worse", "equal")
+    rows = [["", "", *words, "one-sided"]]
+    for name, scores in blocks.items():
+        for metric, summary in scores.items():
+            is_fraction = metric_scale(metric) == 100
+            rows.append(
+                [
+                    name[:11],
+                    NAMES[metric] if is_fraction else f"{NAMES[metric]} {unit}",
+                    score(metric, summary["difference"], "+.2f"),
+                    *(score(metric, end, "+.2f") for end in summary["interval"]),
+                    number(summary["p"], ".2g"),
+                    *(str(summary[count]) for count in COUNTS),
+                ]
+            )
+            name = ""
+    note = (
+        f"Intervals by patient, {comparison['bootstrap']['resamples']} resamples; p of "
+        "Wilcoxon's signed-rank test, a difference a patient. One-sided: scored in one "
+        "run alone, and not in the difference."
+    )
+    body = ["", columns(rows, left=2), *textwrap.wrap(note, LINE_WIDTH)]
+    return "\n".join([*lines, *body]) + "\n"
 
 
 def _require_alike(

@@ -1,4 +1,4 @@
-"""How much is spent on a run: changes of the recipe that all rows share."""
+"""Presets of the recipe (`--budget`), and the settings by which runs are compared."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from synergynet_tf.config import RECIPES
+from synergynet_tf.config import RECIPES, ExperimentConfig
 from synergynet_tf.experiments.table import Row
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What is spent on a run.
+    """A preset of the recipe, which all rows share: what is spent on a run.
 
     Attributes:
         name: A key of `BUDGETS`.
@@ -76,3 +76,18 @@ BUDGETS = {
 def runs_folder(runs: str | pathlib.Path, budget: Budget, row: Row) -> pathlib.Path:
     """Returns the `--runs` folder of a row: `RUNS/<budget>[/<variant>]`."""
     return pathlib.Path(runs, budget.name, row.variant(budget.settings))
+
+
+def settings_of(config: ExperimentConfig) -> dict[str, Any]:
+    """Returns every setting by its name, of whichever part."""
+    return {k: v for part in vars(config).values() for k, v in vars(part).items()}
+
+
+def comparable(config: ExperimentConfig) -> ExperimentConfig:
+    """Returns a config without its seed, and without where and how it was computed.
+
+    Two runs are of one row if these are equal.
+    """
+    return config.replace(
+        data_dir="", seed=0, precision="float32", strategy="none", devices=""
+    )

@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from synergynet_tf import runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases
@@ -42,7 +41,6 @@ Report = dict[str, Any]
 
 
 def compare(
-    run: str | pathlib.Path,
     cases: RunCases,
     exports: Sequence[Exported],
     most_cases: int,
@@ -50,8 +48,7 @@ def compare(
     """Predicts cases with a run and with exports of it, and says what differs.
 
     Args:
-        run: Folder of the run.
-        cases: Those of one part of its data.
+        cases: Those of one part of the run's data.
         exports: Of that run.
         most_cases: How many cases to take, evenly spread over `cases`.
 
@@ -66,7 +63,7 @@ def compare(
             shows a class, or Keras does not run on TensorFlow.
     """
     require_tensorflow()
-    model = load_run_model(run)
+    model = load_run_model(cases.run)
     predict = _keras(model)
     opened = [export.open() for export in exports]
     count = len(cases.class_names)
@@ -102,7 +99,7 @@ def compare(
     calls = [predict, *(export.answer for export in opened)]
     latencies = time_calls(calls, images[len(images) // 2][None])
     return {
-        "run": str(run),
+        "run": str(cases.run),
         "model": cases.config.model.name,
         "dataset": cases.config.data.dataset,
         "split": cases.part,
@@ -112,7 +109,7 @@ def compare(
         "keras": {
             "dsc": mean,
             "latency_ms": latencies[0],
-            "size_bytes": runs.require_weights(run).stat().st_size,
+            "size_bytes": cases.run.weights().stat().st_size,
         },
         "exports": [
             _entry(export, tally, mean, latency)

@@ -19,6 +19,7 @@ from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.export import model_card
 from synergynet_tf.export.model_readme import write_readme
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,13 +34,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints where and how exactly."""
     args = parse_args(argv)
-    card = model_card.make_card(args.run)
+    run = Run(args.run)
+    card = model_card.make_card(run)
     target = version_dir(args.out, args.version)
 
     # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.evaluation.predictor import load_run_model
 
-    model = load_run_model(args.run)
+    model = load_run_model(run)
     difference = save(model, card, target)
     print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from synergynet_tf import runs
 from synergynet_tf.evaluation.score_file import read_scores_of
 from synergynet_tf.evaluation.scores import without_nan
 from synergynet_tf.metrics import METRICS, statistics
+from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
 # What both runs must have been scored on, and how.
@@ -38,7 +38,7 @@ class Differences(NamedTuple):
         return Differences(means, np.logical_or.reduce(self.one_sided, axis=1))
 
 
-def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Report:
+def compare_runs(first: Run, second: Run) -> Report:
     """Compares the `metrics.json` of two runs, and writes `<second>/compare.json`.
 
     Returns:
@@ -80,9 +80,9 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
     comparison = without_nan(
         {
             "runs": [
-                {"folder": str(folder)}
+                {"folder": str(run)}
                 | {name: report[name] for name in ("model", "seed", "options")}
-                for folder, report in zip((first, second), reports, strict=True)
+                for run, report in zip((first, second), reports, strict=True)
             ],
             **{name: reports[1][name] for name in (*SHARED, "bootstrap")},
             "num_cases": len(cases),
@@ -108,13 +108,11 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
             ],
         }
     )
-    runs.write_json(pathlib.Path(second, "compare.json"), comparison)
+    runs.write_json(second.path / "compare.json", comparison)
     return comparison
 
 
-def _require_alike(
-    folders: tuple[str | pathlib.Path, ...], reports: tuple[Report, ...]
-) -> None:
+def _require_alike(pair: tuple[Run, Run], reports: tuple[Report, ...]) -> None:
     """Refuses runs that were not scored on the same cases in the same way."""
     found: dict[str, list[Any]] = {
         name: [report[name] for report in reports] for name in SHARED
@@ -124,13 +122,13 @@ def _require_alike(
     for name, (one, other) in found.items():
         if one != other:
             raise ValueError(
-                f"{folders[0]} and {folders[1]} cannot be compared: their {name} "
+                f"{pair[0]} and {pair[1]} cannot be compared: their {name} "
                 f"differs, {one!r} and {other!r}; score both alike with evaluate.py"
             )
     if listed[0] != listed[1]:
         alone = len(set(listed[0]) ^ set(listed[1]))
         raise ValueError(
-            f"{folders[0]} and {folders[1]} cannot be compared: {alone} cases were "
+            f"{pair[0]} and {pair[1]} cannot be compared: {alone} cases were "
             "scored in one of them alone, or their order differs; score both alike "
             "with evaluate.py"
         )

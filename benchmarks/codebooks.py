@@ -119,7 +119,7 @@ def report(jobs: Sequence[Job]) -> str:
 
 def _best_epoch(run: pathlib.Path) -> dict[str, Any]:
     """Returns the row of `history.csv` whose weights are kept."""
-    return max(runs.read_history(run), key=lambda epoch: epoch["val_dsc"])
+    return max(runs.Run(run).history, key=lambda epoch: epoch["val_dsc"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ def build(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     if "run" in spec:
         from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 
-        predict = Predictor(load_run_model(spec["run"])).predict_on_batch
+        predict = Predictor(load_run_model(runs.Run(spec["run"]))).predict_on_batch
     else:
         # A .tflite file runs without Keras and TensorFlow.
         predict = find_exported(spec["model"]).open().predict_on_batch
@@ -46,7 +46,7 @@ def measure(run: pathlib.Path, folder: pathlib.Path, rounds: int) -> dict[str, A
     Returns:
         `model`: the method. `rows`: one for each way, by its name.
     """
-    config = runs.read_config(run).model
+    config = runs.Run(run).config.model
     specs = {KERAS: {"run": str(run)}} | {
         name: {"model": str(path)} for name, path in _export(run, folder).items()
     }
@@ -62,7 +62,7 @@ def measure(run: pathlib.Path, folder: pathlib.Path, rounds: int) -> dict[str, A
             each.facts()
         seconds = interleave(workers, CALL, rounds)
         peaks = {name: each.peak_mib for name, each in workers.items()}
-    sizes = {KERAS: runs.require_weights(run)} | {
+    sizes = {KERAS: runs.Run(run).weights()} | {
         name: pathlib.Path(spec["model"])
         for name, spec in specs.items()
         if name != KERAS

@@ -206,10 +206,10 @@ def _end(run: pathlib.Path) -> list[dict[str, Any]]:
     """Returns what a finished run comes to: history, result, variables, files."""
     with np.load(_checkpoints(run)[-1]) as file:
         variables = {name: file[name].tobytes() for name in file.files if name != "log"}
-    runs.require_weights(run)  # Their digest is part of the result.
+    runs.Run(run).weights()  # Their digest is part of the result.
     result = json.loads((run / runs.FINISHED).read_text(encoding="utf-8"))
     files = sorted(path.name for path in run.iterdir())
-    return [*runs.read_history(run), result, variables, {"files": files}]
+    return [*runs.Run(run).history, result, variables, {"files": files}]
 
 
 def _are_equal(some: list[dict[str, Any]], more: list[dict[str, Any]]) -> bool:

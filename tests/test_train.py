@@ -285,4 +285,4 @@ def test_a_signal_in_training_saves_and_ends_in_one_line(signum, code, tmp_path)
     *_, line = err.splitlines()
     assert line.startswith(f"stopped {run} after ") and "all is saved" in line
     assert {path.name for path in run.iterdir() if path.name.startswith(".")} == set()
-    assert not runs.is_finished(run)
+    assert not runs.Run(run).is_finished()

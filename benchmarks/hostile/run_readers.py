@@ -65,16 +65,17 @@ def read_run(run: pathlib.Path) -> Any:
     """Reads what evaluate.py and predict.py read of a run before its weights."""
     from synergynet_tf.evaluation.figures.curves import write_curves
 
-    write_curves(run)
-    found = dataclasses.asdict(runs.read_config(run)), runs.class_names(run)
-    return *found, runs.image_channels(run), runs.read_history(run)
+    opened = runs.Run(run)
+    write_curves(opened)
+    found = dataclasses.asdict(opened.config), opened.class_names
+    return *found, opened.image_channels, opened.history
 
 
 def read_comparison(run: pathlib.Path) -> Any:
     """Compares a run with itself."""
     from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 
-    comparison = compare_runs(run, run)
+    comparison = compare_runs(runs.Run(run), runs.Run(run))
     format_comparison(comparison)
     return comparison
 
@@ -86,7 +87,7 @@ def read_table(run: pathlib.Path) -> Any:
 
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
-    found = rows.RowRun(row, run, runs.read_config(run))
+    found = rows.RowRun(row, runs.Run(run))
     report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
@@ -99,7 +100,7 @@ def read_for_card(run: pathlib.Path) -> Any:
     """Makes the card of an export."""
     from synergynet_tf.export.card import make_card
 
-    return make_card(run)
+    return make_card(runs.Run(run))
 
 
 def _card(folder: pathlib.Path, real: pathlib.Path | None) -> pathlib.Path:

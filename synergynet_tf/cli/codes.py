@@ -18,6 +18,7 @@ from synergynet_tf.data.spec import PARTS
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.codes.text import format_report
 from synergynet_tf.models import METHODS
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -112,7 +113,7 @@ def check_codes(args: argparse.Namespace, cases: RunCases) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes the figures and `codes.json`; prints what they say."""
     args = parse_args(argv)
-    cases = find_cases(args.run, args.split, args.data_dir)
+    cases = find_cases(Run(args.run), args.split, args.data_dir)
     check_codes(args, cases)
     runs.require_writable(args.out, "--out")
 

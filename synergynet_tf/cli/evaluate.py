@@ -12,6 +12,7 @@ from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.postprocess import PLAIN, Options, add_flags
 from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -83,19 +84,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         robustness.print_robustness(args)
         return
     if args.compare:
-        print(format_comparison(compare_runs(*args.compare)), end="")
+        pair = [Run(folder) for folder in args.compare]
+        print(format_comparison(compare_runs(*pair)), end="")
         print(f"wrote {args.compare[1]}/compare.json")
         return
-    folders = args.run or runs.find_runs(args.runs)
+    opened = runs.open_runs(args.run, args.runs)
     if args.report:
         # What it draws with takes a second to import.
         from synergynet_tf.cli.report import write_reports
 
-        write_reports(folders, args)
+        write_reports(opened, args)
         return
-    for folder in folders:
-        find_cases(folder, args.split, args.data_dir)
-        runs.require_writable(folder, "--run")
+    cases = []
+    for run in opened:
+        cases.append(find_cases(run, args.split, args.data_dir))
+        runs.require_writable(run.path, "--run")
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run
@@ -103,12 +106,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = Options(args.flips, args.largest)
     # Options are chosen on validation cases, so there their effect is shown.
     tried = dict.fromkeys((PLAIN, chosen) if args.split == "val" else (chosen,))
-    how = args.split, args.protocol, args.data_dir
     reports = [
-        evaluate_run(folder, *how, options, args.workers)
+        evaluate_run(own, args.protocol, options, args.workers)
         for options in tried
-        for folder in folders
+        for own in cases
     ]
     print(format_tables(reports), end="")
-    for folder in folders:
-        print(f"wrote {folder}/metrics.json, cases.csv, curves.png, overlays/")
+    for run in opened:
+        print(f"wrote {run}/metrics.json, cases.csv, curves.png, overlays/")

@@ -17,6 +17,7 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,14 +53,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Draws both figures."""
     args = parse_args(argv)
     runs.require_writable(args.out, "--out")
-    cases = [find_cases(run, args.split, args.data_dir) for run in args.runs]
-    _require_alike(args.runs, cases)
-    case_ids = args.cases or [median_case(args.runs[0], cases[0])]
-    for run, own in zip(args.runs, cases, strict=True):
+    cases = [find_cases(Run(run), args.split, args.data_dir) for run in args.runs]
+    _require_alike(cases)
+    case_ids = args.cases or [median_case(cases[0])]
+    for own in cases:
         for case_id in case_ids:
             if case_id not in own.case_ids:
                 raise ValueError(
-                    f"--cases: {case_id} is not in the {args.split} part of {run}, "
+                    f"--cases: {case_id} is not in the {args.split} part of {own.run}, "
                     f"which has such as {own.case_ids[0]}"
                 )
 
@@ -74,28 +75,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     read = functools.partial(cases[0].dataset.read_case, cases[0].root)
     modality = complete(cases[0].config.data).modality
     slices = find_slices(map(read, dict.fromkeys(case_ids)), modality, args.slices)
-    views = [see(run, own, slices) for run, own in zip(args.runs, cases, strict=True)]
+    views = [see(own, slices) for own in cases]
     require_classes(slices, views)
-    names, classes = run_names(args.runs, cases), cases[0].class_names
+    names, classes = run_names(cases), cases[0].class_names
     out = pathlib.Path(args.out)
     draw_delineations(out / "delineations.png", slices, views, names, classes)
     draw_gradcams(out / "gradcam.png", slices, views, names, classes)
     print(f"wrote {out}/delineations.png, gradcam.png")
 
 
-def median_case(run: str | pathlib.Path, cases: RunCases) -> str:
+def median_case(cases: RunCases) -> str:
     """Returns the case of the median DSC in a run's `metrics.json`, of `strict`.
 
     Raises:
         FileNotFoundError: If the run was not scored since it was trained.
         ValueError: If it was scored on another part, or its scores are damaged.
     """
-    path = pathlib.Path(run, "metrics.json")
+    run = cases.run
+    path = run.path / "metrics.json"
     advice = (
         f"score it with evaluate.py --run {run} --split {cases.part}, or name cases "
         "with --cases"
     )
-    if not path.is_file() or runs.is_older_than_weights(path):
+    if not path.is_file() or run.is_older_than_weights(path.name):
         raise FileNotFoundError(f"No scores of the weights in {run}; {advice}")
     try:
         report = read_report(path)
@@ -118,9 +120,7 @@ def median_case(run: str | pathlib.Path, cases: RunCases) -> str:
     return str(ranked[len(ranked) // 2][1])
 
 
-def run_names(
-    folders: Sequence[str | pathlib.Path], cases: Sequence[RunCases]
-) -> list[str]:
+def run_names(cases: Sequence[RunCases]) -> list[str]:
     """Names runs as briefly as they can be told apart: by model, seed, or folder."""
     models = [own.config.model.name for own in cases]
     seeds = [
@@ -130,16 +130,14 @@ def run_names(
     for names in (models, seeds):
         if len(set(names)) == len(names):
             return names
-    return [str(folder) for folder in folders]
+    return [str(own.run) for own in cases]
 
 
-def _require_alike(
-    folders: Sequence[str | pathlib.Path], cases: Sequence[RunCases]
-) -> None:
+def _require_alike(cases: Sequence[RunCases]) -> None:
     kinds = [(own.config.data.dataset, own.class_names) for own in cases]
-    for folder, kind in zip(folders, kinds, strict=True):
+    for own, kind in zip(cases, kinds, strict=True):
         if kind != kinds[0]:
             raise ValueError(
-                f"--runs: {folders[0]} and {folder} are of other datasets or classes, "
-                "and cannot be drawn side by side"
+                f"--runs: {cases[0].run} and {own.run} are of other datasets or "
+                "classes, and cannot be drawn side by side"
             )

@@ -15,6 +15,7 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import Exported, find_exported
+from synergynet_tf.runs import Run
 
 JSON, MARKDOWN = "parity.json", "parity.md"
 
@@ -50,16 +51,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Compares, writes and prints; refuses an export that is outside its limits."""
     args = parse_args(argv)
-    cases = find_cases(args.run, args.split, args.data_dir)
+    run = Run(args.run)
+    cases = find_cases(run, args.split, args.data_dir)
     exports = [find_exported(path) for path in args.model]
-    _require_of_run(exports, args.run)
-    out = pathlib.Path(args.out or args.run)
+    _require_of_run(exports, run)
+    out = pathlib.Path(args.out or run.path)
     runs.require_writable(out, "--out")
 
     # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.export.parity import compare, format_markdown
 
-    report = compare(args.run, cases, exports, args.cases)
+    report = compare(cases, exports, args.cases)
     table = format_markdown(report)
     runs.write_json(out / JSON, report)
     runs.write_text(out / MARKDOWN, table)
@@ -77,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
 
-def _require_of_run(exports: Sequence[Exported], run: str) -> None:
+def _require_of_run(exports: Sequence[Exported], run: Run) -> None:
     """Refuses an export of another run, or of this one's earlier weights."""
     card = make_card(run)
     for exported in exports:

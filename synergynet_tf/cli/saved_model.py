@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from synergynet_tf.cli import command_line
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.saved_model import save, version_dir
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -27,12 +28,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints where and how exactly."""
     args = parse_args(argv)
-    card = make_card(args.run)
+    run = Run(args.run)
+    card = make_card(run)
     target = version_dir(args.out, args.version)
 
     # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.evaluation.predictor import load_run_model
 
-    model = load_run_model(args.run)
+    model = load_run_model(run)
     difference = save(model, card, target)
     print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")

@@ -25,6 +25,7 @@ from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import ENDING, require_interpreter
 from synergynet_tf.export.tflite import KINDS, new_file, save, training_images
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,17 +45,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Checks the arguments, exports, and prints how far the logits moved."""
     args = parse_args(argv)
-    card = make_card(args.run)
+    run = Run(args.run)
+    card = make_card(run)
     target = new_file(args.out)
     require_interpreter()
     images: Collection[np.ndarray] = ()
     if args.quantize == "int8":
-        images = training_images(find_cases(args.run, "train", args.data_dir))
+        images = training_images(find_cases(run, "train", args.data_dir))
 
     # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.evaluation.predictor import load_run_model
 
-    measured = save(load_run_model(args.run), args.quantize, images, card, target)
+    measured = save(load_run_model(run), args.quantize, images, card, target)
     print(
         f"{target}: {measured['bytes'] / 1e6:.1f} MB; on {measured['probe_images']} "
         f"images logits differ from the Keras model's by at most "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from synergynet_tf.evaluation.case_scores import (
     LabeledCase,
     score_labeled,
 )
-from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
@@ -35,10 +34,8 @@ PAPER = "paper"
 
 
 def evaluate_run(
-    run: str | pathlib.Path,
-    split_part: str = "test",
+    cases: RunCases,
     protocol: str = "strict",
-    data_dir: str | pathlib.Path | None = None,
     options: Options = PLAIN,
     workers: int = 0,
 ) -> dict[str, Any]:
@@ -49,10 +46,8 @@ def evaluate_run(
     is whole or as it was before.
 
     Args:
-        run: Folder of the run.
-        split_part: `val` or `test`.
+        cases: Of the run.
         protocol: One of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
-        data_dir: Folder of the raw data, if not the one the run was trained on.
         options: What else is done to the predictions.
         workers: Processes that score while this one predicts; 0 for none.
 
@@ -67,12 +62,10 @@ def evaluate_run(
         a method without a codebook. Undefined numbers are `None`.
 
     Raises:
-        FileNotFoundError: If the run, its weights or its data are not there.
-        ValueError: If the run or a case cannot be used, or the data has other
-            classes than the run.
+        FileNotFoundError: If a file of the run or of a case is not there.
+        ValueError: If the run or a case cannot be used.
     """
-    cases = find_cases(run, split_part, data_dir)
-    dataset = cases.dataset
+    run, dataset = cases.run, cases.dataset
     protocol = dataset.PAPER_PROTOCOL if protocol == PAPER else protocol
     protocols = list(dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL)))
     predictor = Predictor(load_run_model(run))
@@ -88,12 +81,11 @@ def evaluate_run(
     results = list(tqdm(scored, title, count, unit="case", disable=None))
     codes = predictor.codes()
 
-    folder = pathlib.Path(run)
-    _write_overlays(folder, cases, predictor, options, results)
-    write_curves(folder)
-    runs.write_csv(folder / "cases.csv", case_rows(results, protocol))
+    _write_overlays(cases, predictor, options, results)
+    write_curves(run)
+    runs.write_csv(run.path / "cases.csv", case_rows(results, protocol))
     report = make_report(cases, protocol, options, results, codes)
-    runs.write_json(folder / "metrics.json", report)
+    runs.write_json(run.path / "metrics.json", report)
     return report
 
 
@@ -120,7 +112,6 @@ def _predict(
 
 
 def _write_overlays(
-    folder: pathlib.Path,
     cases: RunCases,
     predictor: Predictor,
     options: Options,
@@ -139,7 +130,7 @@ def _write_overlays(
     data, size = complete(cases.config.data), cases.config.model.image_size
     shown = slice(None) if data.modality == "rgb" else slice(1)
     labeled = _predict(cases, shown_ids, predictor, options, {"native"})
-    slices = {}
+    folder, slices = cases.run.path, {}
     for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
         dsc = ranked[index].dsc
         caption = f"{place} of {len(results)}: {case.case_id}, DSC {dsc:.3f}"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from synergynet_tf.metrics import METRICS, PROTOCOLS
+from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 
 Report = dict[str, Any]
@@ -24,18 +25,18 @@ SCORES: dict[str, set[str]] = {
 }
 
 
-def read_scores_of(run: str | pathlib.Path, needed: Collection[str]) -> Report:
+def read_scores_of(run: Run, needed: Collection[str]) -> Report:
     """Reads a run's `metrics.json`.
 
     Args:
-        run: Folder of the run.
+        run: The run.
         needed: What it must have, among it `cases`, each with scores of each class.
 
     Raises:
         FileNotFoundError: If the run has not been scored.
         ValueError: If its scores are damaged, or lack something.
     """
-    path = pathlib.Path(run, "metrics.json")
+    path = run.path / "metrics.json"
     advice = f"score it with evaluate.py --run {run}"
     if not path.is_file():
         raise FileNotFoundError(f"No metrics.json in {run}; {advice}")

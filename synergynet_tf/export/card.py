@@ -26,11 +26,12 @@ import pathlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from synergynet_tf import metrics, runs
+from synergynet_tf import metrics
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 
 FORMAT = 1
@@ -79,30 +80,30 @@ class Card:
     values: dict[str, Any]
 
 
-def make_card(run: str | pathlib.Path) -> dict[str, Any]:
+def make_card(run: Run) -> dict[str, Any]:
     """Returns the model card of a run, ready for `runs.write_json`.
 
     Raises:
         FileNotFoundError: If `run` is not the folder of a run, or has no weights.
         ValueError: If one of its files is damaged or of another version.
     """
-    config = runs.read_config(run)
-    names = runs.class_names(run)
+    config, names = run.config, run.class_names
     config = dataclasses.replace(config, data=complete(config.data))
     config = _without_folders(config)
     scores, note = _scores(run)
     environment = _read(run, "environment.json") or {}
+    run.weights()
     return {
         "format": FORMAT,
         "name": config.model.name,
         "config": dataclasses.asdict(config),
         "classes": list(names),
-        "input": _input(config, runs.image_channels(run)),
+        "input": _input(config, run.image_channels),
         "output": _output(config, names),
         "training_data": _training_data(run, config),
         "scores": scores,
         "scores_note": note,
-        "weights_sha256": runs.sha256(runs.require_weights(run)),
+        "weights_sha256": run.weights_sha256,
         "provenance": {name: environment.get(name) for name in PROVENANCE},
         "intended_use": INTENDED_USE,
         "limits": _limits(config, scores),
@@ -196,12 +197,11 @@ def _output(config: ExperimentConfig, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _training_data(run: str | pathlib.Path, config: ExperimentConfig) -> dict[str, Any]:
+def _training_data(run: Run, config: ExperimentConfig) -> dict[str, Any]:
     data = config.data
     split = _read(run, "split.json")
     if split and not all(isinstance(cases, list) for cases in split.values()):
-        path = pathlib.Path(run, "split.json")
-        raise ValueError(f"{path} is damaged; restore it or delete it")
+        raise ValueError(f"{run}/split.json is damaged; restore it or delete it")
     return {
         "dataset": data.dataset,
         "split": data.split,
@@ -209,17 +209,17 @@ def _training_data(run: str | pathlib.Path, config: ExperimentConfig) -> dict[st
         "fold": data.fold,
         "limit": data.limit,
         "cases": split and {part: len(cases) for part, cases in split.items()},
-        "epochs": len(runs.read_history(run)),
+        "epochs": len(run.history),
     }
 
 
-def _scores(run: str | pathlib.Path) -> tuple[dict[str, Any] | None, str]:
+def _scores(run: Run) -> tuple[dict[str, Any] | None, str]:
     """Returns the scores by protocol, and a sentence about them."""
     report = _read(run, "metrics.json", read_report)
     if report is None:
         return None, "The run was not scored."
-    path = pathlib.Path(run, "metrics.json")
-    if runs.is_older_than_weights(path):
+    path = run.path / "metrics.json"
+    if run.is_older_than_weights(path.name):
         return None, "Scores older than the run's weights are left out."
     try:
         blocks = {
@@ -268,11 +268,9 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     return limits
 
 
-def _read(
-    run: str | pathlib.Path, name: str, read: Callable[[pathlib.Path], Any] = read_json
-) -> Any:
+def _read(run: Run, name: str, read: Callable[[pathlib.Path], Any] = read_json) -> Any:
     """Returns the content of a run's JSON file, `None` where there is none."""
-    path = pathlib.Path(run, name)
+    path = run.path / name
     if not path.is_file():
         return None
     try:

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from synergynet_tf import metrics, runs
+from synergynet_tf import metrics
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
 from synergynet_tf.data.splits import complete
@@ -135,7 +135,6 @@ def require_same_answers(
 
 
 def compare(
-    run: str | pathlib.Path,
     cases: RunCases,
     exports: Sequence[Exported],
     max_cases: int,
@@ -143,7 +142,6 @@ def compare(
     """Compares the predictions of a run and of its exports on real cases.
 
     Args:
-        run: Folder of the run.
         cases: One split of its data.
         exports: Of that run.
         max_cases: How many cases to take, evenly spread over `cases`.
@@ -159,7 +157,7 @@ def compare(
             shows a class, or Keras does not run on TensorFlow.
     """
     require_tensorflow()
-    model = load_run_model(run)
+    model = load_run_model(cases.run)
     predict = _keras(model)
     opened = [export.open() for export in exports]
     count = len(cases.class_names)
@@ -195,7 +193,7 @@ def compare(
     calls = [predict, *(export.answer for export in opened)]
     latencies = time_calls(calls, images[len(images) // 2][None])
     return {
-        "run": str(run),
+        "run": str(cases.run),
         "model": cases.config.model.name,
         "dataset": cases.config.data.dataset,
         "split": cases.part,
@@ -205,7 +203,7 @@ def compare(
         "keras": {
             "dsc": mean,
             "latency_ms": latencies[0],
-            "size_bytes": runs.require_weights(run).stat().st_size,
+            "size_bytes": cases.run.weights().stat().st_size,
         },
         "exports": [
             _entry(export, tally, mean, latency)

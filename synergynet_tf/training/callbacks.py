@@ -91,7 +91,7 @@ class RunFiles(keras.callbacks.Callback):
         runs.write_csv(self.run / runs.HISTORY, self.rows)
         if self.best is self.rows[-1] and not self.begun:
             try:
-                runs.check_weights(self.run, self.weights_sha256)
+                runs.Run(self.run).check_weights(self.weights_sha256)
             except (FileNotFoundError, ValueError):
                 with self._best_weights(model):
                     pass

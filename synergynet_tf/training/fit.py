@@ -157,7 +157,7 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
     if not lock:
         return
     best = files.best
-    runs.check_weights(run, files.weights_sha256)
+    runs.Run(run).check_weights(files.weights_sha256)
     runs.write_json(
         run / runs.FINISHED,
         {

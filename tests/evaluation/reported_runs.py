@@ -152,12 +152,11 @@ def write_run(folder, copies=1, model="vqunet"):
         for result in results
     ]
     cases = RunCases(
-        config=config,
+        run=runs.Run(run),
         trained_epochs=3,
         part="test",
         dataset=DATASETS["acdc"],
         root=pathlib.Path("nowhere"),
-        class_names=CLASSES,
         case_ids=list(IDS),
         patients={},
     )

@@ -14,7 +14,9 @@ from synergynet_tf.config import (
     ModelConfig,
     TrainingConfig,
 )
+from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.label_files import label_files
+from synergynet_tf.evaluation.score import evaluate_run
 
 SIZE = 32
 # Rows and columns of the white square, and of the reference's.
@@ -80,8 +82,13 @@ def build_model(run=None):
 
 def label(run, paths, output):
     """Labels files as predict.py does with the run."""
-    config, names = runs.read_config(run), runs.class_names(run)
+    config, names = runs.Run(run).config, runs.Run(run).class_names
     return label_files(build_model(), config, names, paths, output)
+
+
+def evaluate(run, part="test", data_dir=None, **settings):
+    """Scores a run as evaluate.py does; returns what `metrics.json` holds."""
+    return evaluate_run(find_cases(runs.Run(run), part, data_dir), **settings)
 
 
 def make_run(folder, monkeypatch):

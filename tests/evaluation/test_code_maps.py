@@ -33,9 +33,9 @@ def write_maps(run, out, *flags):
 
 def test_images_and_labels_are_cropped_alike(tmp_path, monkeypatch):
     run = make_run(tmp_path, monkeypatch, "vqunet")
-    config = runs.read_config(run).replace(modality="mri", center_crop=0.5)
+    config = runs.Run(run).config.replace(modality="mri", center_crop=0.5)
     runs.write_text(run / "config.json", config.to_json())
-    cases = find_cases(run, "test")
+    cases = find_cases(runs.Run(run), "test")
     case = cases.dataset.read_case(cases.root, cases.case_ids[0])
     label = np.zeros_like(case.label)
     label[:, :20, :12] = 1
@@ -89,7 +89,7 @@ def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
 def test_the_run_has_it_where_its_report_looks(tmp_path, monkeypatch, capsys):
     run = make_run(tmp_path, monkeypatch, "vqunet")
     code_maps.main(["--run", str(run), "--split", "test"])
-    assert read_codes(run)["used"] == 2
+    assert read_codes(runs.Run(run))["used"] == 2
     assert f"wrote {run}/codes/codes.json" in capsys.readouterr().out
 
 

@@ -12,7 +12,6 @@ from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.figures import panels, slices
 from synergynet_tf.evaluation.figures.panels import draw_heat, error_boxes
 from synergynet_tf.evaluation.figures.slices import View, find_slices, slice_dsc
-from synergynet_tf.evaluation.score import evaluate_run
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import save_weights
 from tests.evaluation import squares
@@ -50,7 +49,7 @@ def titles(rows):
 
 
 def test_figures_of_two_runs_have_their_panels(phantom_run, tmp_path, drawn, capsys):
-    (case_id,) = find_cases(phantom_run, "test").case_ids
+    (case_id,) = find_cases(runs.Run(phantom_run), "test").case_ids
     twice = [str(phantom_run)] * 2
     flags = ["--cases", case_id, "--slices", "2", "3", "--out", str(tmp_path / "new")]
     figures.main(["--runs", *twice, *flags])
@@ -71,18 +70,18 @@ def test_figures_of_two_runs_have_their_panels(phantom_run, tmp_path, drawn, cap
 
 
 def test_median_case_is_that_of_the_scores(squares_run):
-    evaluate_run(squares_run)
-    cases = find_cases(squares_run, "test")
-    assert figures.median_case(squares_run, cases) == "test/half"
+    squares.evaluate(squares_run)
+    cases = find_cases(runs.Run(squares_run), "test")
+    assert figures.median_case(cases) == "test/half"
     with pytest.raises(ValueError, match="not of the val part"):
-        figures.median_case(squares_run, find_cases(squares_run, "val"))
+        figures.median_case(find_cases(runs.Run(squares_run), "val"))
     (squares_run / "metrics.json").unlink()
     with pytest.raises(FileNotFoundError, match="name cases with --cases"):
-        figures.median_case(squares_run, cases)
+        figures.median_case(cases)
 
 
 def test_busiest_slice_unless_a_number_is_given(phantom_run):
-    cases = find_cases(phantom_run, "test")
+    cases = find_cases(runs.Run(phantom_run), "test")
     case = cases.dataset.read_case(cases.root, cases.case_ids[0])
     (busiest,) = find_slices([case], "mri")
     counts = np.count_nonzero(case.label, axis=(1, 2))
@@ -114,7 +113,7 @@ def test_boxes_are_around_regions_and_not_around_outlines():
 
 
 def test_box_is_drawn_around_the_error_in_the_cut_image(drawn, tmp_path, squares_run):
-    cases = find_cases(squares_run, "test")
+    cases = find_cases(runs.Run(squares_run), "test")
     case = cases.dataset.read_case(cases.root, "test/half")
     slices = find_slices([case], "rgb")
     pred = np.zeros_like(case.label[0])
@@ -145,13 +144,13 @@ def test_heat_is_strongest_where_the_map_is():
 
 
 def test_the_map_of_a_center_crop_lies_in_it(phantom_run, monkeypatch):
-    config = runs.read_config(phantom_run).replace(center_crop=0.5)
+    config = runs.Run(phantom_run).config.replace(center_crop=0.5)
     runs.write_text(phantom_run / "config.json", config.to_json())
     ones = {1: np.ones((2, 2), np.float32)}
     monkeypatch.setattr(slices, "GradCam", lambda model: lambda image: ones)
-    cases = find_cases(phantom_run, "test")
+    cases = find_cases(runs.Run(phantom_run), "test")
     case = cases.dataset.read_case(cases.root, cases.case_ids[0])
-    (view,) = slices.see(phantom_run, cases, find_slices([case], "mri"))
+    (view,) = slices.see(cases, find_slices([case], "mri"))
     expected = np.zeros((96, 96), np.float32)
     expected[24:72, 24:72] = 1
     np.testing.assert_array_equal(view.maps[1], expected)
@@ -159,7 +158,7 @@ def test_the_map_of_a_center_crop_lies_in_it(phantom_run, monkeypatch):
 
 
 def test_a_class_that_was_not_found_says_so(drawn, tmp_path, squares_run):
-    cases = find_cases(squares_run, "test")
+    cases = find_cases(runs.Run(squares_run), "test")
     case = cases.dataset.read_case(cases.root, "test/half")
     slices = find_slices([case], "rgb")
     nothing = np.zeros_like(case.label[0])
@@ -181,7 +180,7 @@ def test_a_class_that_was_not_found_says_so(drawn, tmp_path, squares_run):
 
 
 def test_names_are_no_formulas(tmp_path, squares_run):
-    cases = find_cases(squares_run, "test")
+    cases = find_cases(runs.Run(squares_run), "test")
     case = cases.dataset.read_case(cases.root, "test/half")
     slices = find_slices([dataclasses.replace(case, case_id=r"a$\foo$")], "rgb")
     views = [[View(case.label[0], {1: np.ones((2, 2), np.float32)})]]
@@ -194,7 +193,7 @@ def test_names_are_no_formulas(tmp_path, squares_run):
 def test_slices_without_a_class_are_refused_before_anything_is_drawn(
     tmp_path, squares_run, monkeypatch
 ):
-    def see(run, cases, slices):
+    def see(cases, slices):
         return [View(np.zeros_like(shown.true_labels), {}) for shown in slices]
 
     monkeypatch.setattr(slices, "see", see)
@@ -215,11 +214,13 @@ def test_runs_are_named_as_briefly_as_they_differ(squares_run, tmp_path):
         for named in (("vqunet", 0), ("r50-unet", 1))
     ]
     folders = [squares_run, *others]
-    cases = [find_cases(run, "test") for run in folders]
-    assert figures.run_names(folders[:2], cases[:2]) == ["r50-unet", "vqunet"]
+    cases = [find_cases(runs.Run(run), "test") for run in folders]
+    assert figures.run_names(cases[:2]) == ["r50-unet", "vqunet"]
     names = ["r50-unet seed 0", "vqunet seed 0", "r50-unet seed 1"]
-    assert figures.run_names(folders, cases) == names
-    assert figures.run_names(["a", "b"], [cases[0]] * 2) == ["a", "b"]
+    assert figures.run_names(cases) == names
+    twin = squares.write_run(tmp_path / "twin", tmp_path / "data")
+    cases = [cases[0], find_cases(runs.Run(twin), "test")]
+    assert figures.run_names(cases) == [str(squares_run), str(twin)]
 
 
 def refusal(*arguments):

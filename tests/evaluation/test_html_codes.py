@@ -55,7 +55,7 @@ def test_codes_lie_where_the_network_looked(run):
         slices["best"]["codes_box"] = box
         runs.write_json(run / NAME, slices)
         with pytest.raises(ValueError, match="'codes_box' must be"):
-            write_html_report(run)
+            write_html_report(runs.Run(run))
 
 
 def test_slices_of_before_have_codes_all_over(run):
@@ -157,4 +157,4 @@ def test_damaged_codes_are_refused(run, damage, said):
     damage(codes)
     runs.write_json(run / "codes/codes.json", codes)
     with pytest.raises(ValueError, match=rf"codes.json is damaged \(.*{said}"):
-        write_html_report(run)
+        write_html_report(runs.Run(run))

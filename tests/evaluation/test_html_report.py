@@ -117,7 +117,7 @@ def test_page_can_be_read_aloud(run):
 
 def test_curves_have_their_values_in_tables(run):
     page, _ = read_page(run)
-    history = runs.read_history(run)
+    history = runs.Run(run).history
     for caption, columns in (
         ("Training", ("loss", "val_loss", "dsc", "val_dsc", "learning_rate")),
         ("Codebook", ("codes_used", "val_codes_used", "perplexity")),
@@ -130,7 +130,7 @@ def test_curves_have_their_values_in_tables(run):
 
 def test_run_without_a_codebook_has_no_life_of_one(tmp_path):
     run = write_run(tmp_path, model="r50-unet")
-    rows = runs.read_history(run)
+    rows = runs.Run(run).history
     kept = [
         {k: v for k, v in r.items() if not re.search("code|perp|quan", k)} for r in rows
     ]
@@ -164,7 +164,9 @@ def test_slices_of_other_scores_are_not_shown(run):
 
 
 def test_500_cases_stay_light(tmp_path):
-    text = write_html_report(write_run(tmp_path, copies=100)).read_text("utf-8")
+    text = write_html_report(runs.Run(write_run(tmp_path, copies=100))).read_text(
+        "utf-8"
+    )
     page = Page(text)
     assert len(page.table("500 cases")) == 501
     assert len(page.all("img")) == 3
@@ -190,7 +192,7 @@ def test_what_is_missing_or_damaged_is_refused(run, name, content, said):
     if content is not None:
         (run / name).write_text(content)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        write_html_report(run)
+        write_html_report(runs.Run(run))
     assert not (run / "report.html").exists()
 
 
@@ -206,14 +208,14 @@ def test_what_is_missing_or_damaged_is_refused(run, name, content, said):
 def test_scores_that_lack_a_part_are_refused(run, change):
     runs.write_json(run / "metrics.json", scores_of(run) | change)
     with pytest.raises(ValueError, match=r"metrics.json is of another version"):
-        write_html_report(run)
+        write_html_report(runs.Run(run))
 
 
 def test_scores_older_than_the_weights_are_refused(run):
     later = (run / "metrics.json").stat().st_mtime + 10
     os.utime(run / runs.BEST_WEIGHTS, (later, later))
     with pytest.raises(ValueError, match="older than the weights"):
-        write_html_report(run)
+        write_html_report(runs.Run(run))
 
 
 def test_the_flag_takes_scores_that_are_there(run, capsys):

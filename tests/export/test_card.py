@@ -8,7 +8,6 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.evaluation.score import evaluate_run
 from synergynet_tf.export.card import make_card, read_card, write_readme
 from tests.evaluation import squares
 from tests.export import models
@@ -23,7 +22,7 @@ def test_the_card_of_a_run_that_was_not_scored(run):
     runs.write_json(run / "split.json", {"train": ["a", "b"], "val": [], "test": ["c"]})
     environment = {"commit": "abc", "command": ["train.py", "--data-dir", "/home/me"]}
     runs.write_json(run / "environment.json", environment)
-    card = make_card(run)
+    card = make_card(runs.Run(run))
     assert (card["format"], card["name"]) == (1, "r50-unet")
     assert card["classes"] == ["square"]
     assert card["output"]["labels"] == {"0": "background", "1": "square"}
@@ -40,16 +39,16 @@ def test_the_card_of_a_run_that_was_not_scored(run):
 
 
 def test_the_card_names_no_folder(run, tmp_path):
-    config = runs.read_config(run).replace(encoder_weights="/home/me/lite0.weights.h5")
+    config = runs.Run(run).config.replace(encoder_weights="/home/me/lite0.weights.h5")
     runs.write_text(run / "config.json", config.to_json())
-    text = json.dumps(make_card(run))
+    text = json.dumps(make_card(runs.Run(run)))
     assert "/home/me" not in text and str(tmp_path) not in text
     assert "lite0.weights.h5" in text
 
 
 def test_scores_come_with_protocol_part_and_intervals(run):
-    report = evaluate_run(run)
-    card = make_card(run)
+    report = squares.evaluate(run)
+    card = make_card(runs.Run(run))
     scores = card["scores"]
     assert (scores["split"], scores["num_cases"]) == ("test", 4)
     assert (scores["protocol"], scores["interval_level"]) == ("strict", 0.95)
@@ -62,45 +61,45 @@ def test_scores_come_with_protocol_part_and_intervals(run):
 
 
 def test_scores_say_which_options_they_were_made_with(run):
-    report = evaluate_run(run)
+    report = squares.evaluate(run)
     report["options"] = {"flips": True, "largest": True}
     runs.write_json(run / "metrics.json", report)
-    assert "with flips and largest, " in make_card(run)["scores_note"]
+    assert "with flips and largest, " in make_card(runs.Run(run))["scores_note"]
 
 
 def test_scores_older_than_the_weights_are_left_out(run):
-    evaluate_run(run)
+    squares.evaluate(run)
     os.utime(run / "metrics.json", (1, 1))
-    card = make_card(run)
+    card = make_card(runs.Run(run))
     assert card["scores"] is None and "older" in card["scores_note"]
 
 
 def test_damaged_files_of_the_run_are_named(run):
     (run / "metrics.json").write_text('{"split": "test"}')
     with pytest.raises(ValueError, match=r"metrics\.json.*version.*evaluate\.py"):
-        make_card(run)
+        make_card(runs.Run(run))
     for name in ("metrics.json", "environment.json"):
         for text in ("{", "[1]"):
             (run / name).write_text(text)
             with pytest.raises(ValueError, match=rf"{name} is damaged"):
-                make_card(run)
+                make_card(runs.Run(run))
         (run / name).unlink()
 
 
 def test_a_card_is_read_as_it_was_written(run, tmp_path):
-    card = make_card(run)
+    card = make_card(runs.Run(run))
     runs.write_json(tmp_path / "model.json", card)
     read = read_card(tmp_path / "model.json")
     assert read.values == card and read.class_names == ("square",)
-    config = runs.read_config(run)
+    config = runs.Run(run).config
     data = dataclasses.replace(config.data, data_dir="", modality="rgb")
     assert read.config == dataclasses.replace(config, data=data)
 
 
 def test_a_center_crop_is_on_the_card_and_older_cards_have_none(run, tmp_path):
-    config = runs.read_config(run).replace(modality="mri", center_crop=0.8)
+    config = runs.Run(run).config.replace(modality="mri", center_crop=0.8)
     runs.write_text(run / "config.json", config.to_json())
-    card, path = make_card(run), tmp_path / "model.json"
+    card, path = make_card(runs.Run(run)), tmp_path / "model.json"
     assert card["input"]["center_crop"] == 0.8
     assert any("central 80% of each side" in limit for limit in card["limits"])
     runs.write_json(path, card)

@@ -55,7 +55,7 @@ def test_exported_models_label_as_their_run(run, tmp_path, crop, options):
     expected = label(images, "--run", run, *options)
     if crop < 1:
         whole = expected
-        config = runs.read_config(run).replace(modality="mri", center_crop=crop)
+        config = runs.Run(run).config.replace(modality="mri", center_crop=crop)
         runs.write_text(run / "config.json", config.to_json())
         expected = label(images, "--run", run, *options)
         assert expected["half.png"] != whole["half.png"]

@@ -47,7 +47,7 @@ def shifted(shift):
 
 
 def export(run, path, model=None, kind="none"):
-    made = card.make_card(run)
+    made = card.make_card(runs.Run(run))
     tflite.save(model or squares.build_model(), kind, (), made, path)
     return path
 
@@ -67,9 +67,9 @@ def compare(run, *models, flags=()):
     [(1.0, (2 / 3 + 0 + 1) / 3), (0.8, (50 / 153 + 0 + 50 / 89) / 3)],
 )
 def test_equal_exports_pass_and_are_reported(run, tmp_path, capsys, crop, dsc):
-    config = runs.read_config(run).replace(modality="mri", center_crop=crop)
+    config = runs.Run(run).config.replace(modality="mri", center_crop=crop)
     runs.write_text(run / "config.json", config.to_json())
-    made = card.make_card(run)
+    made = card.make_card(runs.Run(run))
     saved_model.save(squares.build_model(), made, tmp_path / "served" / "1")
     lite = export(run, tmp_path / "x.tflite")
     report = compare(run, tmp_path / "served", lite)
@@ -88,7 +88,7 @@ def test_equal_exports_pass_and_are_reported(run, tmp_path, capsys, crop, dsc):
 
 
 def test_an_export_outside_its_limits_is_refused_unless_accepted(run, tmp_path):
-    made = card.make_card(run)
+    made = card.make_card(runs.Run(run))
     path = tmp_path / "x.tflite"
     # Everything is foreground; written as float16, for which `save` has no limit.
     tflite.save(shifted(2.0), "float16", (), made, path)
@@ -158,7 +158,7 @@ def test_an_export_of_earlier_weights_is_refused(run, tmp_path):
 
 def test_an_export_of_another_run_is_refused(run, tmp_path):
     path = export(run, tmp_path / "x.tflite")
-    config = runs.read_config(run).replace(learning_rate=0.5)
+    config = runs.Run(run).config.replace(learning_rate=0.5)
     runs.write_text(run / "config.json", config.to_json())
     with pytest.raises(ValueError, match=r"x\.tflite is not an export of"):
         compare(run, path)
@@ -188,7 +188,7 @@ def test_codes_of_an_export_are_those_of_the_model(run, tmp_path):
     outputs = with_codes(model)(images, training=False)
     np.testing.assert_array_equal(outputs["codes"], expected)
     np.testing.assert_array_equal(outputs["logits"], model(images, training=False))
-    made = card.make_card(run)
+    made = card.make_card(runs.Run(run))
     saved_model.save(model, made, tmp_path / "1")
     for opened in (
         SavedModel(tmp_path / "1"),

@@ -192,7 +192,7 @@ def phantom_cases(tmp_path, limit):
     runs.write_json(run / "classes.json", phantom.class_names(""))
     runs.write_text(run / runs.BEST_WEIGHTS, "")
     squares.write_history(run, epochs=1)
-    return find_cases(run, "train")
+    return find_cases(runs.Run(run), "train")
 
 
 @pytest.mark.parametrize("limit", [2, 8])

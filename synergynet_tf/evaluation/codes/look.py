@@ -70,7 +70,7 @@ def report_codes(args: argparse.Namespace, cases: RunCases) -> dict[str, Any]:
     for case_id in args.cases or ():
         label = cases.dataset.read_case(cases.root, case_id).label
         _check_slice(case_id, len(label), args.slice)
-    model, attention = CodeModel(load_run_model(args.run)), AttentionSummary()
+    model, attention = CodeModel(load_run_model(cases.run)), AttentionSummary()
     coded = {}
     inputs = read_inputs(cases, cases.case_ids)
     progress = {"total": len(cases.case_ids), "unit": "case", "disable": None}

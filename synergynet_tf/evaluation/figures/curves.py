@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pathlib
-
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synergynet_tf import runs
+from synergynet_tf.runs import Run
 
 # Panels: a title, and the columns that share its axis.
 PANELS = (
@@ -20,24 +19,24 @@ NAMES = {"": "training", "val_": "validation"}
 STYLES = ("solid", "dashed")
 
 
-def read_columns(run: str | pathlib.Path) -> dict[str, list[float]]:
+def read_columns(run: Run) -> dict[str, list[float]]:
     """Reads the columns of `history.csv`, among them all that `PANELS` needs.
 
     Raises:
         FileNotFoundError: If the run has no `history.csv`.
         ValueError: If it is damaged.
     """
-    rows = runs.read_history(run)
+    rows = run.history
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     panels = [names for _, names in PANELS if names[0] in columns]
     drawn = [part + name for names in panels for name in names for part in COLORS]
     if lacking := [name for name in ("epoch", "loss", *drawn) if name not in columns]:
-        path = pathlib.Path(run, "history.csv")
+        path = run.path / runs.HISTORY
         raise ValueError(f"{path} is damaged: there is no column {lacking[0]}")
     return columns
 
 
-def write_curves(run: str | pathlib.Path) -> None:
+def write_curves(run: Run) -> None:
     """Draws `<run>/curves.png`: loss, DSC, and codes if the run has a codebook.
 
     Raises:
@@ -65,5 +64,5 @@ def write_curves(run: str | pathlib.Path) -> None:
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=9)
-    with runs.atomic_file(pathlib.Path(run, "curves.png")) as temporary:
+    with runs.atomic_file(run.path / "curves.png") as temporary:
         FigureCanvasAgg(figure).print_png(temporary)

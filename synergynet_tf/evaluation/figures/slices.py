@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -89,15 +88,13 @@ def find_slices(
     return slices
 
 
-def see(
-    run: str | pathlib.Path, cases: RunCases, slices: Sequence[Slice]
-) -> list[View]:
+def see(cases: RunCases, slices: Sequence[Slice]) -> list[View]:
     """Labels slices with a run's model, and looks at its bottleneck.
 
     Raises:
         ValueError: If the run or a case cannot be used.
     """
-    model = load_run_model(run)
+    model = load_run_model(cases.run)
     predictor = Predictor(model)
     by_id = {shown.case.case_id: shown.case for shown in slices}
     labeled = label_all(predictor, cases.config, by_id, by_id.__getitem__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from synergynet_tf.evaluation.report.run import read_made
 from synergynet_tf.evaluation.report.slices import Slice
 from synergynet_tf.evaluation.score_file import require
 from synergynet_tf.evaluation.tables.console import DASH, in_brackets
+from synergynet_tf.runs import Run
 
 Codes = dict[str, Any]
 FOLDER = "codes"
@@ -33,7 +33,7 @@ IN_TABLE = 32
 COUNTS = ("num_cases", "num_slices", "num_codes", "used")
 
 
-def read_codes(run: pathlib.Path) -> Codes | None:
+def read_codes(run: Run) -> Codes | None:
     """Reads what `code_maps` has written into the run's folder `codes`.
 
     Returns:

@@ -22,6 +22,7 @@ from synergynet_tf.evaluation.report.scores import key_numbers, scores_section
 from synergynet_tf.evaluation.report.training import codebook_section, training_section
 from synergynet_tf.evaluation.score_file import read_scores_of
 from synergynet_tf.evaluation.tables.console import GROUP
+from synergynet_tf.runs import Run
 
 NAME = "report.html"
 NEEDED = (
@@ -32,7 +33,7 @@ NEEDED = (
 )
 
 
-def write_html_report(run: str | pathlib.Path) -> pathlib.Path:
+def write_html_report(run: Run) -> pathlib.Path:
     """Writes `<run>/report.html` of what is in the run's folder.
 
     Returns:
@@ -42,38 +43,37 @@ def write_html_report(run: str | pathlib.Path) -> pathlib.Path:
         FileNotFoundError: If the run has no scores, history or settings.
         ValueError: If something is damaged, or the scores are older than the weights.
     """
-    run = pathlib.Path(run)
     page = make_page(run)
-    runs.write_text(run / NAME, page)
-    return run / NAME
+    runs.write_text(run.path / NAME, page)
+    return run.path / NAME
 
 
-def make_page(run: pathlib.Path) -> str:
+def make_page(run: Run) -> str:
     """Returns the report as text; raises as `write_html_report` does."""
-    config, names = runs.read_config(run), runs.class_names(run)
+    names = run.class_names
     report = read_scores_of(run, NEEDED)
     if not _is_whole(report):
         raise ValueError(
             f"{run}/metrics.json is of another version; score the run again with "
             f"evaluate.py --run {run}"
         )
-    if runs.is_older_than_weights(run / "metrics.json"):
+    if run.is_older_than_weights("metrics.json"):
         raise ValueError(
             f"{run}/metrics.json is older than the weights; score the run again with "
             f"evaluate.py --run {run}"
         )
     columns = read_columns(run)
-    finished = read_object(run, runs.FINISHED)
-    slices, codes = slices_of(run, report, names), read_codes(run)
+    finished = read_object(run.path, runs.FINISHED)
+    slices, codes = slices_of(run.path, report, names), read_codes(run)
     corruption = read_corruption(run)
     sections = {
-        "Run": run_section(run, config, report, _seconds(columns)),
+        "Run": run_section(run, report, _seconds(columns)),
         "Scores": scores_section(report),
         "Overlays": overlays_section(report, names, slices),
         "Codes": codes_section(codes, slices) if codes else None,
         "Robustness": robustness_section(corruption) if corruption else None,
         "Training": training_section(columns, finished.get("best_epoch")),
-        "Codebook": codebook_section(columns, config.model.num_codes),
+        "Codebook": codebook_section(columns, run.config.model.num_codes),
         "Cases": cases_section(report),
     }
     title = f"{report['model']} on {report['dataset']}, seed {report['seed']}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any
 
 from synergynet_tf.evaluation.report.markup import Markup, element, join, section, table
@@ -11,13 +10,14 @@ from synergynet_tf.evaluation.report.scores import interval, number
 from synergynet_tf.evaluation.robustness.table import WORDS
 from synergynet_tf.evaluation.score_file import require
 from synergynet_tf.evaluation.tables.console import with_options
+from synergynet_tf.runs import Run
 
 NAME = "corruption.json"
 TEXTS = ("protocol", "split")
 COUNTS = ("num_cases", "num_patients")
 
 
-def read_corruption(run: pathlib.Path) -> dict[str, Any] | None:
+def read_corruption(run: Run) -> dict[str, Any] | None:
     """Reads a run's `corruption.json`.
 
     Returns:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synergynet_tf import runs
-from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.report.markup import Markup, element, section
 from synergynet_tf.evaluation.tables.console import with_options
 from synergynet_tf.evaluation.tables.paper import unlike_recipe
 from synergynet_tf.experiments import settings_of
+from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 
 Report = dict[str, Any]
@@ -37,13 +37,13 @@ def read_object(run: str | pathlib.Path, name: str) -> dict[str, Any]:
 
 
 def read_made(
-    run: pathlib.Path, name: str, check: Callable[[Any], None], command: str
+    run: Run, name: str, check: Callable[[Any], None], command: str
 ) -> dict[str, Any] | None:
     """Reads what another command has made of a run.
 
     Args:
-        run: Its folder.
-        name: Of the file of JSON, from there.
+        run: The run.
+        name: Of the file of JSON, from the run's folder.
         check: Raises an error if the page could not show the content.
         command: What writes the file again, without the run.
 
@@ -53,8 +53,8 @@ def read_made(
     Raises:
         ValueError: If it is damaged.
     """
-    path = run / name
-    if not path.is_file() or runs.is_older_than_weights(path, run):
+    path = run.path / name
+    if not path.is_file() or run.is_older_than_weights(name):
         return None
     try:
         made: dict[str, Any] = read_json(path)
@@ -67,22 +67,21 @@ def read_made(
 
 
 def run_section(
-    run: str | pathlib.Path,
-    config: ExperimentConfig,
+    run: Run,
     report: Report,
     seconds: float | None,
 ) -> Markup:
     """Describes the run.
 
     Args:
-        run: Its folder.
-        config: Its settings.
+        run: The run.
         report: Its scores.
         seconds: How long it was trained; None if nobody knows.
     """
+    config = run.config
     model, training = config.model, config.training
-    machine = read_object(run, ENVIRONMENT)
-    finished = read_object(run, runs.FINISHED)
+    machine = read_object(run.path, ENVIRONMENT)
+    finished = read_object(run.path, runs.FINISHED)
     fold = f", fold {report['fold']}" if report["fold"] else ""
     limit = f" (--limit {report['limit']})" if report["limit"] else ""
     options = with_options(report["options"]).removeprefix(", with ") or "none"
@@ -114,7 +113,7 @@ def run_section(
     settings = {name: str(value) for name, value in settings_of(config).items()}
     return section(
         "Run",
-        *_warnings(run, config, report),
+        *_warnings(run, report),
         _list(facts),
         element(
             "details",
@@ -125,12 +124,10 @@ def run_section(
     )
 
 
-def _warnings(
-    run: str | pathlib.Path, config: ExperimentConfig, report: Report
-) -> list[Markup]:
+def _warnings(run: Run, report: Report) -> list[Markup]:
     """Says what keeps the scores from being compared with the paper's."""
     notes = []
-    if changes := unlike_recipe([config]):
+    if changes := unlike_recipe([run.config]):
         notes.append(
             f"This is not the paper's recipe ({'; '.join(changes)}): the difference to "
             "the paper's numbers says nothing about the method."
@@ -140,7 +137,7 @@ def _warnings(
             "These are scores of the validation part, on which the best epoch was "
             "chosen; the paper's are of the test part."
         )
-    if not runs.is_finished(run):
+    if not run.is_finished():
         notes.append("The training is not finished.")
     return [element("p", note, class_="warning") for note in notes]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from synergynet_tf.evaluation.robustness.corruptions import (
 )
 from synergynet_tf.evaluation.scores import describe, without_nan
 from synergynet_tf.metrics import ClassScores, bootstrap
+from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json
 
 CORRUPTION = "corruption.json"
@@ -34,7 +34,6 @@ POINTS = ((CLEAN, 0), *itertools.product(PARAMETERS, SEVERITIES))
 
 
 def corrupt_run(
-    run: str | pathlib.Path,
     cases: RunCases,
     options: Options = PLAIN,
     seed: int = SEED,
@@ -45,8 +44,7 @@ def corrupt_run(
     `corruption.json`, or from the part of it that an interrupted call has left.
 
     Args:
-        run: Folder of the run, in which `corruption.json` is written last.
-        cases: Of the run, as `find_cases` returns them.
+        cases: Of the run, in whose folder `corruption.json` is written last.
         options: What else is done to the predictions.
         seed: Of the corruptions' draws.
 
@@ -59,16 +57,16 @@ def corrupt_run(
     Raises:
         ValueError: If the run or a case cannot be used.
     """
-    run = pathlib.Path(run)
+    run = cases.run.path
     settings = {
         **describe(cases, options),
         "protocol": "strict",
         "corruption_seed": seed,
     }
-    rows = _scored_rows(run, settings, cases.case_ids)
+    rows = _scored_rows(cases.run, settings, cases.case_ids)
     report = settings | {"rows": rows}
     if len(rows) < len(POINTS):
-        for row in _score_points(run, cases, options, seed, len(rows)):
+        for row in _score_points(cases, options, seed, len(rows)):
             rows.append(row)
             runs.write_json(run / PART, report)
     runs.write_json(run / CORRUPTION, report)
@@ -77,12 +75,12 @@ def corrupt_run(
 
 
 def _scored_rows(
-    run: pathlib.Path, settings: dict[str, Any], case_ids: Sequence[str]
+    run: Run, settings: dict[str, Any], case_ids: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Returns the rows of the first of `POINTS` that need not be scored again."""
     for name in (CORRUPTION, PART):
-        path = run / name
-        if not path.is_file() or runs.is_older_than_weights(path):
+        path = run.path / name
+        if not path.is_file() or run.is_older_than_weights(name):
             continue
         try:
             report = read_json(path)
@@ -101,10 +99,10 @@ def _scored_rows(
 
 
 def _score_points(
-    run: pathlib.Path, cases: RunCases, options: Options, seed: int, done: int
+    cases: RunCases, options: Options, seed: int, done: int
 ) -> Iterator[dict[str, Any]]:
     """Yields the rows of `POINTS` without the first, which are `done`."""
-    predictor = Predictor(load_run_model(run))
+    predictor = Predictor(load_run_model(cases.run))
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
     weights = bootstrap.draw_patients(patients)
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)

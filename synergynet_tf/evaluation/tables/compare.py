@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from synergynet_tf.formats import (
     without_nan,
 )
 from synergynet_tf.metrics import METRICS, bootstrap
+from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
 # What both runs must have been scored on, and how.
@@ -54,7 +54,7 @@ class Differences(NamedTuple):
         return Differences(means, np.logical_or.reduce(self.one_sided, axis=1))
 
 
-def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Report:
+def compare_runs(first: Run, second: Run) -> Report:
     """Compares the `metrics.json` of two runs, and writes `<second>/compare.json`.
 
     Returns:
@@ -96,9 +96,9 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
     comparison = without_nan(
         {
             "runs": [
-                {"folder": str(folder)}
+                {"folder": str(run)}
                 | {name: report[name] for name in ("model", "seed", "options")}
-                for folder, report in zip((first, second), reports, strict=True)
+                for run, report in zip((first, second), reports, strict=True)
             ],
             **{name: reports[1][name] for name in (*SHARED, "bootstrap")},
             "num_cases": len(cases),
@@ -124,7 +124,7 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
             ],
         }
     )
-    runs.write_json(pathlib.Path(second, "compare.json"), comparison)
+    runs.write_json(second.path / "compare.json", comparison)
     return comparison
 
 
@@ -180,9 +180,7 @@ def format_comparison(comparison: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *body]) + "\n"
 
 
-def _require_alike(
-    folders: tuple[str | pathlib.Path, ...], reports: tuple[Report, ...]
-) -> None:
+def _require_alike(pair: tuple[Run, Run], reports: tuple[Report, ...]) -> None:
     """Refuses runs that were not scored on the same cases in the same way."""
     found: dict[str, list[Any]] = {
         name: [report[name] for report in reports] for name in SHARED
@@ -192,13 +190,13 @@ def _require_alike(
     for name, (one, other) in found.items():
         if one != other:
             raise ValueError(
-                f"{folders[0]} and {folders[1]} cannot be compared: their {name} "
+                f"{pair[0]} and {pair[1]} cannot be compared: their {name} "
                 f"differs, {one!r} and {other!r}; score both alike with evaluate.py"
             )
     if listed[0] != listed[1]:
         alone = len(set(listed[0]) ^ set(listed[1]))
         raise ValueError(
-            f"{folders[0]} and {folders[1]} cannot be compared: {alone} cases were "
+            f"{pair[0]} and {pair[1]} cannot be compared: {alone} cases were "
             "scored in one of them alone, or their order differs; score both alike "
             "with evaluate.py"
         )

@@ -31,9 +31,10 @@ from synergynet_tf.formats import counted, metric_scale, with_nan
 from synergynet_tf.metrics import METRICS, Counts, bootstrap
 from synergynet_tf.metrics.bootstrap import resampled_means
 from synergynet_tf.models import METHODS, without_unused
+from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
-Evaluate = Callable[[pathlib.Path], Report]
+Evaluate = Callable[[Run], Report]
 PART = "test"
 # What a table says of a run's scores.
 NEEDED = {"seed", "data_split", "limit", "num_cases", "num_patients"}
@@ -54,17 +55,20 @@ class RowRun:
 
     Attributes:
         row: The row's key.
-        folder: The run's.
-        config: Its settings.
+        run: The run.
     """
 
     row: str
-    folder: pathlib.Path
-    config: ExperimentConfig
+    run: Run
 
     def __str__(self) -> str:
         """Names the row and the seed."""
         return f"{self.row} seed {self.config.training.seed}"
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The run's settings."""
+        return self.run.config
 
     @property
     def takes_vit(self) -> bool:
@@ -106,11 +110,11 @@ def find_row_runs(
         runs_of_row = runs_folder(folder, budget, row)
         model = runs.run_dir(runs_of_row, expected).parent
         for seed in _seeds(model) if seeds is None else seeds:
-            run = model / f"seed{seed}"
-            if not (run / "config.json").is_file():
+            run = Run(model / f"seed{seed}")
+            if not (run.path / runs.CONFIG).is_file():
                 continue
-            candidate = RowRun(row.key, run, runs.read_config(run))
-            if not runs.is_finished(run):
+            candidate = RowRun(row.key, run)
+            if not run.is_finished():
                 notes.append(f"{candidate} is not finished, and left out.")
             elif reason := _difference(candidate.config, expected):
                 notes.append(f"{run} is not a run of this table ({reason}).")
@@ -178,10 +182,10 @@ def read_scores(run: RowRun) -> tuple[Report | None, str]:
         The scores, or `None` and why those that are there do not serve: `""` if
         there are none.
     """
-    path = run.folder / "metrics.json"
+    path = run.run.path / "metrics.json"
     if not path.is_file():
         return None, ""
-    if runs.is_older_than_weights(path):
+    if run.run.is_older_than_weights(path.name):
         return None, "older than the weights"
     try:
         report: Report = read_report(path)
@@ -206,7 +210,7 @@ def score_runs(
 
     Args:
         found: The runs.
-        evaluate: Scores the run in a folder.
+        evaluate: Scores a run.
 
     Returns:
         The scores of each row, by seed; and lines on which of them were made, and
@@ -221,14 +225,14 @@ def score_runs(
     for run in found:
         report, reason = read_scores(run)
         if report is None:
-            report, made = evaluate(run.folder), made + 1
+            report, made = evaluate(run.run), made + 1
             if reason:
-                replaced.append(f"replaced {run.folder}/metrics.json: it was {reason}")
+                replaced.append(f"replaced {run.run}/metrics.json: it was {reason}")
         listed = [(case["case_id"], case["patient"]) for case in report["cases"]]
         cases = cases or listed
         if listed != cases:
             raise ValueError(
-                f"{run.folder} was scored on other cases than {found[0].folder}; "
+                f"{run.run} was scored on other cases than {found[0].run}; "
                 "delete both metrics.json, and score both on the same --data-dir"
             )
         scores.setdefault(run.row, []).append(report)

@@ -1,16 +1,17 @@
 """Lists what every method costs: `python -m synergynet_tf.models`.
 
-Parameters, operations to segment one image (a multiplication and its addition count as
-two; convolutions, dense layers, attention and codebooks), tokens of the bottleneck, and
-the memory that a process of its own grows by to build the model and segment one image.
+Parameters, operations to segment one image (FLOPs: a multiplication and its addition
+count as two; convolutions, dense layers, attention and codebooks), and tokens of the
+bottleneck.
 """
 
 import sys
 
 from synergynet_tf import command_line
 from synergynet_tf.config import ModelConfig
-from synergynet_tf.models.cost_table import format_costs, measure_alone
 from synergynet_tf.models.methods import BACKBONES, METHODS, check_method
+
+HEADER = ("method", "parameters (M)", "GFLOPs", "tokens")
 
 
 def parse_args(arguments=None):
@@ -40,12 +41,36 @@ def main(arguments):
     configs = [ModelConfig(name=name, **given) for name in flags.model or METHODS]
     for config in configs:
         check_method(config)
+    # Keras takes seconds to import; what can be refused is refused before.
+    from synergynet_tf.models import cost
+
     costs = {}
     for config in configs:
         print(f"{config.name} ...", file=sys.stderr)
-        costs[config.name] = measure_alone(config)
+        costs[config.name] = cost.measure(config)
     print(f"{configs[0].backbone}, {configs[0].image_size} pixels, one image\n")
     print(format_costs(costs))
+
+
+def format_costs(costs):
+    """Returns a header and a line for each model, in columns.
+
+    Args:
+        costs: dict from names to `models.cost.Cost`.
+    """
+    rows = [HEADER]
+    for name, cost in costs.items():
+        millions = f"{cost.parameters / 1e6:.1f}"
+        billions = f"{cost.operations / 1e9:.1f}"
+        rows.append((name, millions, billions, str(cost.tokens)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    )
 
 
 if __name__ == "__main__":

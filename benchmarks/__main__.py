@@ -28,7 +28,8 @@ from benchmarks import (
     surface_metrics,
     trained_run,
 )
-from synergynet_tf import command_line, runs
+from synergynet_tf import runs
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import ModelConfig
 
 Part = Callable[[], dict[str, Any]]

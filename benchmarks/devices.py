@@ -13,7 +13,7 @@ import multiprocessing
 from collections.abc import Sequence
 
 from benchmarks.pipeline import add_step_flags, calls_a_second
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import ExperimentConfig
 
 DEFAULT = ExperimentConfig().replace(

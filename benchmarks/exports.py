@@ -10,9 +10,9 @@ from typing import Any
 
 from benchmarks import example, trained_run, worker
 from benchmarks.rounds import Spread, interleave, ratio
-from export import tflite
-from export.exported_model import find_exported
 from synergynet_tf import runs
+from synergynet_tf.export import tflite
+from synergynet_tf.export.exported_model import find_exported
 
 KERAS = "Keras"
 CALL = "batch 1"
@@ -25,7 +25,7 @@ def build(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
         spec: `{"run" | "model": path, "image_size"}`.
     """
     if "run" in spec:
-        from synergynet_tf.evaluation.run_model import Predictor, load_run_model
+        from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 
         predict = Predictor(load_run_model(spec["run"])).predict_on_batch
     else:

@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from synergynet_tf import machine
+from synergynet_tf import environment
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "ai-edge-litert", "medpy")
 # What makes 16-bit or 8-bit products fast.
@@ -16,9 +16,9 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"
 
 def describe() -> dict[str, Any]:
     """Returns the CPU, the cores that may be used, versions and the commit."""
-    has = machine.cpu_flags()
+    has = environment.cpu_flags()
     return {
-        "cpu": machine.cpu_info().get(
+        "cpu": environment.cpu_info().get(
             "model name", platform.processor() or platform.machine()
         ),
         "flags": [flag for flag in FLAGS if flag in has],
@@ -28,7 +28,7 @@ def describe() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
-        "commit": machine.commit(),
+        "commit": environment.commit(),
     }
 
 

@@ -13,7 +13,7 @@ import keras
 
 from benchmarks import example, worker
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.evaluation.run_model import Predictor
+from synergynet_tf.evaluation.predictor import Predictor
 from synergynet_tf.models import build_model, cost
 from synergynet_tf.training.fit import compiled_model
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.steps import PRECISIONS
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import ExperimentConfig, num_logits
 
 DEFAULT = ExperimentConfig()

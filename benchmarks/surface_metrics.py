@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.worker import peak_mib
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.metrics import surface
 
 SHAPE = (150, 512, 512)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import (
     ATTENTIONS,
     ExperimentConfig,
@@ -61,7 +61,7 @@ def measure(config: ExperimentConfig, data: prepared.Prepared, count: int) -> di
     from keras import ops
 
     from synergynet_tf.data.batches import Batches
-    from synergynet_tf.evaluation.code_attention import AttentionSummary
+    from synergynet_tf.evaluation.codes.attention import AttentionSummary
     from synergynet_tf.training.codebook import start_codebooks
     from synergynet_tf.training.fit import compiled_model
 

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import (
     AUTO,
     PRECISIONS,
@@ -35,10 +35,10 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS, prepared
 from synergynet_tf.data.splits import complete
 from synergynet_tf.experiments import BUDGETS
+from synergynet_tf.experiments.jobs import Job, list_commands, list_states
+from synergynet_tf.experiments.processes import run_jobs
 from synergynet_tf.models import without_unused
-from synergynet_tf.table_runs.jobs import Job, list_commands, list_states
-from synergynet_tf.table_runs.processes import run_jobs
-from synergynet_tf.untrusted import read_json
+from synergynet_tf.safe_io import read_json
 
 FOLDERS = {"acdc": "acdc", "isic": "isic2017", "msd": "msd/Task04_Hippocampus"}
 SYNERGYNET = "synergynet-8s2h"

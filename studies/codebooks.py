@@ -15,7 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from synergynet_tf import command_line, runs
+from synergynet_tf import runs
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import (
     PRECISIONS,
     ExperimentConfig,
@@ -25,8 +26,8 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete
 from synergynet_tf.experiments import BUDGETS
-from synergynet_tf.table_runs.jobs import Job
-from synergynet_tf.table_runs.processes import run_jobs
+from synergynet_tf.experiments.jobs import Job
+from synergynet_tf.experiments.processes import run_jobs
 
 NAMES = ("vq_init", "vq_update", "restart_every", "vq_estimator", "vq_distance")
 PLAIN = ("straight_through", "euclidean")

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-import evaluate
 from synergynet_tf import runs
+from synergynet_tf.cli import evaluate
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import save_weights

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from synergynet_tf import machine
+from synergynet_tf import environment
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ def test_flags_of_the_cpu(tmp_path, monkeypatch, text, expected):
     path = tmp_path / "cpuinfo"
     if text:
         path.write_text(text)
-    monkeypatch.setattr(machine, "CPU_INFO", path)
-    assert machine.cpu_flags() == (("fpu", expected) if expected else ())
+    monkeypatch.setattr(environment, "CPU_INFO", path)
+    assert environment.cpu_flags() == (("fpu", expected) if expected else ())
 
 
 def test_the_commit_is_git_s_own():
@@ -34,9 +34,9 @@ def test_the_commit_is_git_s_own():
     done = subprocess.run(git, capture_output=True, text=True)
     if done.returncode:
         pytest.skip("the code is not in a repository")
-    assert machine.commit().removesuffix("+") == done.stdout.strip()
+    assert environment.commit().removesuffix("+") == done.stdout.strip()
 
 
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert machine.commit() is None
+    assert environment.commit() is None

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-import predict
 from synergynet_tf import metrics, runs
-from synergynet_tf.data import folder
-from synergynet_tf.evaluation.options import Options
+from synergynet_tf.cli import predict
+from synergynet_tf.data.datasets import folder
+from synergynet_tf.evaluation.postprocess import Options
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.data.trees import write_nifti
 from tests.evaluation import squares

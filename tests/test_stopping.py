@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from synergynet_tf import stopping
+from synergynet_tf import signals
 
 
 @pytest.fixture(autouse=True)
 def signals_as_they_were():
-    before = {signum: signal.getsignal(signum) for signum in stopping.SIGNALS}
+    before = {signum: signal.getsignal(signum) for signum in signals.SIGNALS}
     # What runs the tests may itself be deaf to Ctrl-C.
-    for signum in stopping.SIGNALS:
+    for signum in signals.SIGNALS:
         signal.signal(signum, signal.SIG_DFL)
     yield
     for signum, handler in before.items():
@@ -22,14 +22,14 @@ def signals_as_they_were():
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_stops_where_it_arrives(name, code):
-    with pytest.raises(stopping.Stopped) as stopped, stopping.Stop():
+    with pytest.raises(signals.Stopped) as stopped, signals.Stop():
         os.kill(os.getpid(), getattr(signal, name))
     assert (stopped.value.code, str(stopped.value)) == (code, "")
     assert signal.getsignal(getattr(signal, name)) is signal.SIG_DFL
 
 
 def test_a_signal_waits():
-    with stopping.Stop() as stop:
+    with signals.Stop() as stop:
         stop.wait = True
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -41,10 +41,10 @@ def test_a_signal_waits():
 def test_a_second_interrupt_ends_the_process_whatever_it_does():
     program = """
 import os, signal
-from synergynet_tf import stopping
+from synergynet_tf import signals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
-    with stopping.Stop() as stop:
+    with signals.Stop() as stop:
         stop.wait = True
         os.kill(os.getpid(), signal.SIGINT)
         print("waits", flush=True)
@@ -58,7 +58,7 @@ except BaseException:
 
 def test_what_was_ignored_stays_so():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with stopping.Stop() as stop:
+    with signals.Stop() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         stop.wait = True
         os.kill(os.getpid(), signal.SIGTERM)
@@ -68,7 +68,7 @@ def test_what_was_ignored_stays_so():
 
 def test_a_thread_takes_none():
     def enter():
-        with stopping.Stop():
+        with signals.Stop():
             handlers.append(signal.getsignal(signal.SIGTERM))
 
     handlers = []

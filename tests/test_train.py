@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-import train
-from synergynet_tf import command_line, runs
+from synergynet_tf import runs
+from synergynet_tf.cli import command_line, train
 from synergynet_tf.config import PAPER_VQ, RECIPES, ExperimentConfig
 from synergynet_tf.experiments import settings_of
 from tests.data import trees

@@ -12,7 +12,7 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.models.lite0_weights import convert, write
 from synergynet_tf.models.torch_file import read_tensors
 

@@ -17,8 +17,8 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 
-from synergynet_tf import command_line
-from synergynet_tf.untrusted import read_json
+from synergynet_tf.cli import command_line
+from synergynet_tf.safe_io import read_json
 
 PART_BYTES = 16 * 2**20
 LIST = "parts.json"

@@ -21,7 +21,7 @@ import tqdm
 from benchmarks.hostile import workers
 from benchmarks.hostile.jobs import Job, mutate, read
 from benchmarks.hostile.readers import READERS
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 
 KINDS = ("accepted", "refused", "failed")
 

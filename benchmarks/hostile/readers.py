@@ -38,7 +38,7 @@ def read_folds(root: pathlib.Path) -> Any:
 
 def read_inputs(root: pathlib.Path) -> Any:
     """Does what predict.py does before it loads a model."""
-    from synergynet_tf.evaluation.input_files import find_inputs, read_input
+    from synergynet_tf.evaluation.inputs import find_inputs, read_input
 
     data = DataConfig("acdc", modality="mri")
     paths = find_inputs(root, root / "output", data)

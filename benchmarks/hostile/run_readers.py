@@ -63,7 +63,7 @@ def _scores() -> dict[str, Any]:
 
 def read_run(run: pathlib.Path) -> Any:
     """Reads what evaluate.py and predict.py read of a run before its weights."""
-    from synergynet_tf.evaluation.curves import write_curves
+    from synergynet_tf.evaluation.figures.curves import write_curves
 
     write_curves(run)
     found = dataclasses.asdict(runs.read_config(run)), runs.class_names(run)
@@ -72,8 +72,7 @@ def read_run(run: pathlib.Path) -> Any:
 
 def read_comparison(run: pathlib.Path) -> Any:
     """Compares a run with itself."""
-    from synergynet_tf.evaluation.compare import compare_runs
-    from synergynet_tf.evaluation.comparison_table import format_comparison
+    from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 
     comparison = compare_runs(run, run)
     format_comparison(comparison)
@@ -82,23 +81,23 @@ def read_comparison(run: pathlib.Path) -> Any:
 
 def read_table(run: pathlib.Path) -> Any:
     """Sets a run's scores beside the paper's."""
-    from synergynet_tf.evaluation import paper_table, row_runs
+    from synergynet_tf.evaluation.tables import paper, rows
     from synergynet_tf.experiments import BUDGETS, TABLES
 
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
-    found = row_runs.RowRun(row, run, runs.read_config(run))
-    report, reason = row_runs.read_scores(found)
+    found = rows.RowRun(row, run, runs.read_config(run))
+    report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
     scores = {row: [report]}
-    paper_table.make_table(table, "acdc", budget, [found], scores, row)
+    paper.make_table(table, "acdc", budget, [found], scores, row)
     return report
 
 
 def read_for_card(run: pathlib.Path) -> Any:
     """Makes the card of an export."""
-    from export.model_card import make_card
+    from synergynet_tf.export.card import make_card
 
     return make_card(run)
 
@@ -113,7 +112,7 @@ def _card(folder: pathlib.Path, real: pathlib.Path | None) -> pathlib.Path:
 
 def read_card(folder: pathlib.Path) -> Any:
     """Finds an export and reads its card."""
-    from export.exported_model import find_exported
+    from synergynet_tf.export.exported_model import find_exported
 
     found = find_exported(folder / "exported")
     return found.card.class_names, found.card.image_channels, found.precision

@@ -105,7 +105,7 @@ def attempt(read: Callable[[], Any], names: Sequence[str]) -> Verdict:
         read: Returns what the file holds; that must be finite.
         names: A refusal has one of these.
     """
-    from synergynet_tf import command_line
+    from synergynet_tf.cli import command_line
 
     said, seen = io.StringIO(), []
 

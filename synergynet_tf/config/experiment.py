@@ -13,7 +13,7 @@ from synergynet_tf.config.settings import (
     OptimizerConfig,
     TrainingConfig,
 )
-from synergynet_tf.untrusted import parse_json, shown
+from synergynet_tf.safe_io import parse_json, shown
 
 # What a run was trained with whose config.json, of an older version, lacks the setting.
 _ABSENT: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from synergynet_tf.untrusted import shown
+from synergynet_tf.safe_io import shown
 
 SPLITS = ("paper", "official", "random")
 AUTO = "auto"

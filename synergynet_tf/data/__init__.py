@@ -4,7 +4,7 @@ A dataset is a module with the names of `spec.Dataset`. To add one, write it and
 its line to `DATASETS`.
 """
 
-from synergynet_tf.data import acdc, bts, folder, isic, msd, phantom, synapse
+from synergynet_tf.data.datasets import acdc, bts, folder, isic, msd, phantom, synapse
 from synergynet_tf.data.spec import Case, Dataset
 
 __all__ = ["DATASETS", "Case", "Dataset"]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from synergynet_tf.untrusted import require_file
+from synergynet_tf.safe_io import require_file
 
 if TYPE_CHECKING:
     # Elsewhere it is imported where it is used: that takes longer than a refusal.

@@ -17,7 +17,7 @@ from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.data.store import Store, copy_store, open_folder, open_store
-from synergynet_tf.untrusted import read_json
+from synergynet_tf.safe_io import read_json
 
 PARTS = ("train", "val")
 ABOUT = "about.json"

@@ -34,7 +34,7 @@ from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.preprocess import center_box, labels_to_network, to_network
 from synergynet_tf.data.splits import complete, data_root, part_ids
-from synergynet_tf.untrusted import read_json, require_file
+from synergynet_tf.safe_io import read_json, require_file
 
 # Raise it whenever the prepared arrays of the same files change: a reader, the
 # phantom, the preprocessing or the layout above.

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.input_files import read_input
-from synergynet_tf.evaluation.options import PLAIN, Options
+from synergynet_tf.evaluation.inputs import read_input
+from synergynet_tf.evaluation.postprocess import PLAIN, Options
 from synergynet_tf.evaluation.predict import Model, label_all
 from synergynet_tf.evaluation.result_files import Labeled, write_results
 

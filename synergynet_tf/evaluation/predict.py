@@ -20,8 +20,8 @@ from synergynet_tf.data.preprocess import (
     to_network,
 )
 from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.options import PLAIN, Options, keep_largest
 from synergynet_tf.evaluation.parallel import read_ahead
+from synergynet_tf.evaluation.postprocess import PLAIN, Options, keep_largest
 
 BATCH_SIZE = 8
 # Photographs that wait for their batch hold at most about this: a batch that would

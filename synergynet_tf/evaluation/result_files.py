@@ -10,14 +10,14 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.data import nifti
-from synergynet_tf.evaluation.input_files import (
+from synergynet_tf.evaluation.figures.overlays import overlay, write_png
+from synergynet_tf.evaluation.inputs import (
     OVERLAY_ENDING,
     SUMMARY,
     Input,
     is_volume,
     stem,
 )
-from synergynet_tf.evaluation.overlays import overlay, write_png
 
 
 class Labeled(NamedTuple):

@@ -21,15 +21,15 @@ from synergynet_tf.evaluation.case_scores import (
     LabeledCase,
     score_labeled,
 )
-from synergynet_tf.evaluation.curves import write_curves
-from synergynet_tf.evaluation.html_slices import NAME, make_slice
-from synergynet_tf.evaluation.options import PLAIN, Options
-from synergynet_tf.evaluation.overlays import overlay, write_png
+from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.figures.curves import write_curves
+from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
+from synergynet_tf.evaluation.postprocess import PLAIN, Options
 from synergynet_tf.evaluation.predict import label_all
-from synergynet_tf.evaluation.report import case_rows, make_report
-from synergynet_tf.evaluation.run_cases import RunCases, find_cases
-from synergynet_tf.evaluation.run_model import Predictor, load_run_model
+from synergynet_tf.evaluation.predictor import Predictor, load_run_model
+from synergynet_tf.evaluation.report.slices import NAME, make_slice
+from synergynet_tf.evaluation.scores import case_rows, make_report
 
 PAPER = "paper"
 
@@ -62,10 +62,9 @@ def evaluate_run(
         bootstrap intervals by patient, `mean_interval` and `per_class_interval`, and
         the scores of the `cases`; all of it again under the name of each protocol
         that was computed (`strict` and the paper's always are); of each case the
-        `counts`: hits, false alarms, misses and rejections, as shares of its pixels;
-        `structures`, how often each class was `empty`, `missed` or `false`; and
-        the `codes` used, `None` for a method without a codebook. Undefined numbers
-        are `None`.
+        `counts`: TP, FP, FN and TN, as shares of its pixels; `structures`, how often
+        each class was `empty`, `missed` or `false`; and the `codes` used, `None` for
+        a method without a codebook. Undefined numbers are `None`.
 
     Raises:
         FileNotFoundError: If the run, its weights or its data are not there.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from synergynet_tf.metrics import METRICS, PROTOCOLS
-from synergynet_tf.untrusted import read_json, shown
+from synergynet_tf.safe_io import read_json, shown
 
 Report = dict[str, Any]
 # What must be text or a number, wherever a report has it.

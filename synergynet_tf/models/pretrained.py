@@ -5,7 +5,7 @@ import pathlib
 import keras
 import numpy as np
 
-from synergynet_tf.untrusted import require_plain_hdf5
+from synergynet_tf.safe_io import require_plain_hdf5
 
 _BYTES_PER_WEIGHT = 4
 

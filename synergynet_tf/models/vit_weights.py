@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from synergynet_tf.layers import TransformerBlock
-from synergynet_tf.untrusted import list_npz, read_npz
+from synergynet_tf.safe_io import list_npz, read_npz
 
 _POSITIONS = "Transformer/posembed_input/pos_embedding"
 _ATTENTION = "MultiHeadDotProductAttention_1"

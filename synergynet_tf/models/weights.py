@@ -6,7 +6,7 @@ import keras
 
 from synergynet_tf.models.pretrained import first_words, most_bytes, require_finite
 from synergynet_tf.models.segmenter import build_model
-from synergynet_tf.untrusted import require_plain_hdf5
+from synergynet_tf.safe_io import require_plain_hdf5
 
 
 def save_weights(model, path):

@@ -13,7 +13,7 @@ import tempfile
 from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
-from synergynet_tf.untrusted import read_content, read_json, shown
+from synergynet_tf.safe_io import read_content, read_json, shown
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"

@@ -9,7 +9,7 @@ import keras
 import tqdm
 from keras import ops
 
-from synergynet_tf import runs, stopping
+from synergynet_tf import runs, signals
 from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint, replicas
 from synergynet_tf.training.weight_average import averaged
@@ -50,7 +50,7 @@ class RunFiles(keras.callbacks.Callback):
         early_stopping: int or `None`. Epochs without a better `val_dsc` after which
             training ends.
         care: `CodebookCare` of the run.
-        stop: `stopping.Stop` that takes the signals.
+        stop: `signals.Stop` that takes the signals.
         lock: `runs.Lock` of the run; `None` in a process that writes nothing.
     """
 
@@ -167,7 +167,7 @@ class RunFiles(keras.callbacks.Callback):
             self._leave(signum, f"after {step}")
 
     def _leave(self, signum, when):
-        raise stopping.Stopped(
+        raise signals.Stopped(
             signum,
             f"stopped {self.run} {when}: all is saved, the same command continues it",
         )
@@ -250,13 +250,32 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+
     def on_epoch_end(self, epoch, logs=None):
-        line = f"epoch {epoch + 1}/{self.epochs}"
-        for name in sorted(logs, key=lambda name: name.removeprefix("val_")):
-            digits = 0 if "codes" in name else 1 if "perplexity" in name else 4
-            line += f"  {name} {float(logs[name]):.{digits}f}"
-        self.bar.write(line)
+        seconds = time.monotonic() - self.started
+        self.bar.write(epoch_line(epoch + 1, self.epochs, logs, seconds))
 
     def close(self):
         """Ends the bar's line; needed also where training fails."""
         self.bar.close()
+
+
+def epoch_line(epoch, epochs, logs, seconds):
+    """Returns an epoch as one line of under 100 columns, the validation's score first.
+
+    Args:
+        epoch: int. From 1.
+        epochs: int. Of the whole run.
+        logs: dict. Of the epoch, as in `history.csv`.
+        seconds: float. That it took here.
+    """
+    line = f"epoch {epoch:{len(str(epochs))}}/{epochs}  val DSC {logs['val_dsc']:.4f}"
+    line += f"  DSC {logs['dsc']:.4f}"
+    line += f"  loss {logs['loss']:.3f}, val {logs['val_loss']:.3f}"
+    if "codes_used" in logs:
+        used = (logs[name] for name in ("codes_used", "val_codes_used"))
+        line += "  codes {:.0f}, val {:.0f}".format(*used)
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{line}  {minutes}:{rest:02d} min"

@@ -13,7 +13,7 @@ import time
 import keras
 
 import synergynet_tf
-from synergynet_tf import machine, runs, stopping
+from synergynet_tf import environment, runs, signals
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.prepared import prepare
 from synergynet_tf.losses import SegmentationLoss
@@ -60,7 +60,7 @@ def fit(config, run, force=False, prepared=None):
             and `force` is not set.
         FileNotFoundError: If the data is not there.
         OSError: If something cannot be written.
-        stopping.Stopped: On Ctrl-C or SIGTERM.
+        signals.Stopped: On Ctrl-C or SIGTERM.
         ValueError: If a case cannot be read, or the loss becomes `nan`.
     """
     run = pathlib.Path(run)
@@ -118,7 +118,7 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
     begun = (log or {}).get("begun") or {"step": 0, "codes": None}
     epochs, steps = config.training.epochs, len(train_batches)
     started = time.monotonic()
-    with stopping.Stop() as stop:
+    with signals.Stop() as stop:
         care = CodebookCare(config.training.seed, steps, begun["codes"])
         patience = config.training.early_stopping
         files = RunFiles(run, log, steps, patience, care, stop, lock)
@@ -283,7 +283,7 @@ def _environment():
     return {
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(),
         "command": sys.argv,
-        "commit": machine.commit(),
+        "commit": environment.commit(),
         "synergynet_tf": synergynet_tf.__version__,
         "python": platform.python_version(),
         "keras": keras.version(),

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from synergynet_tf import machine, runs
+from synergynet_tf import environment, runs
 from synergynet_tf.config import AUTO
 from synergynet_tf.training import distribution
 
@@ -27,7 +27,7 @@ def resolve(config, run, force):
         reason = "the run was begun in it"
     else:
         hardware = distribution.hardware(config.training.strategy)
-        precision, reason = choose(hardware, machine.cpu_flags())
+        precision, reason = choose(hardware, environment.cpu_flags())
     print(f"precision {precision}: {reason}")
     return config.replace(precision=precision)
 
@@ -41,7 +41,7 @@ def choose(hardware, flags):
 
     Args:
         hardware: A `distribution.Hardware`.
-        flags: What the CPU can do, as `machine.cpu_flags` returns it.
+        flags: What the CPU can do, as `environment.cpu_flags` returns it.
     """
     kind, capability = hardware
     if kind == "tpu":

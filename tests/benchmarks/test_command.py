@@ -120,11 +120,11 @@ def test_the_machine_is_read_from_linux(tmp_path, monkeypatch):
         "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 avx512_bf16\n\n"
         "processor\t: 1\nmodel name\t: Other\n"
     )
-    monkeypatch.setattr("synergynet_tf.machine.CPU_INFO", cpuinfo)
+    monkeypatch.setattr("synergynet_tf.environment.CPU_INFO", cpuinfo)
     found = machine.describe()
     assert found["cpu"] == "Some CPU"
     assert found["flags"] == ["avx2", "avx512_bf16"]
     assert found["cores"] >= 1
     assert found["versions"]["numpy"][0].isdigit()
-    monkeypatch.setattr("synergynet_tf.machine.CPU_INFO", tmp_path / "none")
+    monkeypatch.setattr("synergynet_tf.environment.CPU_INFO", tmp_path / "none")
     assert machine.describe()["flags"] == []

@@ -4,7 +4,7 @@ import pytest
 import scipy.io
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.data import bts
+from synergynet_tf.data.datasets import bts
 from synergynet_tf.data.splits import split_ids
 from tests.data.trees import (
     photograph,

@@ -2,9 +2,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from synergynet_tf.cli.data import main
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.__main__ import main
 from synergynet_tf.data.check import check, format_findings
 from tests.data.trees import (
     WRITERS,

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from synergynet_tf.data import folder
+from synergynet_tf.data.datasets import folder
 from tests.data.trees import photograph, square_mask, write_folder, write_png
 
 

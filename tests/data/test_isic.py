@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from synergynet_tf.data import isic
+from synergynet_tf.data.datasets import isic
 from tests.data.trees import (
     ISIC_FOLDERS,
     photograph,

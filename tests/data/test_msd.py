@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.data import msd
+from synergynet_tf.data.datasets import msd
 from synergynet_tf.data.splits import split_ids
 from synergynet_tf.data.store import open_store
 from tests.data.trees import (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from synergynet_tf.data import phantom
+from synergynet_tf.data.datasets import phantom
 
 IDS = phantom.case_ids("")
 

@@ -4,7 +4,7 @@ import operator
 import pytest
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.data import folder
+from synergynet_tf.data.datasets import folder
 from synergynet_tf.data.splits import (
     complete,
     data_root,

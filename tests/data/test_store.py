@@ -8,7 +8,7 @@ import pytest
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import store as store_module
-from synergynet_tf.data.phantom import read_case
+from synergynet_tf.data.datasets.phantom import read_case
 from synergynet_tf.data.preprocess import labels_to_network, to_network
 from synergynet_tf.data.store import open_store
 from tests.data.trees import square_mask, write_folder, write_png
@@ -147,7 +147,7 @@ def test_store_is_not_visible_while_it_is_built(cache, monkeypatch):
         seen.extend(path.name for path in cache.iterdir() if path.name[0] != ".")
         return read_case(*args)
 
-    monkeypatch.setattr("synergynet_tf.data.phantom.read_case", read_and_look)
+    monkeypatch.setattr("synergynet_tf.data.datasets.phantom.read_case", read_and_look)
     open_store(PHANTOM, "train", 16)
     assert seen == [] and len(list(cache.iterdir())) == 1
 

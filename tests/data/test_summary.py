@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
+from synergynet_tf.cli.data import main
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.__main__ import main
 from synergynet_tf.data.summary import format_summary, summarize
 from tests.data.trees import WRITERS, box_labels, write_acdc, write_nifti
 

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from synergynet_tf.data import synapse
+from synergynet_tf.data.datasets import synapse
 from tests.data.trees import box_labels, volume, write_btcv, write_nifti, write_synapse
 
 ALL = range(1, 41)

@@ -8,8 +8,8 @@ black is background, gray and white are the class.
 import keras
 import numpy as np
 
-from synergynet_tf.evaluation.code_cases import code_case
-from synergynet_tf.evaluation.code_model import CodeModel
+from synergynet_tf.evaluation.codes.cases import code_case
+from synergynet_tf.evaluation.codes.model import CodeModel
 from synergynet_tf.layers import DisConX, HardAttentionRefinement, VectorQuantizer
 
 SIZE, STRIDE = 32, 8

@@ -2,7 +2,7 @@
 
 import html.parser
 
-from synergynet_tf.evaluation.html_report import write_html_report
+from synergynet_tf.evaluation.report.page import write_html_report
 
 VOID = {"br", "img", "input", "meta"}
 

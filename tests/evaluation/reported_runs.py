@@ -10,12 +10,12 @@ from synergynet_tf import runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.evaluation.case_scores import LabeledCase, score_labeled
-from synergynet_tf.evaluation.code_cases import CodedCase
-from synergynet_tf.evaluation.code_meaning import describe_codes
-from synergynet_tf.evaluation.html_slices import NAME, make_slice
-from synergynet_tf.evaluation.options import PLAIN
-from synergynet_tf.evaluation.report import make_report, without_nan
-from synergynet_tf.evaluation.run_cases import RunCases
+from synergynet_tf.evaluation.cases import RunCases
+from synergynet_tf.evaluation.codes.agreement import describe_codes
+from synergynet_tf.evaluation.codes.cases import CodedCase
+from synergynet_tf.evaluation.postprocess import PLAIN
+from synergynet_tf.evaluation.report.slices import NAME, make_slice
+from synergynet_tf.evaluation.scores import make_report, without_nan
 
 CLASSES = ("rv", "myo", "lv")
 HOSTILE = """<img src=x onerror=alert(1)>&"'</script><!--"""

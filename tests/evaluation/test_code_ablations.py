@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.code_ablations import (
+from synergynet_tf.evaluation.codes.ablations import (
     PARTS,
     TERMS,
     describe_parts,
@@ -13,7 +13,7 @@ from synergynet_tf.evaluation.code_ablations import (
     terms_alone,
     without_part,
 )
-from synergynet_tf.evaluation.code_cases import CodedCase
+from synergynet_tf.evaluation.codes.cases import CodedCase
 from synergynet_tf.models import ENCODERS, METHODS, build_model
 from tests.conftest import tiny_encoder
 from tests.evaluation.coded_squares import SIZE, STRIDE, draw, make_case

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation import code_maps, code_report
-from synergynet_tf.evaluation.code_cases import read_inputs
-from synergynet_tf.evaluation.code_figures import code_color, draw_map
-from synergynet_tf.evaluation.code_text import format_report
-from synergynet_tf.evaluation.html_codes import read_codes
-from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.cli import codes as code_maps
+from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.evaluation.codes import look
+from synergynet_tf.evaluation.codes.cases import read_inputs
+from synergynet_tf.evaluation.codes.plots import code_color, draw_map
+from synergynet_tf.evaluation.codes.text import format_report
+from synergynet_tf.evaluation.report.codes import read_codes
 from tests.evaluation import coded_squares, squares
 from tests.evaluation.coded_squares import draw, make_case
 
@@ -19,12 +20,12 @@ from tests.evaluation.coded_squares import draw, make_case
 def make_run(folder, monkeypatch, model, attention=False):
     """Writes a run on white squares, whose model is the one of known codes."""
     build = coded_squares.build_model
-    monkeypatch.setattr(code_report, "load_run_model", lambda run: build(attention))
+    monkeypatch.setattr(look, "load_run_model", lambda run: build(attention))
     data = squares.write_data(folder / "data")
     return squares.write_run(folder / "runs", data, model)
 
 
-def look(run, out, *flags):
+def write_maps(run, out, *flags):
     flags = ["--run", str(run), "--out", str(out), "--split", "test", *flags]
     code_maps.main(flags)
     return json.loads((out / "codes.json").read_text())
@@ -49,7 +50,7 @@ def test_images_and_labels_are_cropped_alike(tmp_path, monkeypatch):
 
 def test_everything_of_synergynet(tmp_path, monkeypatch, capsys):
     run = make_run(tmp_path, monkeypatch, "synergynet-2s2h", attention=True)
-    report = look(run, tmp_path / "out", "--swap", "0", "2")
+    report = write_maps(run, tmp_path / "out", "--swap", "0", "2")
     assert (report["num_cases"], report["num_slices"], report["grid"]) == (4, 4, [4, 4])
     assert report["data_dir"] == str(tmp_path / "data")
     assert (report["model"], report["split"], report["stride"]) == (
@@ -95,7 +96,7 @@ def test_the_run_has_it_where_its_report_looks(tmp_path, monkeypatch, capsys):
 def test_chosen_cases_of_vqunet(tmp_path, monkeypatch, capsys):
     run = make_run(tmp_path, monkeypatch, "vqunet")
     flags = ("--cases", "test/half", "--slice", "1", "--codes", "1")
-    report = look(run, tmp_path / "out", *flags)
+    report = write_maps(run, tmp_path / "out", *flags)
     assert report["disconx"] is None and report["refinement"] is None
     assert [e["code"] for e in report["counterfactuals"]["switched_off"]] == [0]
     assert report["alone"] == []
@@ -127,22 +128,22 @@ def test_chosen_cases_of_vqunet(tmp_path, monkeypatch, capsys):
 def test_refuses_what_is_not_there(tmp_path, monkeypatch, flags, line):
     run = make_run(tmp_path, monkeypatch, "vqunet")
     with pytest.raises(ValueError, match=line):
-        look(run, tmp_path / "out", *flags)
+        write_maps(run, tmp_path / "out", *flags)
     assert not (tmp_path / "out").exists()
 
 
 def test_refuses_a_folder_that_cannot_be_written_before_it_looks(tmp_path, monkeypatch):
     run = make_run(tmp_path, monkeypatch, "vqunet")
-    monkeypatch.delattr(code_report, "load_run_model")
+    monkeypatch.delattr(look, "load_run_model")
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError, match=r"--out: .*file/out cannot be written"):
-        look(run, tmp_path / "file" / "out")
+        write_maps(run, tmp_path / "file" / "out")
 
 
 def test_refuses_a_method_without_a_codebook(tmp_path, monkeypatch):
     run = make_run(tmp_path, monkeypatch, "r50-unet")
     with pytest.raises(ValueError, match="no codebook; pass a run of vqunet, trans"):
-        look(run, tmp_path / "out")
+        write_maps(run, tmp_path / "out")
 
 
 @pytest.mark.parametrize("flag", ["--codes", "--slice"])

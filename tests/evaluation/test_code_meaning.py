@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.code_meaning import (
+from synergynet_tf.evaluation.codes.agreement import (
     class_pixels,
     count_table,
     describe_codes,

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.code_attention import AttentionSummary, entropy_bits
-from synergynet_tf.evaluation.code_cases import dice_change, foreground_dice
-from synergynet_tf.evaluation.code_edits import Edit, describe_edits, edited_slices
-from synergynet_tf.evaluation.code_model import Bottleneck
+from synergynet_tf.evaluation.codes.attention import AttentionSummary, entropy_bits
+from synergynet_tf.evaluation.codes.cases import dice_change, foreground_dice
+from synergynet_tf.evaluation.codes.interventions import (
+    Edit,
+    describe_edits,
+    edited_slices,
+)
+from synergynet_tf.evaluation.codes.model import Bottleneck
 from tests.evaluation.coded_squares import (
     SIZE,
     STRIDE,

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synergynet_tf.evaluation.corruptions import PARAMETERS, SEVERITIES, corrupt
+from synergynet_tf.evaluation.robustness.corruptions import (
+    PARAMETERS,
+    SEVERITIES,
+    corrupt,
+)
 
 
 def picture(size=64, slices=2):

@@ -2,7 +2,7 @@ import cv2
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.curves import write_curves
+from synergynet_tf.evaluation.figures.curves import write_curves
 
 PLAIN = {"epoch": 1, "loss": 0.5, "val_loss": 0.6, "dsc": 0.8, "val_dsc": 0.7}
 CODES = {"codes_used": 9, "val_codes_used": 8, "perplexity": 7, "val_perplexity": 6}

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation import figure_panels, figure_slices, figures
-from synergynet_tf.evaluation.figure_panels import draw_heat, error_boxes
-from synergynet_tf.evaluation.figure_slices import View, find_slices, slice_dsc
-from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.cli import figures
+from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.evaluation.figures import panels, slices
+from synergynet_tf.evaluation.figures.panels import draw_heat, error_boxes
+from synergynet_tf.evaluation.figures.slices import View, find_slices, slice_dsc
 from synergynet_tf.evaluation.score import evaluate_run
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import save_weights
@@ -22,13 +23,13 @@ from tests.test_evaluate import ROOT
 def drawn(monkeypatch):
     """Collects the titles and pixels of each figure that is arranged."""
     figures_ = []
-    arrange = figure_panels._arrange
+    arrange = panels._arrange
 
     def record(rows, *room):
         figures_.append(rows)
         return arrange(rows, *room)
 
-    monkeypatch.setattr(figure_panels, "_arrange", record)
+    monkeypatch.setattr(panels, "_arrange", record)
     return figures_
 
 
@@ -65,7 +66,7 @@ def test_figures_of_two_runs_have_their_panels(phantom_run, tmp_path, drawn, cap
     assert classes == {"cavity", "wall", "crescent"}
     for name in ("delineations.png", "gradcam.png"):
         picture = cv2.imread(str(tmp_path / "new" / name))
-        assert picture.shape[1] == round(3 * figure_panels.PANEL_INCHES * 120)
+        assert picture.shape[1] == round(3 * panels.PANEL_INCHES * 120)
     assert "gradcam.png" in capsys.readouterr().out
 
 
@@ -109,7 +110,7 @@ def test_boxes_are_around_regions_and_not_around_outlines():
     assert error_boxes(true, pred) == [(30, 20, 36, 30), (50, 50, 54, 54)]
     pred[::8, :] = 0
     pred[:, :8:2] = 2
-    assert len(error_boxes(true, pred)) <= figure_panels.MOST_BOXES
+    assert len(error_boxes(true, pred)) <= panels.MOST_BOXES
 
 
 def test_box_is_drawn_around_the_error_in_the_cut_image(drawn, tmp_path, squares_run):
@@ -120,9 +121,7 @@ def test_box_is_drawn_around_the_error_in_the_cut_image(drawn, tmp_path, squares
     pred[:8, :8] = 1
     for labels in (pred, case.label[0]):
         views = [[View(labels, {})]]
-        figure_panels.draw_delineations(
-            tmp_path / "a.png", slices, views, ["run"], ["square"]
-        )
+        panels.draw_delineations(tmp_path / "a.png", slices, views, ["run"], ["square"])
     (((_, _), (wrong, title)),), (((_, _), (right, perfect)),) = drawn
     assert title == "run\nDSC 0.667" and perfect == "run\nDSC 1.000"
     # Rows and columns 0 to 13 and 0 to 21: the square and its margin.
@@ -149,10 +148,10 @@ def test_the_map_of_a_center_crop_lies_in_it(phantom_run, monkeypatch):
     config = runs.read_config(phantom_run).replace(center_crop=0.5)
     runs.write_text(phantom_run / "config.json", config.to_json())
     ones = {1: np.ones((2, 2), np.float32)}
-    monkeypatch.setattr(figure_slices, "GradCam", lambda model: lambda image: ones)
+    monkeypatch.setattr(slices, "GradCam", lambda model: lambda image: ones)
     cases = find_cases(phantom_run, "test")
     case = cases.dataset.read_case(cases.root, cases.case_ids[0])
-    (view,) = figure_slices.see(phantom_run, cases, find_slices([case], "mri"))
+    (view,) = slices.see(phantom_run, cases, find_slices([case], "mri"))
     expected = np.zeros((96, 96), np.float32)
     expected[24:72, 24:72] = 1
     np.testing.assert_array_equal(view.maps[1], expected)
@@ -170,7 +169,7 @@ def test_a_class_that_was_not_found_says_so(drawn, tmp_path, squares_run):
         [View(case.label[0], {1: np.ones((2, 2), np.float32)})],
     ]
     path = tmp_path / "a.png"
-    figure_panels.draw_gradcams(path, slices, views, ["a", "b", "c"], ["square"])
+    panels.draw_gradcams(path, slices, views, ["a", "b", "c"], ["square"])
     assert titles(drawn[0]) == [
         [
             "test/half\nsquare",
@@ -186,7 +185,7 @@ def test_names_are_no_formulas(tmp_path, squares_run):
     case = cases.dataset.read_case(cases.root, "test/half")
     slices = find_slices([dataclasses.replace(case, case_id=r"a$\foo$")], "rgb")
     views = [[View(case.label[0], {1: np.ones((2, 2), np.float32)})]]
-    for draw in (figure_panels.draw_delineations, figure_panels.draw_gradcams):
+    for draw in (panels.draw_delineations, panels.draw_gradcams):
         path = tmp_path / f"{draw.__name__}.png"
         draw(path, slices, views, ["runs/$5_and_$6"], [r"$\square$ and $\bar$"])
         assert cv2.imread(str(path)) is not None
@@ -198,7 +197,7 @@ def test_slices_without_a_class_are_refused_before_anything_is_drawn(
     def see(run, cases, slices):
         return [View(np.zeros_like(shown.true_labels), {}) for shown in slices]
 
-    monkeypatch.setattr(figure_slices, "see", see)
+    monkeypatch.setattr(slices, "see", see)
     out = tmp_path / "out"
     flags = ["--runs", str(squares_run), "--out", str(out), "--cases", "test/nothing"]
     with pytest.raises(ValueError, match="no Grad-CAM to draw"):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.gradcam import GradCam
+from synergynet_tf.evaluation.figures.gradcam import GradCam
 from synergynet_tf.models import BOTTLENECK, ENCODERS, build_model
 from synergynet_tf.models.folding import fold_normalizations
 from tests.conftest import tiny_encoder

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-import evaluate
 from synergynet_tf import runs
-from synergynet_tf.evaluation.html_report import write_html_report
-from synergynet_tf.evaluation.html_slices import NAME
+from synergynet_tf.cli import evaluate
+from synergynet_tf.evaluation.report.page import write_html_report
+from synergynet_tf.evaluation.report.slices import NAME
 from tests.evaluation.reported_runs import HOSTILE, IDS, write_codes, write_run
 
 pytestmark = pytest.mark.slow

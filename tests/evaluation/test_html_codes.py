@@ -4,10 +4,10 @@ import os
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.code_ablations import PARTS, TERMS
-from synergynet_tf.evaluation.html_code_effects import TERM_WORDS, WORDS
-from synergynet_tf.evaluation.html_report import write_html_report
-from synergynet_tf.evaluation.html_slices import NAME
+from synergynet_tf.evaluation.codes.ablations import PARTS, TERMS
+from synergynet_tf.evaluation.report.code_effects import TERM_WORDS, WORDS
+from synergynet_tf.evaluation.report.page import write_html_report
+from synergynet_tf.evaluation.report.slices import NAME
 from tests.evaluation.page import read_page
 from tests.evaluation.reported_runs import GRID, write_codes, write_run
 

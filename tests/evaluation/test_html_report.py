@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-import evaluate
 from synergynet_tf import runs
-from synergynet_tf.evaluation import html_command, score
-from synergynet_tf.evaluation.html_markup import element
-from synergynet_tf.evaluation.html_report import write_html_report
-from synergynet_tf.evaluation.html_slices import NAME
-from synergynet_tf.evaluation.options import Options
+from synergynet_tf.cli import evaluate, report
+from synergynet_tf.evaluation import score
+from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.evaluation.report.markup import element
+from synergynet_tf.evaluation.report.page import write_html_report
+from synergynet_tf.evaluation.report.slices import NAME
 from synergynet_tf.experiments import PAPER
 from tests.evaluation.page import Page, read_page, shown
 from tests.evaluation.reported_runs import CLASSES, HOSTILE, IDS, write_run
@@ -236,8 +236,8 @@ def test_scores_that_do_not_name_their_data_do_not_serve(run, monkeypatch):
     del scores["data_dir"]
     (run / "metrics.json").write_text(json.dumps(scores))
     plain = "test", "strict"
-    assert html_command._why_not(run, *plain, None, Options()) == ""
-    assert "data_dir" in html_command._why_not(run, *plain, "nowhere", Options())
+    assert report._why_not(run, *plain, None, Options()) == ""
+    assert "data_dir" in report._why_not(run, *plain, "nowhere", Options())
 
 
 def test_the_flag_makes_scores_that_are_missing(squares_run, capsys):
@@ -268,8 +268,8 @@ def test_the_flag_makes_scores_that_do_not_serve(
     if content is None:
         os.utime(run / "metrics.json", (0, 0))
     found, scored = [], []
-    monkeypatch.setattr(html_command, "find_cases", lambda *how: found.append(how))
-    monkeypatch.setattr(html_command, "write_html_report", lambda run: run)
+    monkeypatch.setattr(report, "find_cases", lambda *how: found.append(how))
+    monkeypatch.setattr(report, "write_html_report", lambda run: run)
     monkeypatch.setattr(score, "evaluate_run", lambda *how: scored.append(how))
     evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])
     assert f"{reason}\n" in capsys.readouterr().err

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-import evaluate
 from synergynet_tf import runs
-from synergynet_tf.evaluation.html_report import write_html_report
+from synergynet_tf.cli import evaluate
+from synergynet_tf.evaluation.report.page import write_html_report
 from tests.evaluation.page import Page, read_page, shown
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.evaluation.input_files import find_inputs, read_input, stem
+from synergynet_tf.evaluation.inputs import find_inputs, read_input, stem
 from tests.data.trees import photograph, write_nifti, write_png
 
 RGB, CT, MRI = (DataConfig(modality=modality) for modality in ("rgb", "ct", "mri"))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.evaluation.input_files import find_inputs
+from synergynet_tf.evaluation.inputs import find_inputs
 from tests.evaluation import squares
 
 

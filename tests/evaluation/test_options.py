@@ -1,6 +1,6 @@
 import numpy as np
 
-from synergynet_tf.evaluation.options import PLAIN, Options, keep_largest
+from synergynet_tf.evaluation.postprocess import PLAIN, Options, keep_largest
 
 
 def test_largest_component_of_each_class_is_kept():

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation import overlays
-from synergynet_tf.evaluation.overlays import overlay, write_png
+from synergynet_tf.evaluation.figures import overlays
+from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 
 NAMES = ("a", "b")
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-import evaluate
+from synergynet_tf.cli import evaluate
 from synergynet_tf.experiments import TABLES
 from tests.evaluation.scored_runs import write_run
 

@@ -7,9 +7,9 @@ import pytest
 
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.evaluation import predict
-from synergynet_tf.evaluation.options import Options
+from synergynet_tf.evaluation.postprocess import Options
 from synergynet_tf.evaluation.predict import label_all, predict_case, predict_grids
-from synergynet_tf.evaluation.run_model import Predictor
+from synergynet_tf.evaluation.predictor import Predictor
 from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models import build_model
 from tests.evaluation import squares

@@ -7,24 +7,24 @@ import cv2
 import numpy as np
 import pytest
 
-import evaluate
 from synergynet_tf import runs
-from synergynet_tf.evaluation import robustness
-from synergynet_tf.evaluation.corruptions import PARAMETERS, SEVERITIES
+from synergynet_tf.cli import evaluate
+from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.predict import label_all
-from synergynet_tf.evaluation.robustness_summary import summarize
-from synergynet_tf.evaluation.robustness_table import (
+from synergynet_tf.evaluation.robustness import score
+from synergynet_tf.evaluation.robustness.corruptions import PARAMETERS, SEVERITIES
+from synergynet_tf.evaluation.robustness.summary import summarize
+from synergynet_tf.evaluation.robustness.table import (
     draw_robustness,
     format_robustness,
 )
-from synergynet_tf.evaluation.run_cases import find_cases
 from synergynet_tf.evaluation.score import evaluate_run
 from tests.evaluation import squares
 from tests.test_evaluate import refusal
 
 
 def corrupt(run, **settings):
-    return robustness.corrupt_run(run, find_cases(run, "test"), **settings)
+    return score.corrupt_run(run, find_cases(run, "test"), **settings)
 
 
 def test_clean_row_is_what_evaluate_scores(squares_run):
@@ -54,7 +54,7 @@ def test_every_corruption_and_severity_has_a_row(squares_run):
 def test_an_interrupted_call_goes_on_where_it_stopped(squares_run, monkeypatch):
     whole = corrupt(squares_run)
     (squares_run / "corruption.json").unlink()
-    scored, corrupted = [], robustness._corrupt
+    scored, corrupted = [], score._corrupt
 
     def interrupt(case_id, images, name, severity, **settings):
         scored.append((name, severity))
@@ -62,7 +62,7 @@ def test_an_interrupted_call_goes_on_where_it_stopped(squares_run, monkeypatch):
             raise KeyboardInterrupt
         return corrupted(case_id, images, name, severity, **settings)
 
-    monkeypatch.setattr(robustness, "_corrupt", interrupt)
+    monkeypatch.setattr(score, "_corrupt", interrupt)
     with pytest.raises(KeyboardInterrupt):
         corrupt(squares_run)
     assert not (squares_run / "corruption.json").exists()
@@ -70,9 +70,9 @@ def test_an_interrupted_call_goes_on_where_it_stopped(squares_run, monkeypatch):
     scored.extend([("", 0)] * 50)
     assert corrupt(squares_run) == whole
     assert scored[50] == ("blur", 2) and ("blur", 1) not in scored
-    assert not (squares_run / robustness.PART).exists()
+    assert not (squares_run / score.PART).exists()
     # A stop between the last row and the whole file.
-    (squares_run / "corruption.json").rename(squares_run / robustness.PART)
+    (squares_run / "corruption.json").rename(squares_run / score.PART)
     assert corrupt(squares_run) == whole
     assert json.loads((squares_run / "corruption.json").read_text()) == whole
     scored.clear()
@@ -105,7 +105,7 @@ def test_what_other_data_gave_is_scored_again(squares_run, tmp_path):
     other = squares.write_data(tmp_path / "other")
     # `half` is found whole now: of 1, 0, none and 1 the mean is 2 / 3.
     cv2.imwrite(str(other / "test/masks/half.png"), squares.square(8, 8))
-    second = robustness.corrupt_run(squares_run, find_cases(squares_run, "test", other))
+    second = score.corrupt_run(squares_run, find_cases(squares_run, "test", other))
     assert first["rows"][0]["dsc"] == pytest.approx(5 / 9)
     assert second["rows"][0]["dsc"] == pytest.approx(2 / 3)
     written = json.loads((squares_run / "corruption.json").read_text())
@@ -131,8 +131,8 @@ def test_corruptions_are_those_of_the_runs_modality(squares_run, modality, monke
         seen.add(modality)
         return images
 
-    monkeypatch.setattr(robustness, "corrupt", look)
-    robustness.corrupt_run(squares_run, dataclasses.replace(cases, config=config))
+    monkeypatch.setattr(score, "corrupt", look)
+    score.corrupt_run(squares_run, dataclasses.replace(cases, config=config))
     assert seen == {modality}
 
 

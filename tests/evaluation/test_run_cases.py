@@ -1,8 +1,8 @@
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.data import folder
-from synergynet_tf.evaluation.run_cases import find_cases
+from synergynet_tf.data.datasets import folder
+from synergynet_tf.evaluation.cases import find_cases
 
 
 def test_cases_of_a_run(squares_run, tmp_path):

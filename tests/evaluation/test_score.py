@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.data import folder
-from synergynet_tf.evaluation import run_cases, score
-from synergynet_tf.evaluation.html_slices import NAME
-from synergynet_tf.evaluation.overlays import overlay
+from synergynet_tf.data.datasets import folder
+from synergynet_tf.evaluation import cases, score
+from synergynet_tf.evaluation.figures.overlays import overlay
+from synergynet_tf.evaluation.report.slices import NAME
 from synergynet_tf.evaluation.score import evaluate_run
-from synergynet_tf.evaluation.tables import format_tables
+from synergynet_tf.evaluation.tables.console import format_tables
 from tests.evaluation import squares
 from tests.evaluation.page import read_page
 
-# Of 1,024 pixels: perfect 64 hits; half 64 hits, 64 misses; missed 16 misses.
+# Of 1,024 pixels: perfect TP 64; half TP 64, FN 64; missed FN 16.
 POOLED_DSC = 2 * 128 / (2 * 128 + 64 + 16)
 DIAGONAL = math.hypot(squares.SIZE, squares.SIZE)
 
@@ -192,7 +192,7 @@ def test_missing_case_is_an_error_and_leaves_the_old_scores(squares_run, tmp_pat
 def test_scores_do_not_change_with_the_other_cases(squares_run, monkeypatch):
     together = {case["case_id"]: case for case in evaluate_run(squares_run)["cases"]}
     for case_id, expected in together.items():
-        monkeypatch.setattr(run_cases, "part_ids", lambda data, part, i=case_id: [i])
+        monkeypatch.setattr(cases, "part_ids", lambda data, part, i=case_id: [i])
         (alone,) = evaluate_run(squares_run)["cases"]
         assert alone == expected
 

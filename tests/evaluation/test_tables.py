@@ -1,6 +1,6 @@
 import pytest
 
-from synergynet_tf.evaluation.tables import format_tables
+from synergynet_tf.evaluation.tables.console import format_tables
 
 POOLED = {"iou": 0.8, "dsc": 0.8889, "acc": 0.95, "sp": 0.97, "se": 0.88}
 STRICT = POOLED | {"dsc": 0.9012, "iou": 0.8123, "hd95": 12.345, "nsd": 0.5}

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from export.signatures import build_signatures  # noqa: E402  (it imports TensorFlow)
+from synergynet_tf.export.signatures import build_signatures  # noqa: E402  (it imports TensorFlow)
 from tests.export.models import small_model  # noqa: E402
 
 

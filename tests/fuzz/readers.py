@@ -127,7 +127,7 @@ def write_scan(root):
 
 def read_inputs(root):
     """Does what predict.py does before it loads a model."""
-    from synergynet_tf.evaluation.input_files import find_inputs, read_input
+    from synergynet_tf.evaluation.inputs import find_inputs, read_input
 
     paths = find_inputs(root, root / "output", DataConfig("acdc", modality="mri"))
     return [read_input(path)[:2] for path in paths]
@@ -167,7 +167,7 @@ def write_run(run):
 
 def read_run(run):
     """Reads what evaluate.py and predict.py read of a run before its weights."""
-    from synergynet_tf.evaluation.curves import write_curves
+    from synergynet_tf.evaluation.figures.curves import write_curves
 
     write_curves(run)
     found = dataclasses.asdict(runs.read_config(run)), runs.class_names(run)
@@ -175,8 +175,7 @@ def read_run(run):
 
 
 def read_comparison(run):
-    from synergynet_tf.evaluation.compare import compare_runs
-    from synergynet_tf.evaluation.comparison_table import format_comparison
+    from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 
     comparison = compare_runs(run, run)
     format_comparison(comparison)
@@ -185,21 +184,21 @@ def read_comparison(run):
 
 def read_table(run):
     """Sets a run's scores beside the paper's."""
-    from synergynet_tf.evaluation import paper_table, row_runs
+    from synergynet_tf.evaluation.tables import paper, rows
     from synergynet_tf.experiments import BUDGETS, TABLES
 
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
-    found = row_runs.RowRun(row, run, runs.read_config(run))
-    report, reason = row_runs.read_scores(found)
+    found = rows.RowRun(row, run, runs.read_config(run))
+    report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
-    paper_table.make_table(table, "acdc", budget, [found], {row: [report]}, row)
+    paper.make_table(table, "acdc", budget, [found], {row: [report]}, row)
     return report
 
 
 def read_for_card(run):
-    from export.model_card import make_card
+    from synergynet_tf.export.card import make_card
 
     return make_card(run)
 
@@ -211,7 +210,7 @@ def write_card(folder):
 
 
 def read_card(folder):
-    from export.exported_model import find_exported
+    from synergynet_tf.export.exported_model import find_exported
 
     found = find_exported(folder / "exported")
     return found.card.class_names, found.card.image_channels, found.precision

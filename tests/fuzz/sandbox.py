@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 
 MAX_SECONDS = 10.0  # Of the CPU.
 MAX_BYTES = 2 * 2**30

@@ -23,7 +23,7 @@ import scipy.io
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tests.untrusted import test_hdf5
+from tests.safe_io import test_hdf5
 
 HEADER_BYTES = 512  # Where most formats keep their sizes and offsets.
 # Lengths, offsets and counts at and beyond what a reader expects.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from synergynet_tf.data import acdc
+from synergynet_tf.data.datasets import acdc
 from synergynet_tf.metrics import hausdorff95_mm, score_case, surface_dice
 
 CASES = ("patient001_frame01", "patient049_frame11")

@@ -5,6 +5,7 @@ import sys
 import keras
 import pytest
 
+from synergynet_tf.cli import models as models_command
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.layers import (
     AtrousConv2D,
@@ -14,7 +15,7 @@ from synergynet_tf.layers import (
     UpsampledConv2D,
     VectorQuantizer,
 )
-from synergynet_tf.models import ENCODERS, METHODS, __main__, build_model, cost
+from synergynet_tf.models import ENCODERS, METHODS, build_model, cost
 from synergynet_tf.models.cost import Cost, count_operations, count_parameters
 from tests.conftest import tiny_encoder
 
@@ -100,14 +101,14 @@ def test_the_table_has_a_row_a_method(monkeypatch, capsys):
         return Cost(26_868_497, 26_122_829_824, 196)
 
     monkeypatch.setattr(cost, "measure", measure)
-    __main__.main(["--backbone", "resnet18", "--image-size", "64"])
+    models_command.main(["--backbone", "resnet18", "--image-size", "64"])
     assert asked == [(name, "resnet18", 64) for name in METHODS]
     first, empty, header, row, *_ = capsys.readouterr().out.splitlines()
     assert (first, empty) == ("resnet18, 64 pixels, one image", "")
     assert header.split("  ")[0] == "method"
     assert row.split() == ["r50-unet", "26.9", "26.1", "196"]
     assert len(header) == len(row)
-    __main__.main(["--model", "vqunet"])
+    models_command.main(["--model", "vqunet"])
     assert asked[len(METHODS) :] == [("vqunet", "resnet50", 224)]
 
 

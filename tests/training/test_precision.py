@@ -4,7 +4,7 @@ import types
 import keras
 import pytest
 
-from synergynet_tf import machine, runs
+from synergynet_tf import environment, runs
 from synergynet_tf.training import distribution, fit, precision
 from synergynet_tf.training.distribution import Hardware
 
@@ -84,14 +84,14 @@ def test_a_run_keeps_its_precision_on_other_hardware(
     tiny, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(distribution, "hardware", lambda strategy: Hardware("cpu"))
-    monkeypatch.setattr(machine, "cpu_flags", lambda: AMD)
+    monkeypatch.setattr(environment, "cpu_flags", lambda: AMD)
     auto = tiny.replace(precision="auto", epochs=1)
     fit(auto, tmp_path)
     assert "precision bfloat16: this CPU has avx512_bf16\n" in capsys.readouterr().out
     begun = runs.read_config(tmp_path)
     assert begun == auto.replace(precision="bfloat16")
 
-    monkeypatch.setattr(machine, "cpu_flags", lambda: ())
+    monkeypatch.setattr(environment, "cpu_flags", lambda: ())
     assert precision.resolve(auto, tmp_path, force=False) == begun
     assert "precision bfloat16: the run was begun in it" in capsys.readouterr().out
     fresh = precision.resolve(auto, tmp_path, force=True)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from synergynet_tf import runs, stopping
+from synergynet_tf import runs, signals
 from synergynet_tf.training import callbacks, fit
 from synergynet_tf.training.callbacks import RunFiles
 from tests.training.test_fit import assert_equal_runs, history
@@ -31,7 +31,7 @@ def stop_at(monkeypatch, heard):
             return wrapped(self, *args, **kwargs)
 
         wrapped = getattr(RunFiles, moment)
-        with monkeypatch.context() as patch, pytest.raises(stopping.Stopped) as stopped:
+        with monkeypatch.context() as patch, pytest.raises(signals.Stopped) as stopped:
             patch.setattr(RunFiles, moment, before)
             fit(config, run)
         assert stopped.value.code == 128 + signum

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import sys
 
-from synergynet_tf import command_line
+from synergynet_tf.cli import command_line
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.models import ENCODERS
 from tests.conftest import tiny_encoder

@@ -14,7 +14,7 @@ def no_proxy(monkeypatch):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """The folder of an exported model with three classes, version 1."""
-    from export import saved_model
+    from synergynet_tf.export import saved_model
 
     folder = tmp_path_factory.mktemp("served")
     card = make_card(folder / "run", "rgb", 4)

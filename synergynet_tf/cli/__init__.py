@@ -1,0 +1,1 @@
+"""Commands: one module each. Keras is imported after the arguments are checked."""

@@ -1,0 +1,112 @@
+"""How every command refuses: one line on stderr, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from synergynet_tf import errors, signals
+from synergynet_tf.cli import quiet
+
+BACKENDS = ("tensorflow", "jax")
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An `argparse` parser whose errors are one line, and that takes `--debug`."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, allow_abbrev=False)
+        self.add_argument(
+            "--debug", action="store_true", help="show the traceback of an error"
+        )
+
+    def given(self, args: argparse.Namespace) -> dict[str, str]:
+        """Returns the flags that were given, by the names of their values.
+
+        A flag given its default cannot be told from one that was left out.
+        """
+        return {
+            action.dest: action.option_strings[-1]
+            for action in self._actions
+            if getattr(args, action.dest, action.default) != action.default
+        }
+
+    def check_table_flags(
+        self,
+        args: argparse.Namespace,
+        need_table: Sequence[str],
+        beside_table: Sequence[str],
+        reason: str,
+    ) -> None:
+        """Refuses flags that do not go together with or without `--table`.
+
+        Args:
+            args: What was parsed.
+            need_table: The values whose flags are for a table alone.
+            beside_table: Those whose flags go with a table, too.
+            reason: Why the others do not.
+        """
+        given = self.given(args)
+        if args.table is None:
+            if alone := [given[name] for name in need_table if name in given]:
+                self.error(f"only with --table: {', '.join(alone)}")
+            return
+        known = {"table", *beside_table, *need_table}
+        if others := [flag for name, flag in given.items() if name not in known]:
+            self.error(f"not with --table: {', '.join(others)}; {reason}")
+
+    def error(self, message: str) -> NoReturn:
+        """Prints `error: <message>` and exits with 2."""
+        refuse(message)
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Calls `main(arguments)` and turns what it refuses into one line.
+
+    `errors.REFUSALS` end in `error: <message>` and exit code 2, or in their traceback
+    with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
+    """
+    arguments = sys.argv[1:]
+    # TensorFlow's start-up lines would bury the one that matters.
+    log = contextlib.nullcontext() if "--debug" in arguments else quiet.quiet()
+    try:
+        _require_backend()
+        with log, signals.Stop():
+            main(arguments)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        sys.exit(getattr(error, "code", 130))
+    except errors.REFUSALS as error:
+        if "--debug" in arguments:
+            raise
+        refuse(errors.message(error))
+
+
+def called(name: str) -> str:
+    """Returns how another command is called, the way that this one was."""
+    installed = sys.argv[0].startswith("synergynet ")
+    return f"synergynet {name}" if installed else f"python {name}.py"
+
+
+def _require_backend() -> None:
+    """Refuses a Keras backend that this project does not run on.
+
+    One that is not installed is refused where Keras is imported: commands that need
+    no Keras run without.
+    """
+    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
+    if backend not in BACKENDS:
+        raise ValueError(f"KERAS_BACKEND={backend}: choose {' or '.join(BACKENDS)}")
+
+
+def refuse(message: str) -> NoReturn:
+    """Prints `error: <message>` as one line and exits with 2."""
+    line = " ".join(message.split())
+    # A file's name may hold what a terminal obeys.
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)

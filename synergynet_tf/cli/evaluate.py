@@ -1,0 +1,114 @@
+"""Scores finished runs and sets them beside the paper: `python evaluate.py`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from synergynet_tf import metrics, runs
+from synergynet_tf.cli import command_line, robustness, tables
+from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.evaluation.postprocess import PLAIN, Options, add_flags
+from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
+from synergynet_tf.evaluation.tables.console import format_tables
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    parser.add_argument(
+        "--run",
+        action="extend",
+        nargs="+",
+        metavar="RUN",
+        help="folders of runs; may be repeated (default: every finished run)",
+    )
+    parser.add_argument("--runs", default="runs", help="where runs are (default: runs)")
+    parser.add_argument(
+        "--split",
+        choices=("val", "test"),
+        default="test",
+        help="part of the data to score (default: test)",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=(*metrics.PROTOCOLS, "paper"),
+        default="strict",
+        help="rules of the scores in metrics.json (default: strict); paper: the "
+        "dataset's in the paper, which the printed table always shows",
+    )
+    parser.add_argument("--data-dir", help="raw data (default: where the run had it)")
+    add_flags(parser)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=max(1, (os.cpu_count() or 1) - 1),
+        help="processes that score while this one predicts; 0: none (default: one "
+        "less than there are cores)",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write report.html into the folder of each run, of the scores that are "
+        "there; what is not scored so, or was before its weights, is scored first",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar="RUN",
+        help="compare two scored runs case by case instead, into compare.json in the "
+        "second one's folder",
+    )
+    robustness.add_flags(parser)
+    tables.add_flags(parser)
+    args = parser.parse_args(argv)
+    tables.check_flags(parser, args)
+    robustness.check_flags(parser, args)
+    if args.workers < 0:
+        parser.error(f"--workers must be at least 0. Received: {args.workers}")
+    alone = ["--compare", *args.compare] if args.compare else None
+    if alone and vars(parser.parse_args(alone)) | {"debug": args.debug} != vars(args):
+        parser.error("--compare reads scores that are there; it takes no other flag")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Scores each run, then prints all of them; or compares two."""
+    args = parse_args(argv)
+    if args.table:
+        tables.print_table(args)
+        return
+    if args.corrupt:
+        robustness.print_robustness(args)
+        return
+    if args.compare:
+        print(format_comparison(compare_runs(*args.compare)), end="")
+        print(f"wrote {args.compare[1]}/compare.json")
+        return
+    folders = args.run or runs.find_runs(args.runs)
+    if args.report:
+        # What it draws with takes a second to import.
+        from synergynet_tf.cli.report import write_reports
+
+        write_reports(folders, args)
+        return
+    for folder in folders:
+        find_cases(folder, args.split, args.data_dir)
+        runs.require_writable(folder, "--run")
+
+    # Keras takes seconds to import; what can be refused is refused before.
+    from synergynet_tf.evaluation.score import evaluate_run
+
+    chosen = Options(args.flips, args.largest)
+    # Options are chosen on validation cases, so there their effect is shown.
+    tried = dict.fromkeys((PLAIN, chosen) if args.split == "val" else (chosen,))
+    how = args.split, args.protocol, args.data_dir
+    reports = [
+        evaluate_run(folder, *how, options, args.workers)
+        for options in tried
+        for folder in folders
+    ]
+    print(format_tables(reports), end="")
+    for folder in folders:
+        print(f"wrote {folder}/metrics.json, cases.csv, curves.png, overlays/")

@@ -1,0 +1,70 @@
+"""Labels files: `python predict.py --run RUN --input FILE_OR_DIR --output DIR`.
+
+With a run, or with what was exported of one: `--model FILE_OR_DIR`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from synergynet_tf import runs
+from synergynet_tf.cli import command_line
+from synergynet_tf.data.splits import complete
+from synergynet_tf.evaluation import postprocess
+from synergynet_tf.evaluation.inputs import find_inputs, is_volume
+from synergynet_tf.evaluation.predict import Model
+from synergynet_tf.export.exported_model import find_exported
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", help="folder of a trained run")
+    source.add_argument(
+        "--model", help="an exported model: a .tflite file, or a SavedModel's folder"
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        help="an image, a volume (.nii, .nii.gz), or a folder of either",
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        help="folder for <stem>.png or <stem>.nii.gz (label map), "
+        "<stem>_overlay.png and summary.csv",
+    )
+    postprocess.add_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Labels every file, or refuses before it writes anything."""
+    args = parse_args(argv)
+    if args.run is not None:
+        config, names = runs.read_config(args.run), runs.class_names(args.run)
+        channels = runs.image_channels(args.run)
+        runs.require_weights(args.run)
+    else:
+        exported = find_exported(args.model)
+        config, names = exported.card.config, exported.card.class_names
+        channels = exported.card.image_channels
+    paths = find_inputs(args.input, args.output, complete(config.data), channels)
+
+    # What loads a model takes seconds to import; what can be refused is, before.
+    from synergynet_tf.evaluation.label_files import label_files
+
+    model = _load_run(args.run) if args.run is not None else exported.open()
+    chosen = postprocess.Options(args.flips, args.largest)
+    rows = label_files(model, config, names, paths, args.output, chosen)
+    kind = "volume" if is_volume(paths[0]) else "image"
+    count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
+    print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
+
+
+def _load_run(run: str) -> Model:
+    from synergynet_tf.evaluation.predictor import Predictor, load_run_model
+
+    return Predictor(load_run_model(run))

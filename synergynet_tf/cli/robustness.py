@@ -1,0 +1,83 @@
+"""`evaluate.py --corrupt`: its flag, and what it does."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from synergynet_tf import runs
+from synergynet_tf.cli import command_line
+from synergynet_tf.cli.figures import run_names
+from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.evaluation.tables.console import with_options
+
+BESIDE = ("corrupt", "run", "runs", "split", "data_dir", "flips", "largest", "debug")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives `evaluate.py` the flag."""
+    parser.add_argument(
+        "--corrupt",
+        action="store_true",
+        help="score noise, blur, contrast, a bias field and JPEG at five severities "
+        "instead, into corruption.json of each run: 26 times the work",
+    )
+
+
+def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuses flags that do not go together, in one line."""
+    given = parser.given(args)
+    if not args.corrupt:
+        return
+    if others := [flag for name, flag in given.items() if name not in BESIDE]:
+        parser.error(
+            f"not with --corrupt: {', '.join(others)}; it scores DSC under strict, in "
+            "this process"
+        )
+
+
+def print_robustness(args: argparse.Namespace) -> None:
+    """Scores runs on corrupted images; prints and draws them side by side."""
+    folders = args.run or runs.find_runs(args.runs)
+    cases = [find_cases(folder, args.split, args.data_dir) for folder in folders]
+    for folder, other in zip(folders, cases, strict=True):
+        if _content(other) != _content(cases[0]):
+            raise ValueError(
+                f"{folders[0]} and {folder} have not the same {args.split} cases and "
+                "classes; name runs that have with --run"
+            )
+
+    for folder in folders:
+        runs.require_writable(folder, "--run")
+
+    # Keras takes seconds to import; what can be refused is refused before.
+    from synergynet_tf.evaluation.robustness.score import corrupt_run
+    from synergynet_tf.evaluation.robustness.summary import summarize
+    from synergynet_tf.evaluation.robustness.table import (
+        draw_robustness,
+        format_robustness,
+        summary_rows,
+        table_rows,
+    )
+
+    options = Options(args.flips, args.largest)
+    reports = [
+        corrupt_run(folder, own, options)
+        for folder, own in zip(folders, cases, strict=True)
+    ]
+    first, summaries = pathlib.Path(folders[0]), summarize(reports, cases[0].patients)
+    runs.write_csv(first / "corruption.csv", table_rows(folders, reports))
+    summary = first / "corruption_summary.csv"
+    runs.write_csv(summary, summary_rows(folders, summaries))
+    words = with_options(reports[0]["options"])
+    names = [name + words for name in run_names(folders, cases)]
+    draw_robustness(first / "corruption.png", names, reports)
+    print(format_robustness(names, reports, summaries), end="")
+    for folder in folders:
+        print(f"wrote {folder}/corruption.json")
+    print(f"wrote {first}/corruption.csv, corruption_summary.csv, corruption.png")
+
+
+def _content(cases: RunCases) -> tuple[object, ...]:
+    return cases.config.data.dataset, cases.case_ids, cases.class_names

@@ -1,0 +1,59 @@
+"""`evaluate.py --table`: its flags, and what it does."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from typing import Any
+
+from synergynet_tf.cli import command_line
+from synergynet_tf.evaluation.tables.paper import make_table
+from synergynet_tf.evaluation.tables.render import FORMATTERS
+from synergynet_tf.evaluation.tables.rows import find_row_runs, score_runs
+from synergynet_tf.experiments import BUDGETS, TABLES
+
+BESIDE_TABLE = ("runs", "data_dir", "workers", "debug")
+NEED_TABLE = ("dataset", "budget", "seeds", "rival", "format")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives `evaluate.py` the flags."""
+    group = parser.add_argument_group("a table of the paper, instead of runs")
+    add = group.add_argument
+    add("--table", type=int, choices=TABLES, help="print it, ours beside the paper's")
+    add("--dataset", help="one of the table's, where it has two")
+    add("--budget", choices=BUDGETS, help="of the runs (default: paper)")
+    add("--seeds", nargs="+", type=int, help="only these (default: all there are)")
+    add("--rival", metavar="ROW", help="the row that the others are tested against")
+    add("--format", choices=FORMATTERS, help="default: text")
+
+
+def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuses flags that do not go together, in one line."""
+    reason = "a table is of finished runs' test cases, under the paper's protocol"
+    parser.check_table_flags(args, NEED_TABLE, BESIDE_TABLE, reason)
+
+
+def print_table(args: argparse.Namespace) -> None:
+    """Prints a table of the paper; scores the runs whose scores are not there."""
+    table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
+    dataset = table.pick_dataset(args.dataset)
+    baseline = table.pick_rows([args.rival or table.baseline])[0].key
+    if not pathlib.Path(args.runs).is_dir():
+        raise FileNotFoundError(
+            f"No folder {args.runs}; name the one that train.py --table wrote to with "
+            "--runs"
+        )
+    found, notes = find_row_runs(table, dataset, budget, args.runs, args.seeds)
+
+    def evaluate(folder: pathlib.Path) -> dict[str, Any]:
+        from synergynet_tf.evaluation.score import evaluate_run
+
+        how = "test", "paper", args.data_dir
+        return evaluate_run(folder, *how, workers=args.workers)
+
+    scores, said = score_runs(found, evaluate)
+    print(said, file=sys.stderr)
+    made = make_table(table, dataset, budget, found, scores, baseline, notes)
+    print(FORMATTERS[args.format or "text"](made), end="")

@@ -1,0 +1,300 @@
+"""Synapse (BTCV): abdominal CT, eight organs of thirteen.
+
+Expected layout, TransUNet's processed files or the challenge's own; of these, the
+folders img/ and label/ may also stand in `root` itself, or be named imagesTr/ and
+labelsTr/:
+
+    <root>/train_npz/case0005_slice000.npz     `image` and `label`, (rows, columns)
+           test_vol_h5/case0008.npy.h5         the same, (slices, rows, columns)
+
+    <root>/RawData/Training/img/img0001.nii.gz
+                            label/label0001.nii.gz
+
+Processed intensities are -125..275 Hounsfield units as 0..1; they are turned back, so
+that both layouts are in Hounsfield units. Processed slices keep the orientation that
+they are stored in, and have no spacing.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import numpy as np
+
+from synergynet_tf.data.labeled_volume import map_labels, read_labeled
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.spec import Case, ListingError
+from synergynet_tf.data.splits import (
+    holdout,
+    named_split,
+    official_split,
+    random_split,
+)
+from synergynet_tf.safe_io import read_datasets, read_npz
+
+# TransUNet's order.
+CLASSES: tuple[str, ...] = (
+    "aorta",
+    "gallbladder",
+    "kidney_left",
+    "kidney_right",
+    "liver",
+    "pancreas",
+    "spleen",
+    "stomach",
+)
+PAPER_PROTOCOL: str = "transunet"
+
+# TransUNet's split, which has no validation set.
+# Assumption: 10 % of the training cases, drawn with the split's seed, select the
+# epoch; the paper does not say what did.
+PAPER_TRAIN = (5, 6, 7, 9, 10, 21, 23, 24, 26, 27, 28, 30, 31, 33, 34, 37, 39, 40)
+PAPER_TEST = (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38)
+
+# The challenge's values, from 1. Those that are no class become background.
+RAW_LABELS = (
+    "spleen",
+    "kidney_right",
+    "kidney_left",
+    "gallbladder",
+    "esophagus",
+    "liver",
+    "stomach",
+    "aorta",
+    "vena_cava",
+    "portal_and_splenic_veins",
+    "pancreas",
+    "right_adrenal_gland",
+    "left_adrenal_gland",
+)
+RAW_VALUES = {0: 0} | {
+    value: CLASSES.index(name) + 1 if name in CLASSES else 0
+    for value, name in enumerate(RAW_LABELS, start=1)
+}
+PROCESSED_VALUES = {value: value for value in range(len(CLASSES) + 1)}
+
+PROCESSED_FOLDERS = {"train": "train_npz", "test": "test_vol_h5"}
+RAW_FOLDERS = (
+    ("RawData/Training/img", "RawData/Training/label"),
+    ("img", "label"),
+    ("imagesTr", "labelsTr"),
+)
+# Hounsfield units of 0 and 1 in processed files.
+LOW, HIGH = -125.0, 275.0
+SLICE = re.compile(r"(case\d{4})_slice(\d{3})\.npz")
+ARRAYS = ("image", "label")
+VOLUME = re.compile(r"(case\d{4})(?:\.npy)?\.h5")
+RAW = re.compile(r"(?:img|label)(\d{4})\.nii(?:\.gz)?")
+
+
+def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
+    """Returns the eight organs."""
+    return CLASSES
+
+
+def modality(root: str | pathlib.Path) -> str:
+    """Returns `ct`."""
+    return "ct"
+
+
+def case_ids(root: str | pathlib.Path) -> list[str]:
+    """Lists the cases, `case0001` and so on, sorted.
+
+    Raises:
+        FileNotFoundError: If the folders of neither layout are there.
+        ValueError: If a slice is missing, an image lacks its labels or labels their
+            image, or a case is there twice.
+    """
+    return _listing(root).case_ids()
+
+
+def patients(root: str | pathlib.Path) -> dict[str, str]:
+    """Returns each case as its own patient: so the challenge has them."""
+    return {case_id: case_id for case_id in case_ids(root)}
+
+
+def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
+    """Lists the case's slices, its volume, or its image and labels."""
+    return _listing(root).files(case_id)
+
+
+def read_case(root: str | pathlib.Path, case_id: str) -> Case:
+    """Reads one case in Hounsfield units.
+
+    Raises:
+        FileNotFoundError: If there is no such case.
+        ValueError: If a file is damaged, or image and labels do not match.
+    """
+    files = case_files(root, case_id)
+    if RAW.fullmatch(files[0].name):
+        return read_labeled(case_id, files[:1], files[1], RAW_VALUES)
+    stored = [_read_arrays(case_id, path) for path in files]
+    shapes = {image.shape for image, _ in stored}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"Case {case_id}: its slices in {files[0].parent} have different shapes: "
+            f"{', '.join(map(str, sorted(shapes)))}"
+        )
+    rows, columns = stored[0][0].shape[-2:]
+    image, label = (
+        np.concatenate([arrays[i].reshape(-1, rows, columns) for arrays in stored])
+        for i in range(2)
+    )
+    units = (LOW + (HIGH - LOW) * image[..., None]).astype(np.float32)
+    return Case(case_id, units, label, spacing_mm=(1.0, 1.0, 1.0))
+
+
+def default_split(root: str | pathlib.Path) -> str:
+    """Names `paper` where its 30 cases are, else `official` or `random`."""
+    parts = _listing(root).part_ids()
+    found = {case_id for cases in parts.values() for case_id in cases}
+    if found >= {_name(number) for number in PAPER_TRAIN + PAPER_TEST}:
+        return "paper"
+    return "official" if "test" in parts else "random"
+
+
+def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[str]]:
+    """Returns the case ids of `train`, `val` and `test`.
+
+    Args:
+        root: The dataset's folder.
+        split: `paper`: TransUNet's 18 cases, of which 10 % are drawn to select, and
+            12 to test. `official`: the same with the cases that are in train_npz/
+            and test_vol_h5/. `random`: 70 / 10 / 20 % of all cases.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: If the cases are not those of the split.
+    """
+    parts = _listing(root).part_ids()
+    if split == "paper":
+        names = {
+            "train": [_name(number) for number in PAPER_TRAIN],
+            "val": [],
+            "test": [_name(number) for number in PAPER_TEST],
+        }
+        found = named_split(case_ids(root), names, str, root)
+        train, val = holdout(found["train"], seed)
+        return {"train": train, "val": val, "test": found["test"]}
+    if split == "official":
+        return official_split(parts, seed)
+    if split == "random":
+        return random_split(case_ids(root), seed)
+    raise ValueError(
+        f"`split` must be paper, official or random. Received: split={split!r}"
+    )
+
+
+def _name(number: int) -> str:
+    return f"case{number:04d}"
+
+
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the files of each case of each part; raw cases are all of `train`."""
+    folders = {part: root / name for part, name in PROCESSED_FOLDERS.items()}
+    for path in (*folders.values(), *(root / n for pair in RAW_FOLDERS for n in pair)):
+        watch(path)
+    if folders["train"].is_dir():
+        parts = {"train": _slices(folders["train"])}
+        if folders["test"].is_dir():
+            parts["test"] = _volumes(folders["test"])
+        if both := parts["train"].keys() & parts.get("test", {}).keys():
+            raise ValueError(
+                f"Case {min(both)} is in {folders['train']} and in {folders['test']}; "
+                "remove it from one of them"
+            )
+        return Listing(root, parts)
+    for images, labels in RAW_FOLDERS:
+        if (root / images).is_dir():
+            return Listing(root, {"train": _raw(root / images, root / labels)})
+    raise FileNotFoundError(
+        f"No train_npz/ or RawData/Training/img/ in {root}; pass the folder that holds "
+        "TransUNet's processed Synapse or the raw BTCV challenge as --data-dir, or "
+        "name it synapse/ and set $SYNERGYNET_DATA to its parent"
+    )
+
+
+def _slices(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    cases: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        if match := SLICE.fullmatch(path.name):
+            cases.setdefault(match[1], []).append(path)
+    problems = []
+    for case_id, paths in cases.items():
+        expected = [f"{case_id}_slice{i:03d}.npz" for i in range(len(paths))]
+        names = [path.name for path in paths]
+        if names != expected:
+            missing = next(name for name in expected if name not in names)
+            problems.append(f"Case {case_id}: no {missing} in {folder}; restore it")
+    if problems:
+        raise ListingError(problems, [])
+    return _some(cases, folder, "case0005_slice000.npz")
+
+
+def _volumes(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    found = {path: VOLUME.fullmatch(path.name) for path in sorted(folder.glob("*.h5"))}
+    cases = {match[1]: [path] for path, match in found.items() if match}
+    return _some(cases, folder, "case0008.npy.h5")
+
+
+def _raw(images: pathlib.Path, labels: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    found, free = (_raw_files(folder) for folder in (images, labels))
+    problems: list[str] = []
+    for cases, others, folder, what in (
+        (found, free, labels, "labels"),
+        (free, found, images, "image"),
+    ):
+        problems += [
+            f"{cases[case_id]} has no {what} in {folder}; add or remove it"
+            for case_id in sorted(cases.keys() - others.keys())
+        ]
+    if problems:
+        raise ListingError(problems, [])
+    pairs = {case_id: [found[case_id], free[case_id]] for case_id in sorted(found)}
+    return _some(pairs, images, "img0001.nii.gz")
+
+
+def _raw_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    found = {path: RAW.fullmatch(path.name) for path in sorted(folder.glob("*.nii*"))}
+    return {_name(int(match[1])): path for path, match in found.items() if match}
+
+
+def _some(
+    cases: dict[str, list[pathlib.Path]], folder: pathlib.Path, example: str
+) -> dict[str, list[pathlib.Path]]:
+    if not cases:
+        raise FileNotFoundError(f"No files such as {example} in {folder}; add them")
+    return cases
+
+
+def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the image and the labels of a processed file."""
+    try:
+        if path.suffix == ".npz":
+            arrays = read_npz(path, ARRAYS)
+            image, label = (arrays[name] for name in ARRAYS)
+        else:
+            image, label = read_datasets(path, ARRAYS)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"Case {case_id}: {path} cannot be read ({error}); replace it"
+        ) from error
+    axes = 2 if path.suffix == ".npz" else 3
+    if (
+        image.ndim != axes
+        or image.shape != label.shape
+        or image.dtype.kind not in "fiu"
+    ):
+        raise ValueError(
+            f"Case {case_id}: {path} must hold an image and a label of one shape, of "
+            f"{axes} axes. Received: {image.dtype} {image.shape} and {label.shape}"
+        )
+    # Not a matter of the type alone: Hounsfield units are float32.
+    if not np.isfinite(image.astype(np.float32)).all():
+        raise ValueError(f"Case {case_id}: {path} has NaN or infinite values")
+    try:
+        return image, map_labels(label, PROCESSED_VALUES, path)
+    except ValueError as error:
+        raise ValueError(f"Case {case_id}: {error}") from error

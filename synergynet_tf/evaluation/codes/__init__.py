@@ -1,0 +1,1 @@
+"""What the discrete codes of a trained model hold: maps, ablations, interventions."""

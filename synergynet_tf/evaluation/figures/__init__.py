@@ -1,0 +1,1 @@
+"""Figures: overlays, learning curves, Grad-CAM, panels of several runs."""

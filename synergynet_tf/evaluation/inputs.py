@@ -1,0 +1,228 @@
+"""The files that a user wants labeled: photographs, or volumes in NIfTI.
+
+A scan with one file a channel, `scan_0000.nii.gz`, `scan_0001.nii.gz` and on, goes by
+its first file; `scan` is its stem.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pathlib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from synergynet_tf import runs
+from synergynet_tf.config import DataConfig
+from synergynet_tf.data import nifti
+from synergynet_tf.data.image_files import KINDS, list_images, read_image
+from synergynet_tf.data.labeled_volume import check_grid, join_channels
+from synergynet_tf.data.preprocess import to_network
+from synergynet_tf.safe_io import require_plain_name
+
+# What follows a file's stem in the name of its picture.
+OVERLAY_ENDING = "_overlay"
+SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
+IMAGES = f"image files ({' '.join(KINDS)})"
+VOLUMES = f"NIfTI files ({' '.join(nifti.ENDINGS)})"
+FIRST_CHANNEL = "_0000"
+LATER_CHANNEL = re.compile(r"(.+)_(000[1-9])")
+EITHER = f"{VOLUMES} or {IMAGES}"
+# What a run of each modality labels; of any other, either.
+WANTED = {"rgb": IMAGES, "ct": VOLUMES}
+
+
+class Input(NamedTuple):
+    """A file's content.
+
+    Attributes:
+        image: float32 `(slices, rows, columns, channels)`.
+        voxel_ml: Milliliters a voxel; `nan` for a photograph.
+        geometry: How the file stores its voxels; `None` for a photograph.
+    """
+
+    image: np.ndarray
+    voxel_ml: float
+    geometry: nifti.Geometry | None
+
+
+def find_inputs(
+    source: str | pathlib.Path,
+    output: str | pathlib.Path,
+    data: DataConfig,
+    channels: int | None = None,
+) -> list[pathlib.Path]:
+    """Finds the files to label, and refuses what could not be finished.
+
+    A run on photographs labels image files, one on CT volumes NIfTI files, one on MRI
+    either; of a folder with both, a run on MRI takes the volumes.
+
+    Every file is read once here, so that a damaged one is found before anything is
+    written: reading costs little beside predicting.
+
+    Args:
+        source: A file, or a folder whose files are taken.
+        output: The folder that results will be written to.
+        data: The run's, complete.
+        channels: Of the scans it was trained on; `None` to take any number.
+
+    Raises:
+        FileNotFoundError: If `source` does not exist or is a folder without files
+            for the run.
+        ValueError: If a file cannot be read or is not for the run, two results would
+            be one file, `output` is a file or the folder of the inputs, or a result
+            would replace a file there that is not of an earlier call.
+        PermissionError: If `output` cannot be written to.
+    """
+    source, output = pathlib.Path(source), pathlib.Path(output)
+    if not source.exists():
+        raise FileNotFoundError(
+            f"No file or folder {source}; name a file or a folder of files with --input"
+        )
+    folder = source if source.is_dir() else source.parent
+    paths = _list(source, data.modality) if source.is_dir() else [source]
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; name a folder with --output")
+    if output.resolve() == folder.resolve():
+        raise ValueError(
+            f"{output} holds the inputs, which results would replace; name another "
+            "folder with --output"
+        )
+    runs.require_writable(output, "--output")
+    names = {stem(path): path for path in paths}
+    if not (output / SUMMARY).exists():
+        _refuse_to_replace(output, names)
+    for path in paths:
+        require_plain_name(path)
+        if names[stem(path)] != path:
+            raise ValueError(
+                f"{path} and {names[stem(path)]} have one name; keep one of them"
+            )
+        if not is_volume(path) and stem(path) + OVERLAY_ENDING in names:
+            raise ValueError(
+                f"The picture of {path} and the labels of {stem(path)}{OVERLAY_ENDING} "
+                "would be one file; rename one of the two images"
+            )
+        _check(path, data, channels)
+    return paths
+
+
+def read_input(path: pathlib.Path) -> Input:
+    """Reads an image, or a scan from its file or its channels' files.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If one is damaged, or the channels do not lie on one grid.
+    """
+    if not is_volume(path):
+        return Input(read_image(path), math.nan, None)
+    files = channel_files(path)
+    volumes = [nifti.read(file) for file in files]
+    first = volumes[0]
+    for file, volume in zip(files[1:], volumes[1:], strict=True):
+        check_grid(file, volume, path, first)
+    voxel_ml = math.prod(first.spacing_mm) / 1000
+    return Input(join_channels(volumes), voxel_ml, first.geometry)
+
+
+def channel_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the files of a scan by its first: that one, if it is not `_0000`."""
+    name = _bare(path)
+    if not name.endswith(FIRST_CHANNEL):
+        return [path]
+    ending = path.name[len(name) :]
+    numbered = (
+        path.with_name(f"{stem(path)}_{number:04d}{ending}")
+        for number in itertools.count()
+    )
+    return list(itertools.takewhile(pathlib.Path.is_file, numbered))
+
+
+def is_volume(path: pathlib.Path) -> bool:
+    """Tells whether the file's name is that of a NIfTI file."""
+    return path.name.lower().endswith(nifti.ENDINGS)
+
+
+def stem(path: pathlib.Path) -> str:
+    """Returns a file's name without its ending, and a scan's without `_0000`."""
+    name = _bare(path)
+    return name.removesuffix(FIRST_CHANNEL) if is_volume(path) else name
+
+
+def _bare(path: pathlib.Path) -> str:
+    """Returns a file's name without `.nii.gz`, `.png` and the like."""
+    for ending in nifti.ENDINGS:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.stem
+
+
+def _refuse_to_replace(output: pathlib.Path, names: Iterable[str]) -> None:
+    """Refuses results that have the name of a file: it may be a reference."""
+    for name in names:
+        for ending in (".png", ".nii.gz", f"{OVERLAY_ENDING}.png"):
+            if (output / f"{name}{ending}").exists():
+                raise ValueError(
+                    f"{output / name}{ending} is there and would be replaced; name "
+                    "another folder with --output"
+                )
+
+
+def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
+    """Lists the files of a folder that a run can label, sorted."""
+    found: list[pathlib.Path] = []
+    if modality != "rgb":
+        found = [
+            path
+            for path in sorted(folder.iterdir())
+            if is_volume(path) and path.is_file() and not path.name.startswith(".")
+        ]
+        channels = {f for path in found for f in channel_files(path) if f != path}
+        found = [path for path in found if path not in channels]
+        for path in found:
+            _refuse_gap(path)
+    if not found and modality != "ct":
+        found = list(list_images(folder).values())
+    if not found:
+        raise FileNotFoundError(
+            f"No {WANTED.get(modality, EITHER)} in {folder}; name a file, or a folder "
+            "of files, with --input"
+        )
+    return found
+
+
+def _refuse_gap(path: pathlib.Path) -> None:
+    """Refuses a channel whose scan lacks the one before it."""
+    if match := LATER_CHANNEL.fullmatch(_bare(path)):
+        lacking = f"{match[1]}_{int(match[2]) - 1:04d}"
+        raise ValueError(
+            f"{path} is a scan's channel, and there is no {lacking}; restore that, or "
+            "name the file differently"
+        )
+
+
+def _check(path: pathlib.Path, data: DataConfig, channels: int | None) -> None:
+    """Refuses a file that cannot be read, or is not of the run's kind."""
+    if is_volume(path) and data.modality == "rgb":
+        raise ValueError(
+            f"{path} is a volume, but the run was trained on photographs; name "
+            f"{IMAGES} with --input"
+        )
+    if not is_volume(path) and data.modality == "ct":
+        raise ValueError(
+            f"{path} is no volume, but the run was trained on CT, in Hounsfield units; "
+            f"name {VOLUMES} with --input"
+        )
+    image = read_input(path).image
+    if channels not in (None, image.shape[-1]):
+        raise ValueError(
+            f"{path} has {image.shape[-1]} channels, but the run was trained on scans "
+            f"with {channels}; name files with as many, in the same order"
+        )
+    try:
+        to_network(image[:1, :1, :1], data.modality, 1, data.channels)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""A run's scores as one HTML file."""

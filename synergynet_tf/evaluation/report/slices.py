@@ -1,0 +1,164 @@
+"""Slices of the overlays, in layers: a run's `slices.json`, for its report."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from synergynet_tf.evaluation.figures.overlays import (
+    busiest_slice,
+    enlarge_mask,
+    outlines,
+    readable,
+)
+from synergynet_tf.evaluation.score_file import require
+from synergynet_tf.safe_io import read_json
+
+NAME = "slices.json"
+PLACES = ("best", "median", "worst")
+WEBP_QUALITY = 90
+# How far, in pixels of the picture, a path may leave its outline.
+TOLERANCE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """What is shown of one case, to be laid over each other.
+
+    Attributes:
+        case_id: The dataset's.
+        dsc: The case's mean DSC over its classes, under `strict`.
+        index: Which slice, from 0.
+        count: How many the case has.
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
+        image: The picture, a WebP file in base64.
+        prediction: For each class the path around it, as SVG writes it, in pixels of
+            the picture; filled where an odd number of lines is around.
+        reference: The same.
+        codes: Which code stands at each position of the bottleneck, row by row; none
+            for a method without a codebook.
+        codes_box: Where these lie: left, top, width and height as shares of the
+            picture's. A center crop has none around it.
+    """
+
+    case_id: str
+    dsc: float
+    index: int
+    count: int
+    width: int
+    height: int
+    image: str
+    prediction: tuple[str, ...]
+    reference: tuple[str, ...]
+    codes: Sequence[Sequence[int]] = dataclasses.field(default_factory=list)
+    codes_box: Sequence[float] = (0.0, 0.0, 1.0, 1.0)
+
+
+def make_slice(
+    case_id: str,
+    dsc: float,
+    image: np.ndarray,
+    pred_labels: np.ndarray,
+    true_labels: np.ndarray,
+    num_classes: int,
+) -> Slice:
+    """Draws the slice that `overlay` shows of a case.
+
+    Args:
+        case_id: The dataset's.
+        dsc: As in `Slice`.
+        image: float32 `(slices, rows, columns, channels)`, as `overlay` takes it.
+        pred_labels: uint8 `(slices, rows, columns)`.
+        true_labels: The reference, as `pred_labels`.
+        num_classes: Foreground classes.
+    """
+    index = busiest_slice(pred_labels, true_labels)
+    picture = readable(image[index])
+    height, width = picture.shape[:2]
+    quality = [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]
+    _, data = cv2.imencode(".webp", picture[..., ::-1], quality)
+    prediction, reference = (
+        tuple(
+            _path(outlines(enlarge_mask(labels[index] == value, picture)))
+            for value in range(1, num_classes + 1)
+        )
+        for labels in (pred_labels, true_labels)
+    )
+    return Slice(
+        case_id=case_id,
+        dsc=dsc,
+        index=index,
+        count=len(image),
+        width=width,
+        height=height,
+        image=base64.b64encode(data.tobytes()).decode("ascii"),
+        prediction=prediction,
+        reference=reference,
+    )
+
+
+def read_slices(run: str | pathlib.Path) -> dict[str, Slice]:
+    """Reads the slices that the last scoring has left, by their `PLACES`.
+
+    Returns:
+        None if the scoring was of a version that left none.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = pathlib.Path(run, NAME)
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+        return {place: _check(found[place]) for place in PLACES}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); score the run again with "
+            f"evaluate.py --run {run}"
+        ) from error
+
+
+def _path(lines: Iterable[np.ndarray]) -> str:
+    """Writes closed lines as SVG does: `M0 0 4 0 4 3Z`."""
+    simpler = (cv2.approxPolyDP(line, TOLERANCE, True).ravel() for line in lines)
+    return "".join(f"M{' '.join(map(str, line.tolist()))}Z" for line in simpler)
+
+
+def _check(value: Any) -> Slice:
+    part = Slice(**value)
+    for name in ("index", "count", "width", "height"):
+        number = getattr(part, name)
+        require(type(number) is int and number >= 0, name, "a number", number)
+    require(isinstance(part.case_id, str), "case_id", "text", part.case_id)
+    require(isinstance(part.dsc, float | int), "dsc", "a number", part.dsc)
+    ok = _is_text(part.image, r"[A-Za-z0-9+/]+=*")
+    require(ok, "image", "base64", part.image)
+    for name in ("prediction", "reference"):
+        paths = getattr(part, name)
+        ok = isinstance(paths, list) and all(_is_text(p, r"[MZ0-9 ]*") for p in paths)
+        require(ok, name, "a path for each class", paths)
+    rows = part.codes
+    ok = isinstance(rows, list) and all(isinstance(row, list) for row in rows)
+    require(ok, "codes", "rows", rows)
+    ok = all(len(row) == len(rows[0]) and row for row in rows)
+    ok = ok and all(type(code) is int and code >= 0 for row in rows for code in row)
+    require(ok, "codes", "rows of numbers, all of one length", rows)
+    box = part.codes_box
+    ok = isinstance(box, list | tuple) and len(box) == 4
+    ok = ok and all(isinstance(share, float | int) and 0 <= share <= 1 for share in box)
+    ok = ok and box[2] > 0 and box[3] > 0
+    require(ok, "codes_box", "shares of the picture", box)
+    return part
+
+
+def _is_text(value: object, pattern: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None

@@ -1,0 +1,1 @@
+"""Robustness: scores of runs on corrupted images."""

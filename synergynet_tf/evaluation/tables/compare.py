@@ -1,0 +1,245 @@
+"""Paired comparison of two runs: their differences case by case, and as text."""
+
+from __future__ import annotations
+
+import pathlib
+import textwrap
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synergynet_tf import runs
+from synergynet_tf.evaluation.score_file import read_scores_of
+from synergynet_tf.evaluation.tables.console import NAMES
+from synergynet_tf.formats import (
+    LINE_WIDTH,
+    cases_title,
+    columns,
+    data_title,
+    metric_scale,
+    number,
+    score,
+    with_options,
+    without_nan,
+)
+from synergynet_tf.metrics import METRICS, bootstrap
+
+Report = dict[str, Any]
+# What both runs must have been scored on, and how.
+SHARED = ("dataset", "data_split", "fold", "split", "protocol", "distance_unit")
+NEEDED = (*SHARED, "model", "seed", "options", "bootstrap", "cases")
+COUNTS = ("better", "worse", "equal", "one_sided")
+# What is printed of each class; of their mean, every metric is.
+CLASS_METRICS = ("dsc", "hd95")
+
+
+class Differences(NamedTuple):
+    """The second run's scores minus the first's.
+
+    Attributes:
+        values: float64 `(cases, ...)`; `nan` unless both runs have a score.
+        one_sided: bool, the same shape: whether just one of them has.
+    """
+
+    values: np.ndarray
+    one_sided: np.ndarray
+
+    def over_classes(self) -> Differences:
+        """Returns each case's mean over its classes, the second axis."""
+        defined = ~np.isnan(self.values)
+        total, count = np.nansum(self.values, axis=1), defined.sum(axis=1)
+        undefined = np.full(total.shape, np.nan)
+        means = np.divide(total, count, out=undefined, where=count > 0)
+        return Differences(means, np.logical_or.reduce(self.one_sided, axis=1))
+
+
+def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Report:
+    """Compares the `metrics.json` of two runs, and writes `<second>/compare.json`.
+
+    Returns:
+        What `compare.json` holds: `runs`, and what they share; for each metric, under
+        `mean` for a case's mean over the classes that both runs have scored, and
+        under `per_class`: `difference`, the mean over cases of the second run's score
+        minus the first's, with its bootstrap `interval` by patient; `p` of
+        Wilcoxon's signed-rank test, a difference a patient; how many cases are
+        `better`, `worse` and `equal` in the second run; how many are `one_sided`,
+        scored in one run alone: a false structure has a score, its absence none.
+        `cases` has every difference.
+
+    Raises:
+        FileNotFoundError: If a run has not been scored.
+        ValueError: If its scores are damaged, or the two were not scored on the same
+            cases in the same way.
+    """
+    reports = read_scores_of(first, NEEDED), read_scores_of(second, NEEDED)
+    _require_alike((first, second), reports)
+    cases = reports[1]["cases"]
+    names = list(cases[0]["per_class"])
+    metrics = list(cases[0]["per_class"][names[0]])
+    patients = [case["patient"] for case in cases]
+    weights = bootstrap.draw_patients(patients)
+    by_class = _subtract(reports, names, metrics)
+    by_case = by_class.over_classes()
+
+    def summarize(differences: Differences) -> dict[str, Any]:
+        return {
+            metric: _summarize(
+                Differences(*(array[:, i] for array in differences)),
+                METRICS[metric].direction,
+                patients,
+                weights,
+            )
+            for i, metric in enumerate(metrics)
+        }
+
+    comparison = without_nan(
+        {
+            "runs": [
+                {"folder": str(folder)}
+                | {name: report[name] for name in ("model", "seed", "options")}
+                for folder, report in zip((first, second), reports, strict=True)
+            ],
+            **{name: reports[1][name] for name in (*SHARED, "bootstrap")},
+            "num_cases": len(cases),
+            "num_patients": len(set(patients)),
+            "mean": summarize(by_case),
+            "per_class": {
+                name: summarize(Differences(*(array[:, i] for array in by_class)))
+                for i, name in enumerate(names)
+            },
+            "cases": [
+                {
+                    "case_id": case["case_id"],
+                    "patient": case["patient"],
+                    "mean": dict(zip(metrics, by_case.values[i].tolist(), strict=True)),
+                    "per_class": {
+                        name: dict(zip(metrics, row, strict=True))
+                        for name, row in zip(
+                            names, by_class.values[i].tolist(), strict=True
+                        )
+                    },
+                }
+                for i, case in enumerate(cases)
+            ],
+        }
+    )
+    runs.write_json(pathlib.Path(second, "compare.json"), comparison)
+    return comparison
+
+
+def format_comparison(comparison: Mapping[str, Any]) -> str:
+    """Formats what `compare_runs` returns as a table for a terminal.
+
+    Every metric has a line for the mean over classes, and DSC and HD95 one for each
+    class if there are several. Differences are in percentage points, or in the unit
+    of distances.
+
+    Returns:
+        Lines of text that end in a newline.
+    """
+    unit = "voxels"
+    if comparison["protocol"] != "transunet":
+        unit = comparison["distance_unit"]
+    lines = [
+        f"{data_title(comparison)}, {comparison['protocol']}: {cases_title(comparison)}"
+    ]
+    for label, run in zip(("first", "second"), comparison["runs"], strict=True):
+        name = f"{run['model']} seed {run['seed']}{with_options(run['options'])}"
+        lines.append(f"{label:<7} {name}, {run['folder']}")
+    blocks = {"mean": comparison["mean"]}
+    if len(comparison["per_class"]) > 1:
+        blocks |= {
+            name: {
+                metric: scores[metric] for metric in CLASS_METRICS if metric in scores
+            }
+            for name, scores in comparison["per_class"].items()
+        }
+    words = ("second - first", "95 % from", "to", "p", "better", "worse", "equal")
+    rows = [["", "", *words, "one-sided"]]
+    for name, scores in blocks.items():
+        for metric, summary in scores.items():
+            is_fraction = metric_scale(metric) == 100
+            rows.append(
+                [
+                    name[:11],
+                    NAMES[metric] if is_fraction else f"{NAMES[metric]} {unit}",
+                    score(metric, summary["difference"], "+.2f"),
+                    *(score(metric, end, "+.2f") for end in summary["interval"]),
+                    number(summary["p"], ".2g"),
+                    *(str(summary[count]) for count in COUNTS),
+                ]
+            )
+            name = ""
+    note = (
+        f"Intervals by patient, {comparison['bootstrap']['resamples']} resamples; p of "
+        "Wilcoxon's signed-rank test, a difference a patient. One-sided: scored in one "
+        "run alone, and not in the difference."
+    )
+    body = ["", columns(rows, left=2), *textwrap.wrap(note, LINE_WIDTH)]
+    return "\n".join([*lines, *body]) + "\n"
+
+
+def _require_alike(
+    folders: tuple[str | pathlib.Path, ...], reports: tuple[Report, ...]
+) -> None:
+    """Refuses runs that were not scored on the same cases in the same way."""
+    found: dict[str, list[Any]] = {
+        name: [report[name] for report in reports] for name in SHARED
+    }
+    listed = [[(c["case_id"], c["patient"]) for c in r["cases"]] for r in reports]
+    found["classes"] = [sorted(r["cases"][0]["per_class"]) for r in reports]
+    for name, (one, other) in found.items():
+        if one != other:
+            raise ValueError(
+                f"{folders[0]} and {folders[1]} cannot be compared: their {name} "
+                f"differs, {one!r} and {other!r}; score both alike with evaluate.py"
+            )
+    if listed[0] != listed[1]:
+        alone = len(set(listed[0]) ^ set(listed[1]))
+        raise ValueError(
+            f"{folders[0]} and {folders[1]} cannot be compared: {alone} cases were "
+            "scored in one of them alone, or their order differs; score both alike "
+            "with evaluate.py"
+        )
+
+
+def _subtract(
+    reports: tuple[Report, ...], names: list[str], metrics: list[str]
+) -> Differences:
+    """Returns the differences of each case, class and metric."""
+    first, second = (
+        np.array(
+            [
+                [[case["per_class"][name][m] for m in metrics] for name in names]
+                for case in report["cases"]
+            ],
+            np.float64,  # None becomes nan.
+        )
+        for report in reports
+    )
+    return Differences(second - first, np.isnan(first) != np.isnan(second))
+
+
+def _summarize(
+    differences: Differences,
+    direction: int,
+    patients: list[str],
+    weights: np.ndarray,
+) -> dict[str, Any]:
+    """Sums up one metric's differences, `(cases,)`, as `compare_runs` says."""
+    values = differences.values
+    defined = ~np.isnan(values)
+    known = values[defined]
+    owners = [p for p, ok in zip(patients, defined, strict=True) if ok]
+    return {
+        "difference": float(known.mean()) if known.size else None,
+        "interval": bootstrap.interval(
+            bootstrap.resample_means(values.tolist(), weights)
+        ),
+        "p": bootstrap.signed_rank_p(known.tolist(), owners) if known.size else None,
+        "better": int(np.count_nonzero(direction * known > 0)),
+        "worse": int(np.count_nonzero(direction * known < 0)),
+        "equal": int(np.count_nonzero(known == 0)),
+        "one_sided": int(np.count_nonzero(differences.one_sided)),
+    }

@@ -1,0 +1,196 @@
+"""Score tables of runs as text: ours, the paper's and the difference.
+
+Runs share a table only where their numbers may be compared: the same data, image
+size and epochs. Everything a reader needs to not mistake a short run for the
+paper's stands in the title.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from synergynet_tf.config import ModelConfig
+from synergynet_tf.evaluation.scores import MODEL_SETTINGS
+from synergynet_tf.experiments import METHOD_TABLES, PAPER
+from synergynet_tf.formats import (
+    DASH,
+    LINE_WIDTH,
+    cases_title,
+    data_title,
+    score,
+    with_options,
+)
+from synergynet_tf.formats import in_brackets as in_brackets
+
+Report = dict[str, Any]
+
+NAMES = {
+    "dsc": "DSC",
+    "hd95": "HD95",
+    "nsd": "NSD",
+    "iou": "IoU",
+    "acc": "ACC",
+    "sp": "SP",
+    "se": "SE",
+}
+# What the paper prints under each protocol, in its order.
+PAPER_METRICS = {
+    "pooled": ("iou", "dsc", "acc", "sp", "se"),
+    "transunet": ("dsc", "hd95"),
+    "strict": ("dsc", "hd95"),
+}
+# What stands beside, by the unit of distances: of photographs and of scans.
+CASE_METRICS = {"px": ("dsc", "iou", "hd95"), "mm": ("dsc", "nsd", "hd95")}
+PROTOCOL_TITLES = {
+    "pooled": "pooled, all cases as one",
+    "transunet": "TransUNet's test code",
+    "strict": "strict, mean of cases",
+}
+GROUP = (
+    "dataset",
+    "data_split",
+    "fold",
+    "split",
+    "num_cases",
+    "limit",
+    "image_size",
+    "epochs",
+)
+LABEL_WIDTH = 24
+WIDTH = 7
+GAP = "  "
+
+
+def format_tables(reports: Sequence[Report]) -> str:
+    """Sets reports of `evaluate_run` as tables, one for each kind of experiment.
+
+    A model has a line of ours, two of its bootstrap interval, one of the paper's, and
+    one of the difference in percentage points (voxels for HD95); dashes where the
+    paper has no number.
+
+    Args:
+        reports: What `evaluate_run` returned, in any order.
+
+    Returns:
+        Lines of text that end in a newline.
+    """
+    groups: dict[tuple[Any, ...], list[Report]] = {}
+    for report in reports:
+        options = with_options(report["options"])
+        key = (*(report[name] for name in GROUP), options, _left_protocol(report))
+        groups.setdefault(key, []).append(report)
+    return "\n".join(_format_table(group) for group in groups.values())
+
+
+def _left_protocol(report: Report) -> str:
+    """Names the protocol on the left: the one asked for, else the paper's."""
+    asked = report["protocol"]
+    return report["paper_protocol"] if asked == "strict" else asked
+
+
+def _format_table(reports: Sequence[Report]) -> str:
+    """Sets reports that share everything in `GROUP`."""
+    first = reports[0]
+    protocol = _left_protocol(first)
+    columns = PAPER_METRICS[protocol]
+    left_title = f"{PROTOCOL_TITLES[protocol]} (%)"
+    right_title = f"strict, mean of cases (%, {first['distance_unit']})"
+    lines = [
+        f"{data_title(first)}: {cases_title(first)}, {first['image_size']} px, "
+        f"{first['epochs']} epochs{with_options(first['options'])}",
+        f"{'':{LABEL_WIDTH}}{left_title:{WIDTH * len(columns)}}{GAP}{right_title}",
+        _line(
+            "model",
+            [NAMES[metric] for metric in columns],
+            [NAMES[metric] for metric in CASE_METRICS[first["distance_unit"]]],
+            "codes used",
+        ),
+    ]
+    for report in reports:
+        lines += _model_lines(report, protocol, columns)
+    lines += _notes(reports, protocol)
+    return "\n".join(lines) + "\n"
+
+
+def unlike_default(report: Report) -> str:
+    """Names what is not the default, so that the paper's number is not of this run."""
+    defaults = vars(ModelConfig())
+    return ", ".join(
+        f"{name} {report[name]}, not {defaults[name]}"
+        for name in MODEL_SETTINGS
+        if report[name] != defaults[name]
+    )
+
+
+def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[str]:
+    ours, cases = report[protocol]["mean"], report["strict"]["mean"]
+    metrics = CASE_METRICS[report["distance_unit"]]
+    codes = report["codes"]
+    lines = [
+        _line(
+            f"{report['model']} seed {report['seed']}",
+            [score(metric, ours[metric]) for metric in columns],
+            [score(metric, cases[metric]) for metric in metrics],
+            f"{codes['used']} of {codes['total']}" if codes else DASH,
+        )
+    ]
+    left, right = (report[p]["mean_interval"] for p in (protocol, "strict"))
+    for i, label in enumerate(("  95 % interval, from", "  to")):
+        lines.append(
+            _line(
+                label,
+                [score(metric, left[metric][i]) for metric in columns],
+                [score(metric, right[metric][i]) for metric in metrics],
+            )
+        )
+    printed = PAPER.get((report["dataset"], report["model"]), {})
+    if protocol != report["paper_protocol"] or unlike_default(report):
+        printed = {}
+    lines.append(_line("  paper", [score(m, printed.get(m)) for m in columns]))
+    if printed:
+        pairs = {m: (ours[m], printed[m]) for m in columns}
+        differences = [
+            score(m, None if own is None else own - paper, "+.2f")
+            for m, (own, paper) in pairs.items()
+        ]
+        lines.append(_line("  difference", differences))
+    return lines
+
+
+def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
+    """Says what the paper's rows are, and what was missed or falsely found."""
+    dataset = reports[0]["dataset"]
+    notes = []
+    if dataset in METHOD_TABLES and protocol == reports[0]["paper_protocol"]:
+        table = METHOD_TABLES[dataset]
+        notes.append(f"Paper: Table {table.number}. {table.note}")
+    for report in reports:
+        name = f"{report['model']} seed {report['seed']}"
+        if unlike := unlike_default(report):
+            notes.append(f"{name}: {unlike}")
+        if report["trained_epochs"] < report["epochs"]:
+            notes.append(
+                f"{name}: trained for {report['trained_epochs']} of "
+                f"{report['epochs']} epochs"
+            )
+        counts = {
+            kind: sum(counts[kind] for counts in report["structures"].values())
+            for kind in ("missed", "false", "empty")
+        }
+        if any(counts.values()):
+            notes.append(
+                f"{name}: {counts['missed']} structures missed, {counts['false']} "
+                f"false, {counts['empty']} in neither mask"
+            )
+    return [line for note in notes for line in textwrap.wrap(note, LINE_WIDTH)]
+
+
+def _line(
+    label: str, left: Sequence[str], right: Sequence[str] = (), codes: str = ""
+) -> str:
+    ours, cases = (
+        "".join(f"{cell:>{WIDTH}}" for cell in part) for part in (left, right)
+    )
+    return f"{label:{LABEL_WIDTH}}{ours}{GAP}{cases}{codes:>{WIDTH + 6}}".rstrip()

@@ -1,0 +1,1 @@
+"""Export of runs: SavedModel, TFLite, and proof that they match; TensorFlow only."""

@@ -1,0 +1,247 @@
+"""Exported models: find one with its model card, load it, predict."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synergynet_tf.export.card import CARD_FILE, Card, read_card
+
+ENDING = ".tflite"
+# The section of a card that only those of `.tflite` files have.
+SECTION = "tflite"
+
+
+class Answers(NamedTuple):
+    """The outputs of a model.
+
+    Attributes:
+        logits: float32 `(n, S, S, C)`.
+        codes: int32 `(n, height, width)`: the code at each position of the
+            bottleneck; `None` for a method without a codebook.
+    """
+
+    logits: np.ndarray
+    codes: np.ndarray | None
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any]) -> Answers:
+        """Converts TensorFlow's tensors, by their names."""
+        codes = outputs.get("codes")
+        return cls(outputs["logits"].numpy(), None if codes is None else codes.numpy())
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An exported model that was found, and its model card.
+
+    Attributes:
+        path: The `.tflite` file, or the SavedModel's own folder.
+        card: Its model card.
+    """
+
+    path: pathlib.Path
+    card: Card
+
+    @property
+    def precision(self) -> str:
+        """The `--quantize` of a `.tflite` file; `none` for a SavedModel."""
+        section = self.card.values.get(SECTION, {"quantization": "none"})
+        return str(section["quantization"])
+
+    def open(self) -> TFLiteModel | SavedModel:
+        """Loads the model.
+
+        Raises:
+            ImportError: If its runtime is not installed.
+            ValueError: If it is damaged, or the card is another model's.
+        """
+        if self.path.is_dir():
+            model: TFLiteModel | SavedModel = SavedModel(self.path)
+        else:
+            content = self.path.read_bytes()
+            section = self.card.values.get(SECTION, {})
+            if section.get("sha256") != hashlib.sha256(content).hexdigest():
+                raise self._not_of_its_card()
+            model = TFLiteModel(content)
+        config = self.card.config.model
+        side = config.image_size
+        if model.input_shape != (side, side, 3) or model.output_shape != (
+            side,
+            side,
+            config.num_classes,
+        ):
+            raise self._not_of_its_card()
+        return model
+
+    def _not_of_its_card(self) -> ValueError:
+        return ValueError(
+            f"{self.path} is damaged, or not the model that its card describes; export "
+            "the run again"
+        )
+
+
+def find_exported(path: str | pathlib.Path) -> Exported:
+    """Finds a model and reads its card.
+
+    Args:
+        path: A `.tflite` file, the folder of a SavedModel, or the folder of its
+            versions, of which the highest is taken.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or no card.
+        ValueError: If it is no exported model, or its card cannot be used.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"No file or folder {path}; name a {ENDING} file or the folder of a "
+            "SavedModel with --model"
+        )
+    if path.is_dir():
+        folder = _saved_model(path)
+        return Exported(folder, read_card(folder / CARD_FILE))
+    if path.suffix != ENDING:
+        raise ValueError(
+            f"{path} is no {ENDING} file; name one, or the folder of a SavedModel, "
+            "with --model"
+        )
+    return Exported(path, read_card(card_path(path)))
+
+
+def card_path(path: pathlib.Path) -> pathlib.Path:
+    """Returns the path of a `.tflite` file's card, beside it."""
+    return path.with_suffix(".json")
+
+
+class TFLiteModel:
+    """A `.tflite` file in the stock interpreter; needs no TensorFlow.
+
+    Args:
+        content: The file's bytes.
+
+    Attributes:
+        input_shape: `(S, S, 3)`.
+        output_shape: `(S, S, C)`.
+
+    Raises:
+        ImportError: If the interpreter is not installed.
+        ValueError: If it refuses the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        require_interpreter()
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(
+                model_content=content, num_threads=os.cpu_count()
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"The interpreter refuses the {ENDING} file: {error}"
+            ) from error
+        (image,) = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        # Codes are (1, height, width).
+        (logits,) = (output for output in outputs if len(output["shape"]) == 4)
+        codes = [output for output in outputs if len(output["shape"]) == 3]
+        self._image, self._logits = image["index"], logits["index"]
+        self._codes = codes[0]["index"] if codes else None
+        self.input_shape = tuple(map(int, image["shape"][1:]))
+        self.output_shape = tuple(map(int, logits["shape"][1:]))
+
+    def answer(self, images: np.ndarray) -> Answers:
+        """Runs images `(n, S, S, 3)`, one by one."""
+        logits, codes = [], []
+        for image in images:
+            self._interpreter.set_tensor(self._image, image[None])
+            self._interpreter.invoke()
+            logits.append(self._interpreter.get_tensor(self._logits))
+            if self._codes is not None:
+                codes.append(self._interpreter.get_tensor(self._codes))
+        return Answers(np.concatenate(logits), np.concatenate(codes) if codes else None)
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+        return self.answer(images).logits
+
+
+class SavedModel:
+    """A SavedModel's `serving_default`, in TensorFlow.
+
+    Args:
+        folder: The SavedModel's own folder.
+
+    Attributes:
+        input_shape: `(S, S, 3)`.
+        output_shape: `(S, S, C)`.
+
+    Raises:
+        ValueError: If it cannot be loaded.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        import tensorflow as tf
+
+        try:
+            self._loaded = tf.saved_model.load(str(folder))
+            self._serve = self._loaded.signatures["serving_default"]
+            image = self._serve.structured_input_signature[1]["image"]
+            logits = self._serve.structured_outputs["logits"]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"{folder} cannot be loaded: {error}; export the run again"
+            ) from error
+        self.input_shape = tuple(image.shape[1:])
+        self.output_shape = tuple(logits.shape[1:])
+
+    def answer(self, images: np.ndarray) -> Answers:
+        """Runs images `(n, S, S, 3)`."""
+        import tensorflow as tf
+
+        images = np.ascontiguousarray(images, np.float32)
+        return Answers.of(self._serve(image=tf.constant(images)))
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+        return self.answer(images).logits
+
+
+def require_interpreter() -> None:
+    """Requires the package that runs `.tflite` files.
+
+    Raises:
+        ImportError: If it is missing.
+    """
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{ENDING} files need the package ai-edge-litert ({error}); install "
+            "requirements.txt"
+        ) from error
+
+
+def _saved_model(folder: pathlib.Path) -> pathlib.Path:
+    """Returns the SavedModel that a folder is, or the highest version in it."""
+
+    def is_one(path: pathlib.Path) -> bool:
+        return (path / "saved_model.pb").is_file()
+
+    if is_one(folder):
+        return folder
+    versions = [p for p in folder.iterdir() if p.name.isdecimal() and is_one(p)]
+    if not versions:
+        raise ValueError(
+            f"{folder} is no SavedModel, nor a folder of its versions; name one with "
+            "--model"
+        )
+    return max(versions, key=lambda path: int(path.name))

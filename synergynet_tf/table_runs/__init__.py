@@ -1,1 +1,0 @@
-"""The tables of the paper as runs: which there are, and training what is missing."""

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line, robustness, tables
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.postprocess import PLAIN, Options, add_flags
+from synergynet_tf.evaluation.postprocess import (
+    NO_POSTPROCESSING,
+    Postprocessing,
+    add_flags,
+)
 from synergynet_tf.evaluation.tables.compare import compare_runs
 from synergynet_tf.evaluation.tables.comparison import format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
@@ -104,11 +108,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run
 
-    chosen = Options(args.flips, args.largest)
-    # Options are chosen on validation cases, so there their effect is shown.
-    tried = dict.fromkeys((PLAIN, chosen) if args.split == "val" else (chosen,))
+    chosen = Postprocessing(args.flips, args.largest)
+    # Post-processing is chosen on validation cases, so there its effect is shown.
+    baseline = [NO_POSTPROCESSING] if args.split == "val" else []
+    tried = dict.fromkeys([*baseline, chosen])
     reports = [
-        evaluate_run(own, args.protocol, options, args.workers)
+        evaluate_run(own, args.protocol, options, args.workers).to_json()
         for options in tried
         for own in cases
     ]

@@ -23,14 +23,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
-from synergynet_tf import metrics
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
 from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.evaluation.scores import FILE as SCORES
+from synergynet_tf.evaluation.scores import read_scores
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 
@@ -43,7 +42,6 @@ INTENDED_USE = (
 KINDS = {"rgb": "photographs", "ct": "slices of CT", "mri": "slices of MRI"}
 # Of `metrics.json`: how its cases were predicted and counted.
 SCORED = ("split", "protocol", "distance_unit", "num_cases", "num_patients", "options")
-BLOCK = ("mean", "mean_interval", "per_class", "per_class_interval")
 PROVENANCE = ("commit", "started", "synergynet_tf", "python", "keras", "backend")
 
 
@@ -199,32 +197,20 @@ def _training_data(run: Run, config: ExperimentConfig) -> dict[str, Any]:
 
 def _scores(run: Run) -> tuple[dict[str, Any] | None, str]:
     """Returns the scores under each protocol, and a sentence about them."""
-    report = _read(run, "metrics.json", read_report)
-    if report is None:
+    if not (run.path / SCORES).is_file():
         return None, "The run was not scored."
-    path = run.path / "metrics.json"
-    if run.is_older_than_weights(path.name):
+    report = read_scores(run)
+    if run.is_older_than_weights(SCORES):
         return None, "The run's scores are older than its weights, and left out."
-    try:
-        blocks = {
-            protocol: {name: report[protocol][name] for name in BLOCK}
-            for protocol in metrics.PROTOCOLS
-            if protocol in report
-        }
-        scored = {name: report[name] for name in SCORED}
-        level = report["bootstrap"]["level"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is of another version ({error} is missing); score the run again "
-            "with evaluate.py"
-        ) from error
+    scored = {name: getattr(report, name) for name in SCORED}
+    level = report.bootstrap["level"]
     chosen = [name for name, on in scored["options"].items() if on]
     note = (
         f"Of the {scored['num_cases']} cases of the {scored['split']} part, "
         + (f"with {' and '.join(chosen)}, " if chosen else "")
         + f"with {level:.0%} intervals by patient."
     )
-    return {**scored, "interval_level": level, "protocols": blocks}, note
+    return {**scored, "interval_level": level, "protocols": report.blocks}, note
 
 
 def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str]:
@@ -252,13 +238,13 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     return limits
 
 
-def _read(run: Run, name: str, read: Callable[[pathlib.Path], Any] = read_json) -> Any:
+def _read(run: Run, name: str) -> Any:
     """Returns the content of a run's JSON file, `None` where there is none."""
     path = run.path / name
     if not path.is_file():
         return None
     try:
-        values = read(path)
+        values = read_json(path)
         if not isinstance(values, dict):
             raise ValueError("it holds no object")
     except ValueError as error:

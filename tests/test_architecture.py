@@ -14,6 +14,7 @@ ROOMS = {
     "config": set(),
     "environment": set(),
     "errors": set(),
+    "formats": {"metrics"},
     "layers": set(),
     "losses": set(),
     "metrics": set(),
@@ -31,9 +32,25 @@ ROOMS = {
         "runs",
         "signals",
     },
-    "experiments": {"models", "runs", "signals", "training"},
-    "evaluation": {"data", "experiments", "losses", "metrics", "models", "runs"},
-    "export": {"cli", "data", "evaluation", "layers", "metrics", "models", "runs"},
+    "experiments": {"formats", "models", "runs", "signals", "training"},
+    "evaluation": {
+        "data",
+        "experiments",
+        "formats",
+        "losses",
+        "metrics",
+        "models",
+        "runs",
+    },
+    "export": {
+        "data",
+        "evaluation",
+        "formats",
+        "layers",
+        "metrics",
+        "models",
+        "runs",
+    },
 }
 # The commands come last.
 ROOMS["cli"] = set(ROOMS)

@@ -65,9 +65,9 @@ def test_every_table_of_methods_has_every_method():
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.number)
-def test_a_table_is_of_datasets_that_there_are_and_has_its_rival(table):
+def test_a_table_is_of_datasets_that_there_are_and_has_its_baseline(table):
     assert set(table.datasets) <= set(DATASETS)
-    assert table.rival in table.rows
+    assert table.baseline in table.rows
 
 
 def test_every_row_is_an_experiment_of_its_own():

@@ -56,6 +56,10 @@ def _scores() -> dict[str, Any]:
         **{"data_split": "paper", "fold": "", "limit": None, "protocol": "strict"},
         **{"distance_unit": "mm", "options": {"flips": False, "largest": False}},
         **{"num_cases": 2, "num_patients": 2, "strict": block, "transunet": block},
+        **{"data_dir": "/data", "paper_protocol": "transunet", "backbone": "resnet50"},
+        **{"num_codes": 1024, "hidden_dim": 512, "image_size": 224, "epochs": 150},
+        **{"trained_epochs": 150, "codes": {"used": 9, "total": 10, "perplexity": 5.0}},
+        "structures": {n: {"empty": 0, "missed": 1, "false": 0} for n in names},
         "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
         "cases": [{"case_id": f"case{i}", **case, "patient": f"p{i}"} for i in (0, 1)],
     }
@@ -73,8 +77,7 @@ def read_run(run: pathlib.Path) -> Any:
 
 def read_comparison(run: pathlib.Path) -> Any:
     """Compares a run with itself."""
-    from synergynet_tf.evaluation.tables.compare import compare_runs
-    from synergynet_tf.evaluation.tables.comparison import format_comparison
+    from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 
     comparison = compare_runs(runs.Run(run), runs.Run(run))
     format_comparison(comparison)
@@ -83,13 +86,13 @@ def read_comparison(run: pathlib.Path) -> Any:
 
 def read_table(run: pathlib.Path) -> Any:
     """Sets a run's scores beside the paper's."""
-    from synergynet_tf.evaluation.tables import paper, row_runs
+    from synergynet_tf.evaluation.tables import paper, rows
     from synergynet_tf.experiments import BUDGETS, TABLES
 
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
-    found = row_runs.RowRun(row, runs.Run(run))
-    report, reason = row_runs.read_scores(found)
+    found = rows.RowRun(row, runs.Run(run))
+    report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
     scores = {row: [report]}
@@ -99,7 +102,7 @@ def read_table(run: pathlib.Path) -> Any:
 
 def read_for_card(run: pathlib.Path) -> Any:
     """Makes the card of an export."""
-    from synergynet_tf.export.model_card import make_card
+    from synergynet_tf.export.card import make_card
 
     return make_card(runs.Run(run))
 

@@ -14,8 +14,7 @@ from synergynet_tf.evaluation.postprocess import (
     Postprocessing,
     add_flags,
 )
-from synergynet_tf.evaluation.tables.compare import compare_runs
-from synergynet_tf.evaluation.tables.comparison import format_comparison
+from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
 from synergynet_tf.runs import Run
 
@@ -112,11 +111,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Post-processing is chosen on validation cases, so there its effect is shown.
     baseline = [NO_POSTPROCESSING] if args.split == "val" else []
     tried = dict.fromkeys([*baseline, chosen])
-    reports = [
-        evaluate_run(own, args.protocol, options, args.workers).to_json()
+    scored = [
+        evaluate_run(own, args.protocol, options, args.workers)
         for options in tried
         for own in cases
     ]
-    print(format_tables(reports), end="")
+    print(format_tables(scored), end="")
     for run in opened:
         print(f"wrote {run}/metrics.json, cases.csv, curves.png, overlays/")

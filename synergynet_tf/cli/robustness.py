@@ -9,7 +9,7 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.cli.figures import run_names
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.postprocess import Postprocessing
-from synergynet_tf.evaluation.tables.console import with_options
+from synergynet_tf.formats import with_options
 
 BESIDE = ("corrupt", "run", "runs", "split", "data_dir", "flips", "largest", "debug")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.tables.formats import FORMATTERS
 from synergynet_tf.evaluation.tables.paper import make_table
-from synergynet_tf.evaluation.tables.row_runs import find_row_runs, score_runs
+from synergynet_tf.evaluation.tables.render import FORMATTERS
+from synergynet_tf.evaluation.tables.rows import find_row_runs, score_runs
 from synergynet_tf.experiments import BUDGETS, TABLES
 from synergynet_tf.runs import Run
 
@@ -41,7 +41,7 @@ def print_table(args: argparse.Namespace) -> None:
     """Prints a table of the paper; scores the runs whose scores are not there."""
     table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
     dataset = table.pick_dataset(args.dataset)
-    rival = table.pick_rows([args.rival or table.rival])[0].key
+    baseline = table.pick_rows([args.rival or table.baseline])[0].key
     if not pathlib.Path(args.runs).is_dir():
         raise FileNotFoundError(
             f"No folder {args.runs}; name the one that train.py --table wrote to with "
@@ -57,5 +57,5 @@ def print_table(args: argparse.Namespace) -> None:
 
     scores, said = score_runs(found, evaluate)
     print(said, file=sys.stderr)
-    made = make_table(table, dataset, budget, found, scores, rival, notes)
+    made = make_table(table, dataset, budget, found, scores, baseline, notes)
     print(FORMATTERS[args.format or "text"](made), end="")

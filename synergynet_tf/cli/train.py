@@ -181,3 +181,4 @@ def main(arguments: Sequence[str]) -> None:
     from synergynet_tf import training
 
     training.fit(config, run, force=args.force)
+    print(f"next: {command_line.called('evaluate')} --run {run}")

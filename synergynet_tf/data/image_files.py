@@ -10,11 +10,9 @@ import cv2
 import numpy as np
 
 from synergynet_tf.data.image_headers import check_image
-from synergynet_tf.data.spec import ListingError
 from synergynet_tf.safe_io import read_content, require_plain_name
 
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
-# Spelled out, so that a file can be found without listing a large folder.
 SUFFIXES = tuple(spell(kind) for spell in (str.lower, str.upper) for kind in KINDS)
 MAX_PIXELS = 200_000_000
 
@@ -63,8 +61,8 @@ def list_pairs(
     masks: pathlib.Path,
     endings: Sequence[str],
     ignored_endings: tuple[str, ...] = (),
-) -> dict[str, Pair]:
-    """Returns every image of one folder with its mask in another, by image stem.
+) -> tuple[dict[str, Pair], list[str]]:
+    """Pairs each image of a folder with its mask in another, by the image's stem.
 
     Args:
         images: Folder of the images.
@@ -72,9 +70,12 @@ def list_pairs(
         endings: What may follow the image's stem in its mask's (`_mask`).
         ignored_endings: Stems that end so are neither images nor masks.
 
+    Returns:
+        The pairs, sorted by stem; and the problems, a line each: an image that has no
+        mask or several, a mask that has no image.
+
     Raises:
         FileNotFoundError: If a folder is missing or has no image files.
-        ListingError: If an image has no mask or several, or a mask has no image.
     """
     for folder in (images, masks):
         if not folder.is_dir():
@@ -85,7 +86,8 @@ def list_pairs(
             raise FileNotFoundError(
                 f"No image files ({' '.join(KINDS)}) in {folder}; add them"
             )
-    pairs, problems = {}, []
+    pairs: dict[str, Pair] = {}
+    problems: list[str] = []
     for stem, image in found.items():
         names = [stem + ending for ending in endings if stem + ending in free]
         if not names:
@@ -107,22 +109,7 @@ def list_pairs(
         f"{mask} has no image in {images}; add the image or remove the mask"
         for mask in free.values()
     ]
-    if problems:
-        raise ListingError(problems, list(pairs))
-    return pairs
-
-
-def find_image(folder: pathlib.Path, stems: Sequence[str]) -> pathlib.Path:
-    """Returns the image file in `folder` that has one of `stems`.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    for stem in stems:
-        for suffix in SUFFIXES:
-            if (folder / (stem + suffix)).is_file():
-                return folder / (stem + suffix)
-    raise FileNotFoundError(f"No image file {' or '.join(stems)} in {folder}")
+    return pairs, problems
 
 
 def read_image(path: str | pathlib.Path) -> np.ndarray:

@@ -20,7 +20,8 @@ from synergynet_tf import metrics
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Postprocessing
-from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts, statistics
+from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
+from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts, bootstrap
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, require, shown
 
@@ -190,7 +191,7 @@ class Scores:
             results: Of each case, under this protocol and others.
             codes: What the predictor has counted.
         """
-        weights = statistics.draw_patients([result.patient for result in results])
+        weights = bootstrap.draw_patients([result.patient for result in results])
         data = complete(cases.config.data)
         parts = {
             "blocks": {
@@ -275,13 +276,10 @@ class Scores:
 
     def title(self) -> str:
         """Says what was scored: what runs in one table have in common."""
-        fold = f", fold {self.fold}" if self.fold else ""
-        limit = f" (--limit {self.limit})" if self.limit else ""
-        chosen = ", ".join(name for name, on in self.options.items() if on)
+        values = self.to_json()
         return (
-            f"{self.dataset}, {self.data_split} split{fold}, {self.split} part: "
-            f"{self.num_cases} cases{limit}, {self.image_size} px, "
-            f"{self.epochs} epochs" + (f", with {chosen}" if chosen else "")
+            f"{data_title(values)}: {cases_title(values)}, {self.image_size} px, "
+            f"{self.epochs} epochs{with_options(self.options)}"
         )
 
     def unlike(
@@ -401,9 +399,9 @@ def describe(cases: RunCases, options: Postprocessing) -> dict[str, Any]:
         "num_cases": len(cases.case_ids),
         "num_patients": len(set(cases.patients.values())),
         "bootstrap": {
-            "resamples": statistics.RESAMPLES,
-            "seed": statistics.SEED,
-            "level": statistics.LEVEL,
+            "resamples": bootstrap.RESAMPLES,
+            "seed": bootstrap.SEED,
+            "level": bootstrap.LEVEL,
         },
     }
 
@@ -423,30 +421,21 @@ def case_rows(results: Sequence[CaseResult], protocol: str) -> list[dict[str, An
     ]
 
 
-def without_nan(value: Any) -> Any:
-    """Replaces `nan` by `None`, for which JSON has a word, and tuples by lists."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _block(results: Sequence[CaseResult], protocol: str, weights: np.ndarray) -> Block:
     """Returns the means over all cases, and their intervals."""
     if protocol == "pooled":
         counts = [result.counts[protocol] for result in results]
         per_class = metrics.pool(counts)
-        resampled = statistics.resample_pools(counts, weights)
+        resampled = bootstrap.resample_pools(counts, weights)
     else:
         scores = [result.scores[protocol] for result in results]
         per_class = metrics.average(scores)
-        resampled = statistics.resample_averages(scores, weights)
+        resampled = bootstrap.resample_averages(scores, weights)
     return {
         "mean": metrics.mean_of_classes(per_class),
-        "mean_interval": statistics.mean_intervals(resampled),
+        "mean_interval": bootstrap.mean_intervals(resampled),
         "per_class": per_class,
-        "per_class_interval": statistics.class_intervals(resampled),
+        "per_class_interval": bootstrap.class_intervals(resampled),
     }
 
 

@@ -32,7 +32,7 @@ synergynet-2s2h  78.81 26.19 85.31 61.14 81.89 79.75 94.42 56.66 89.81 81.51
 synergynet-8s2h  79.65 23.29 86.10 65.49 82.78 79.23 95.06 58.28 88.95 81.30
 synergynet-8s8h  77.33 20.56 85.79 61.11 81.69 77.07 94.44 64.80 86.40 75.28
 """,
-        rival="transunet",
+        baseline="transunet",
     ),
     Table(
         number=2,
@@ -53,7 +53,7 @@ synergynet-2s2h  88.96  2.41 86.80 85.51 94.60
 synergynet-8s2h  89.78  1.86 87.68 86.60 95.06
 synergynet-8s8h  89.37  2.14 87.63 86.49 94.98
 """,
-        rival="transunet",
+        baseline="transunet",
     ),
     Table(
         number=3,
@@ -75,7 +75,7 @@ synergynet-2s2h  79.80 88.77 94.56 96.59 88.26
 synergynet-8s2h  80.68 89.31 94.91 97.37 87.28
 synergynet-8s8h  80.05 88.92 94.66 96.81 87.98
 """,
-        rival="transunet",
+        baseline="transunet",
     ),
     Table(
         number=4,
@@ -96,7 +96,7 @@ synergynet-2s2h  70.64 82.81 99.52 99.66 80.25
 synergynet-8s2h  70.94 83.00 99.55 99.86 80.45
 synergynet-8s8h  69.88 82.27 99.43 99.76 79.85
 """,
-        rival="transunet",
+        baseline="transunet",
     ),
     Table(
         number=5,
@@ -111,7 +111,7 @@ synergynet-8s8h  69.88 82.27 99.43 99.76 79.85
 128  78.48 30.97 89.01 1.79
 64   77.29 88.67 88.79 1.98
 """,
-        rival="1024",
+        baseline="1024",
         setting="num_codes",
         value=int,
     ),
@@ -128,7 +128,7 @@ synergynet-8s8h  69.88 82.27 99.43 99.76 79.85
 256  79.29 30.07 89.18 2.29
 128  78.98 35.81 88.87 2.60
 """,
-        rival="512",
+        baseline="512",
         setting="hidden_dim",
         value=int,
     ),
@@ -147,7 +147,7 @@ synergynet-8s8h  69.88 82.27 99.43 99.76 79.85
 2s2h 78.81 26.19 88.96 2.41
 2s0h 78.12 27.71 87.36 3.11
 """,
-        rival="8s2h",
+        baseline="8s2h",
         value="synergynet-{}".format,
     ),
     Table(
@@ -161,7 +161,7 @@ synergynet-8s8h  69.88 82.27 99.43 99.76 79.85
 synergynet-fusion 78.79 26.91 88.20 2.57
 synergynet        79.65 23.29 89.03 2.17
 """,
-        rival="synergynet",
+        baseline="synergynet",
         value=_SYNERGYNETS.__getitem__,
     ),
     Table(
@@ -178,7 +178,7 @@ resnet101      78.66 28.50 91.49 0.91
 efficientnetb0 78.05 27.77 91.13 1.29
 efficientnetb7 78.70 21.53 90.81 2.90
 """,
-        rival="resnet50",
+        baseline="resnet50",
         setting="backbone",
     ),
 )

@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from synergynet_tf import errors, signals
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments.jobs import Job
+from synergynet_tf.formats import duration
 
 REASON_WIDTH = 300
 # How long a process may take to end its step and save.
@@ -73,14 +74,14 @@ def run_jobs(jobs: Sequence[Job], train: Train = fit, debug: bool = False) -> in
             started = time.monotonic()
             reason = _train_apart(job, train, debug)
             seconds.append(time.monotonic() - started)
-            took = _duration(seconds[-1])
+            took = duration(seconds[-1])
             outcomes[str(job)] = f"trained in {took}"
             if reason:
                 failed += 1
                 outcomes[str(job)] = f"failed after {took}: {reason}"
             _say(f"{place}: {outcomes[str(job)]}")
             if waiting := sum(state.kind == "open" for state in states[number:]):
-                left = _duration(waiting * sum(seconds) / len(seconds))
+                left = duration(waiting * sum(seconds) / len(seconds))
                 _say(f"to be trained: {waiting} more, in about {left}")
     finally:
         width = max(map(len, outcomes))
@@ -155,13 +156,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _duration(seconds: float) -> str:
-    """Formats a duration: `40 s`, `12 min`, `3 h 05 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

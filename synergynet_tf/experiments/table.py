@@ -50,7 +50,7 @@ class Table:
         columns: Metrics, the same for each dataset; those named after a class are
             its DSC.
         printed: A line for each row, its key first: percent, `hd95` in voxels.
-        rival: The row that the others are tested against.
+        baseline: The row that the others are tested against.
         setting: The field of `ModelConfig` that tells the rows apart.
         value: What that field is in the row of a key.
     """
@@ -61,7 +61,7 @@ class Table:
     cost: str
     columns: str
     printed: str
-    rival: str
+    baseline: str
     setting: str = "name"
     value: Callable[[str], Any] = str
 

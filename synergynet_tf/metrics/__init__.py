@@ -1,4 +1,4 @@
-"""How well a prediction agrees with its reference. NumPy and SciPy only."""
+"""Segmentation metrics of a prediction and its ground truth: NumPy and SciPy."""
 
 from synergynet_tf.metrics.codebook import (
     class_entropy,

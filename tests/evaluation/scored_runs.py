@@ -4,8 +4,8 @@ import os
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.evaluation.scores import without_nan
 from synergynet_tf.experiments import BUDGETS, TABLES, runs_folder
+from synergynet_tf.formats import without_nan
 
 CLASSES = {"acdc": ("rv", "myo", "lv"), "isic": ("lesion",)}
 PROTOCOLS = {"acdc": "transunet", "isic": "pooled"}

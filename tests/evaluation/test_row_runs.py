@@ -4,7 +4,7 @@ import os
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.tables.row_runs import find_row_runs, score_runs
+from synergynet_tf.evaluation.tables.rows import find_row_runs, score_runs
 from synergynet_tf.experiments import BUDGETS, TABLES
 from tests.evaluation.scored_runs import make_report, write_run
 

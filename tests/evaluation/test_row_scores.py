@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from synergynet_tf.evaluation.tables.row_scores import (
+from synergynet_tf.evaluation.tables.rows import (
     STRICT_DSC,
     Cell,
     Column,

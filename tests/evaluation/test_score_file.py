@@ -116,13 +116,13 @@ def test_scores_are_asked_for_parts_cases_and_a_title():
     assert scores.dsc["case1"] == 0.25
     assert scores.ranked() == {"best": "case3", "median": "case0", "worst": "case1"}
     assert scores.title() == (
-        "acdc, paper split, test part: 4 cases, 224 px, 150 epochs"
+        "acdc, paper split, test part: 4 cases of 4 patients, 224 px, 150 epochs"
     )
     options = {"flips": True, "largest": True}
     other = dataclasses.replace(scores, fold="1/5", limit=4, options=options)
     assert other.title() == (
-        "acdc, paper split, fold 1/5, test part: 4 cases (--limit 4), 224 px, "
-        "150 epochs, with flips, largest"
+        "acdc, paper split, fold 1/5, test part: 4 cases of 4 patients (--limit 4), "
+        "224 px, 150 epochs, with flips, largest"
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments.jobs import Job
-from synergynet_tf.experiments.processes import _duration, run_jobs
+from synergynet_tf.experiments.processes import run_jobs
+from synergynet_tf.formats import duration
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -158,6 +159,6 @@ def test_no_training_outlives_the_command(endless):
 
 
 def test_durations():
-    assert _duration(99) == "99 s"
-    assert _duration(150) == "2 min"
-    assert _duration(11100) == "3 h 05 min"
+    assert duration(99) == "99 s"
+    assert duration(150) == "2 min"
+    assert duration(11100) == "3 h 05 min"

@@ -9,7 +9,7 @@ from synergynet_tf.metrics.overlap import Counts, count, total
 RATIOS = (dice, iou, accuracy, sensitivity, specificity)
 EMPTY = np.zeros((2, 5), bool)
 FULL = np.ones((2, 5), bool)
-# 4 hits, 1 false alarm, 2 misses, 3 rejections.
+# TP 4, FP 1, FN 2, TN 3.
 TRUE = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], bool)
 PRED = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], bool)
 

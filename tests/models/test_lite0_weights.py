@@ -225,7 +225,7 @@ def test_a_compressed_or_huge_file_is_refused(tmp_path, monkeypatch):
     write_zip(tmp_path / "x.pth", SMALL, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="is compressed"):
         read_tensors(tmp_path / "x.pth")
-    monkeypatch.setattr(torch_file, "MOST_BYTES", 100)
+    monkeypatch.setattr(torch_file, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match="more than 100 bytes"):
         read_tensors(tmp_path / "x.pth")
 

@@ -38,7 +38,7 @@ from synergynet_tf.evaluation.codes.cases import (
 )
 from synergynet_tf.evaluation.codes.model import CodeModel, fill
 from synergynet_tf.evaluation.predict import BATCH_SIZE
-from synergynet_tf.metrics import statistics
+from synergynet_tf.metrics import bootstrap
 
 # Of each part: its layer, and which of the layer's inputs it is; its output if none.
 PARTS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -148,7 +148,7 @@ def describe_parts(
             logits = without.predict_on_batch(fill(images[batch]))
             for part, labels in found.items():
                 labels.add(case, batch, logits[part])
-    whole, weights = np.stack(before), statistics.draw_patients(patients)
+    whole, weights = np.stack(before), bootstrap.draw_patients(patients)
     return {
         "ablations": [
             {

@@ -23,11 +23,11 @@ import numpy as np
 
 from synergynet_tf.evaluation.codes.cases import CodedCase
 from synergynet_tf.metrics import (
+    bootstrap,
     class_entropy,
     codebook_usage,
     mutual_information,
     purity,
-    statistics,
 )
 
 PERMUTATIONS = 100
@@ -189,15 +189,15 @@ def _intervals(
     Few patients make the plain estimate of information too high, and a resample has
     fewer distinct ones: its interval lies somewhat high, too.
     """
-    drawn = statistics.draw_patients(patients)
-    several = statistics.are_several(drawn)
+    drawn = bootstrap.draw_patients(patients)
+    several = bootstrap.are_several(drawn)
     found: dict[str, list[np.ndarray]] = {name: [] for name in NUMBERS}
     for weights in np.split(drawn, 20):
         resampled = np.tensordot(weights, tables, axes=1)
         for name, function in NUMBERS.items():
             found[name].append(function(resampled))
     return {
-        name: statistics.interval(statistics.Resamples(np.concatenate(values), several))
+        name: bootstrap.interval(bootstrap.Resamples(np.concatenate(values), several))
         for name, values in found.items()
     }
 
@@ -219,7 +219,7 @@ def _chance(
     ]
     values = {name: np.array([f[name] for f in found]) for name in _PERMUTED}
     return {
-        name: {"mean": float(v.mean()), "interval": statistics.central_range(v)}
+        name: {"mean": float(v.mean()), "interval": bootstrap.central_range(v)}
         for name, v in values.items()
     }
 

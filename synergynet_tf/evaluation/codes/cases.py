@@ -14,7 +14,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.codes.model import Bottleneck, CodeModel
 from synergynet_tf.evaluation.predict import BATCH_SIZE
-from synergynet_tf.metrics import statistics
+from synergynet_tf.metrics import bootstrap
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ def dice_change(
     Args:
         before: What `count_pairs` finds of each case, `(cases, classes, classes)`.
         after: The same after a change.
-        weights: From `statistics.draw_patients`, `(resamples, cases)`.
+        weights: From `bootstrap.draw_patients`, `(resamples, cases)`.
 
     Returns:
         `dsc_change` and its 95 % interval by patient, `dsc_change_interval`.
@@ -147,7 +147,7 @@ def dice_change(
     resampled -= foreground_dice(np.tensordot(weights, before, axes=1))
     return {
         "dsc_change": float(change),
-        "dsc_change_interval": statistics.interval(
-            statistics.Resamples(resampled, statistics.are_several(weights))
+        "dsc_change_interval": bootstrap.interval(
+            bootstrap.Resamples(resampled, bootstrap.are_several(weights))
         ),
     }

@@ -24,7 +24,7 @@ from synergynet_tf.evaluation.codes.cases import (
 )
 from synergynet_tf.evaluation.codes.model import CodeModel
 from synergynet_tf.evaluation.predict import BATCH_SIZE
-from synergynet_tf.metrics import statistics
+from synergynet_tf.metrics import bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Effect:
 
         Args:
             plain: What `count_pairs` finds of each case without the edit.
-            weights: From `statistics.draw_patients`, `(resamples, cases)`.
+            weights: From `bootstrap.draw_patients`, `(resamples, cases)`.
             square: Pixels below a position.
         """
         below = self._positions * square
@@ -161,7 +161,7 @@ def describe_edits(
         square = (case.labels.shape[1] // case.codes.shape[1]) ** 2
         for edit, index, labels in edited_slices(model, case, images, edits):
             effects[edit].add(case, index, labels, model.vectors)
-    weights = statistics.draw_patients(patients)
+    weights = bootstrap.draw_patients(patients)
     entries = [effect.result(plain, weights, square) for effect in effects.values()]
     entries.sort(key=lambda entry: -entry["changed_pixels"])
     return {

@@ -23,7 +23,7 @@ from synergynet_tf.evaluation.robustness.corruptions import (
     corrupt,
 )
 from synergynet_tf.evaluation.scores import describe, without_nan
-from synergynet_tf.metrics import ClassScores, statistics
+from synergynet_tf.metrics import ClassScores, bootstrap
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json
 
@@ -104,7 +104,7 @@ def _score_points(
     """Yields the rows of `POINTS` without the first, which are `done`."""
     predictor = Predictor(load_run_model(cases.run))
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
-    weights = statistics.draw_patients(patients)
+    weights = bootstrap.draw_patients(patients)
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
     modality = complete(cases.config.data).modality
     progress = {"total": count * len(POINTS), "initial": count * done}
@@ -158,12 +158,12 @@ def _row(
 ) -> dict[str, Any]:
     listed = list(scores.values())
     per_class = metrics.average(listed)
-    resampled = statistics.resample_averages(listed, weights)
-    intervals = statistics.class_intervals(resampled)
+    resampled = bootstrap.resample_averages(listed, weights)
+    intervals = bootstrap.class_intervals(resampled)
     return {
         **_point(name, severity),
         "dsc": metrics.mean_of_classes(per_class)["dsc"],
-        "interval": statistics.mean_intervals(resampled)["dsc"],
+        "interval": bootstrap.mean_intervals(resampled)["dsc"],
         "per_class": {c: values["dsc"] for c, values in per_class.items()},
         "per_class_interval": {c: values["dsc"] for c, values in intervals.items()},
         "cases": {

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.evaluation.scores import without_nan
-from synergynet_tf.metrics import statistics
-from synergynet_tf.metrics.statistics import Resamples
+from synergynet_tf.metrics import bootstrap
+from synergynet_tf.metrics.bootstrap import Resamples
 
 
 def summarize(
@@ -32,7 +32,7 @@ def summarize(
         fractions, `None` where undefined and the first run's excess.
     """
     case_ids = list(reports[0]["rows"][0]["cases"])
-    weights = statistics.draw_patients([patients[case_id] for case_id in case_ids])
+    weights = bootstrap.draw_patients([patients[case_id] for case_id in case_ids])
     summaries, first = [], None
     for report in reports:
         rows = [_resampled(row, weights) for row in report["rows"]]
@@ -59,8 +59,8 @@ def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> Resamples:
         for by_class in row["cases"].values()
     ]
     everyone = np.ones((1, weights.shape[1]))
-    resampled = statistics.resample_averages(scores, np.vstack([everyone, weights]))
-    return statistics.resampled_means(resampled)["dsc"]
+    resampled = bootstrap.resample_averages(scores, np.vstack([everyone, weights]))
+    return bootstrap.resampled_means(resampled)["dsc"]
 
 
 def _numbers(found: Mapping[str, Resamples | None]) -> dict[str, Any]:
@@ -70,5 +70,5 @@ def _numbers(found: Mapping[str, Resamples | None]) -> dict[str, Any]:
         if values is not None:
             numbers[name] = float(values.means[0])
             drawn = Resamples(values.means[1:], values.several)
-            numbers[f"{name}_interval"] = statistics.interval(drawn)
+            numbers[f"{name}_interval"] = bootstrap.interval(drawn)
     return numbers

@@ -1,4 +1,4 @@
-"""Scores as text: ours, the paper's and the difference, with what each means.
+"""Score tables of runs as text: ours, the paper's and the difference.
 
 Runs share a table only where their numbers may be compared: the same data, image
 size and epochs. Everything a reader needs to not mistake a short run for the
@@ -8,13 +8,14 @@ paper's stands in the title.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from synergynet_tf.config import ModelConfig
-from synergynet_tf.evaluation.scores import MODEL_SETTINGS
+from synergynet_tf.evaluation.scores import MODEL_SETTINGS, Scores
 from synergynet_tf.experiments import METHOD_TABLES, PAPER
-from synergynet_tf.metrics import METRICS
+from synergynet_tf.formats import DASH, LINE_WIDTH, score
+from synergynet_tf.formats import in_brackets as in_brackets
 
 Report = dict[str, Any]
 
@@ -40,90 +41,57 @@ PROTOCOL_TITLES = {
     "transunet": "TransUNet's test code",
     "strict": "strict, mean of cases",
 }
-GROUP = (
-    "dataset",
-    "data_split",
-    "fold",
-    "split",
-    "num_cases",
-    "limit",
-    "image_size",
-    "epochs",
-)
-DASH = "-"
-LINE_WIDTH = 96
 LABEL_WIDTH = 24
 WIDTH = 7
 GAP = "  "
 
 
-def format_tables(reports: Sequence[Report]) -> str:
-    """Sets reports of `evaluate_run` as tables, one for each kind of experiment.
+def format_tables(found: Sequence[Scores]) -> str:
+    """Formats scores as tables, one for each kind of experiment.
 
     A model has a line of ours, two of its bootstrap interval, one of the paper's, and
     one of the difference in percentage points (voxels for HD95); dashes where the
     paper has no number.
 
     Args:
-        reports: What `evaluate_run` returned, in any order.
+        found: Scores of runs, in any order.
 
     Returns:
         Lines of text that end in a newline.
     """
-    groups: dict[tuple[Any, ...], list[Report]] = {}
-    for report in reports:
-        options = with_options(report["options"])
-        key = (*(report[name] for name in GROUP), options, _left_protocol(report))
-        groups.setdefault(key, []).append(report)
-    return "\n".join(_format_table(group) for group in groups.values())
+    groups: dict[tuple[str, str], list[Report]] = {}
+    for scores in found:
+        kind = scores.title(), _left_protocol(scores)
+        groups.setdefault(kind, []).append(scores.to_json())
+    return "\n".join(_format_table(*kind, group) for kind, group in groups.items())
 
 
-def _left_protocol(report: Report) -> str:
+def _left_protocol(scores: Scores) -> str:
     """Names the protocol on the left: the one asked for, else the paper's."""
-    asked = report["protocol"]
-    return report["paper_protocol"] if asked == "strict" else asked
+    asked = scores.protocol
+    return scores.paper_protocol if asked == "strict" else asked
 
 
-def _format_table(reports: Sequence[Report]) -> str:
-    """Sets reports that share everything in `GROUP`."""
+def _format_table(title: str, protocol: str, reports: Sequence[Report]) -> str:
+    """Formats reports of one kind of experiment."""
     first = reports[0]
-    protocol = _left_protocol(first)
     columns = PAPER_METRICS[protocol]
     left_title = f"{PROTOCOL_TITLES[protocol]} (%)"
     right_title = f"strict, mean of cases (%, {first['distance_unit']})"
     lines = [
-        _title(first),
-        _line("", [left_title.ljust(WIDTH * len(columns))], [right_title]),
+        title,
+        f"{'':{LABEL_WIDTH}}{left_title:{WIDTH * len(columns)}}{GAP}{right_title}",
         _line(
             "model",
-            [NAMES[metric].rjust(WIDTH) for metric in columns],
-            [NAMES[metric].rjust(WIDTH) for metric in _case_metrics(first)]
-            + ["codes used".rjust(WIDTH + 6)],
+            [NAMES[metric] for metric in columns],
+            [NAMES[metric] for metric in CASE_METRICS[first["distance_unit"]]],
+            "codes used",
         ),
     ]
     for report in reports:
         lines += _model_lines(report, protocol, columns)
     lines += _notes(reports, protocol)
     return "\n".join(lines) + "\n"
-
-
-def in_brackets(ends: Sequence[float | None], form: str) -> str:
-    """Writes the ends of an interval, each as `form` says; a dash if it has none.
-
-    Example:
-    >>> in_brackets((0.25, 0.5), ".1f")
-    '[0.2, 0.5]'
-    """
-    low, high = ends
-    if low is None or high is None:
-        return DASH
-    return f"[{low:{form}}, {high:{form}}]"
-
-
-def with_options(options: Mapping[str, bool]) -> str:
-    """Says which options were on: `, with flips, largest`, or nothing."""
-    names = [name for name, on in options.items() if on]
-    return f", with {', '.join(names)}" if names else ""
 
 
 def unlike_default(report: Report) -> str:
@@ -136,51 +104,38 @@ def unlike_default(report: Report) -> str:
     )
 
 
-def _case_metrics(report: Report) -> tuple[str, ...]:
-    return CASE_METRICS[report["distance_unit"]]
-
-
-def _title(report: Report) -> str:
-    fold = f", fold {report['fold']}" if report["fold"] else ""
-    limit = f" (--limit {report['limit']})" if report["limit"] else ""
-    return (
-        f"{report['dataset']}, {report['data_split']} split{fold}, "
-        f"{report['split']} part: "
-        f"{report['num_cases']} cases{limit}, {report['image_size']} px, "
-        f"{report['epochs']} epochs{with_options(report['options'])}"
-    )
-
-
 def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[str]:
     ours, cases = report[protocol]["mean"], report["strict"]["mean"]
-    metrics = _case_metrics(report)
+    metrics = CASE_METRICS[report["distance_unit"]]
     codes = report["codes"]
-    used = f"{codes['used']} of {codes['total']}" if codes else DASH
     lines = [
         _line(
             f"{report['model']} seed {report['seed']}",
-            [_number(metric, ours[metric]) for metric in columns],
-            [_number(metric, cases[metric]) for metric in metrics]
-            + [used.rjust(WIDTH + 6)],
+            [score(metric, ours[metric]) for metric in columns],
+            [score(metric, cases[metric]) for metric in metrics],
+            f"{codes['used']} of {codes['total']}" if codes else DASH,
         )
     ]
+    left, right = (report[p]["mean_interval"] for p in (protocol, "strict"))
     for i, label in enumerate(("  95 % interval, from", "  to")):
-        left, right = (report[p]["mean_interval"] for p in (protocol, "strict"))
         lines.append(
             _line(
                 label,
-                [_number(metric, left[metric][i]) for metric in columns],
-                [_number(metric, right[metric][i]) for metric in metrics],
+                [score(metric, left[metric][i]) for metric in columns],
+                [score(metric, right[metric][i]) for metric in metrics],
             )
         )
     printed = PAPER.get((report["dataset"], report["model"]), {})
     if protocol != report["paper_protocol"] or unlike_default(report):
         printed = {}
-    lines.append(_line("  paper", [_number(m, printed.get(m)) for m in columns], []))
+    lines.append(_line("  paper", [score(m, printed.get(m)) for m in columns]))
     if printed:
-        differences = [_minus(ours[m], printed[m]) for m in columns]
-        cells = [_number(m, d, "+") for m, d in zip(columns, differences, strict=True)]
-        lines.append(_line("  difference", cells, []))
+        pairs = {m: (ours[m], printed[m]) for m in columns}
+        differences = [
+            score(m, None if own is None else own - paper, "+.2f")
+            for m, (own, paper) in pairs.items()
+        ]
+        lines.append(_line("  difference", differences))
     return lines
 
 
@@ -212,18 +167,10 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
     return [line for note in notes for line in textwrap.wrap(note, LINE_WIDTH)]
 
 
-def _line(label: str, left: Sequence[str], right: Sequence[str]) -> str:
-    parts = label.ljust(LABEL_WIDTH), "".join(left), GAP, "".join(right)
-    return "".join(parts).rstrip()
-
-
-def _number(metric: str, value: float | None, sign: str = "") -> str:
-    """Formats a fraction as percent and a distance as it is; a dash for neither."""
-    if value is None:
-        return DASH.rjust(WIDTH)
-    scale = 100 if METRICS[metric].unit == "fraction" else 1
-    return f"{scale * value:{sign}.2f}".rjust(WIDTH)
-
-
-def _minus(ours: float | None, printed: float) -> float | None:
-    return None if ours is None else ours - printed
+def _line(
+    label: str, left: Sequence[str], right: Sequence[str] = (), codes: str = ""
+) -> str:
+    ours, cases = (
+        "".join(f"{cell:>{WIDTH}}" for cell in part) for part in (left, right)
+    )
+    return f"{label:{LABEL_WIDTH}}{ours}{GAP}{cases}{codes:>{WIDTH + 6}}".rstrip()

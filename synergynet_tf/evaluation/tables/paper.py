@@ -1,4 +1,4 @@
-"""A table of the paper with our numbers beside it, before it is set in a format."""
+"""A table of the paper with our numbers beside it, before it is formatted."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.evaluation.tables.console import NAMES, PROTOCOL_TITLES
-from synergynet_tf.evaluation.tables.row_runs import RowRun
-from synergynet_tf.evaluation.tables.row_scores import (
+from synergynet_tf.evaluation.tables.rows import (
     STRICT_DSC,
     Cell,
     Column,
     Comparison,
+    RowRun,
     columns_of,
     compare,
     make_cells,
 )
 from synergynet_tf.experiments import Budget, Table, settings_of
-from synergynet_tf.metrics.statistics import RESAMPLES
+from synergynet_tf.formats import cases_title, counted, data_title
+from synergynet_tf.metrics.bootstrap import RESAMPLES
 from synergynet_tf.models import METHODS
 
 Report = dict[str, Any]
@@ -49,7 +50,7 @@ class Line:
         row: Its key.
         seeds: Of its runs; none if it was not run.
         cells: By column.
-        comparison: With the rival; `None` for the rival and for what was not run.
+        comparison: With the baseline; `None` for the baseline and for what was not run.
     """
 
     row: str
@@ -67,7 +68,7 @@ class PaperTable:
         columns: By name, the paper's first.
         titles: Of the columns.
         lines: A line for each row of the paper's table.
-        rival: The row that the others are tested against.
+        baseline: The row that the others are tested against.
         settings: What was run, for a program: the budget and what belongs to it.
         caption: Sentences: what was run, and what the numbers are.
         notes: Sentences: what is missing or was left out.
@@ -77,7 +78,7 @@ class PaperTable:
     columns: Mapping[str, Column]
     titles: Mapping[str, str]
     lines: Sequence[Line]
-    rival: str
+    baseline: str
     settings: Mapping[str, Any]
     caption: Sequence[str]
     notes: Sequence[str]
@@ -89,7 +90,7 @@ def make_table(
     budget: Budget,
     found: Sequence[RowRun],
     scores: Mapping[str, Sequence[Report]],
-    rival: str,
+    baseline: str,
     notes: Sequence[str] = (),
 ) -> PaperTable:
     """Sets the scores of a table's runs beside the paper's numbers.
@@ -100,12 +101,12 @@ def make_table(
         budget: Of the runs.
         found: The runs.
         scores: Of each row that was run, a report for each seed.
-        rival: The row that the others are tested against.
+        baseline: The row that the others are tested against.
         notes: What else a reader should know.
     """
     protocol = DATASETS[dataset].PAPER_PROTOCOL
     columns = {**columns_of(table.columns, protocol), STRICT: STRICT_DSC}
-    comparisons = compare(scores, rival, TESTED)
+    comparisons = compare(scores, baseline, TESTED)
     lines = []
     for key, row in table.rows.items():
         reports = scores.get(key, ())
@@ -115,8 +116,8 @@ def make_table(
     notes = list(notes)
     if missing := [line.row for line in lines if not line.seeds]:
         notes.append(f"Not run: {', '.join(missing)}.")
-    if rival not in scores:
-        notes.append(f"{rival} was not run, so nothing is tested against it.")
+    if baseline not in scores:
+        notes.append(f"{baseline} was not run, so nothing is tested against it.")
     notes += _precisions(found)
     unlike = _unlike_paper(found)
     caption = [
@@ -128,7 +129,7 @@ def make_table(
         "Ours: mean over seeds, SD over seeds (n - 1), and the 95 % bootstrap interval "
         f"of that mean ({RESAMPLES:,} resamples of the patients; the seeds are not "
         "resampled).",
-        *_tested(rival, len(comparisons)),
+        *_tested(baseline, len(comparisons)),
         f"Paper: {table.note}",
     ]
     return PaperTable(
@@ -136,22 +137,22 @@ def make_table(
         columns=columns,
         titles={name: _title(name) for name in columns},
         lines=lines,
-        rival=rival,
+        baseline=baseline,
         settings=_settings(table, dataset, budget, found, unlike),
         caption=caption,
         notes=notes,
     )
 
 
-def _tested(rival: str, count: int) -> list[str]:
+def _tested(baseline: str, count: int) -> list[str]:
     """Returns a sentence on the tests, if there are any."""
     if not count:
         return []
     return [
-        f"Against {rival}: mean over cases of the difference in DSC (protocol "
+        f"Against {baseline}: mean over cases of the difference in DSC (protocol "
         f"{TESTED}; a case's DSC is its mean over seeds), and p of Wilcoxon's "
         "signed-rank test, a difference a patient, with Holm's "
-        f"correction for {count} test{'s' if count > 1 else ''}."
+        f"correction for {counted(count, 'test')}."
     ]
 
 
@@ -165,11 +166,7 @@ def _cases(dataset: str, scores: Mapping[str, Sequence[Report]]) -> str:
     if not scores:
         return dataset
     report = next(iter(scores.values()))[0]
-    limit = f" (--limit {report['limit']})" if report["limit"] else ""
-    return (
-        f"{dataset}, {report['data_split']} split, {report['split']} part: "
-        f"{report['num_cases']} cases of {report['num_patients']} patients{limit}"
-    )
+    return f"{data_title(report)}: {cases_title(report)}"
 
 
 def _recipe(found: Sequence[RowRun]) -> str:
@@ -181,8 +178,7 @@ def _recipe(found: Sequence[RowRun]) -> str:
     precisions = sorted({run.config.training.precision for run in found})
     seeds = sorted({run.config.training.seed for run in found})
     return (
-        f"{model.image_size} px, {training.epochs} "
-        f"epoch{'s' if training.epochs > 1 else ''} of batches of "
+        f"{model.image_size} px, {counted(training.epochs, 'epoch')} of batches of "
         f"{training.batch_size}, encoder weights {_file(model.encoder_weights)}, "
         f"{_transformer(found)}{' and '.join(precisions)}; "
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"

@@ -11,11 +11,12 @@ Example:
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["METHODS", "ModelConfig", "__version__", "build_model", "metrics"]
+__all__ = ["METHODS", "ModelConfig", "Run", "__version__", "build_model", "metrics"]
 
 _PLACES = {
     "METHODS": "synergynet_tf.models",
     "ModelConfig": "synergynet_tf.config",
+    "Run": "synergynet_tf.runs",
     "build_model": "synergynet_tf.models",
 }
 

@@ -43,6 +43,7 @@ assert not {"keras", "numpy", "tensorflow"} & set(sys.modules)
 assert callable(synergynet_tf.metrics.dice)
 assert "synergynet-8s2h" in synergynet_tf.METHODS
 assert synergynet_tf.ModelConfig().num_codes == 1024
+assert synergynet_tf.Run("tests/old_run").config.model.name == "synergynet-8s2h"
 assert "keras" not in sys.modules
 assert callable(synergynet_tf.build_model)
 """

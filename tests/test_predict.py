@@ -9,7 +9,7 @@ import pytest
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import predict
 from synergynet_tf.data.datasets import folder
-from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.evaluation.postprocess import Postprocessing
 from tests.data.trees import write_nifti
 from tests.evaluation import squares
 
@@ -116,4 +116,8 @@ def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
     command = ["--run", str(run), "--input", str(images), "--output", str(tmp_path)]
     for flags in ([], ["--flips"], ["--largest"]):
         predict.main([*command, *flags])
-    assert chosen == [Options(), Options(flips=True), Options(largest=True)]
+    assert chosen == [
+        Postprocessing(),
+        Postprocessing(flips=True),
+        Postprocessing(largest=True),
+    ]

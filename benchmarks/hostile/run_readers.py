@@ -56,6 +56,10 @@ def _scores() -> dict[str, Any]:
         **{"data_split": "paper", "fold": "", "limit": None, "protocol": "strict"},
         **{"distance_unit": "mm", "options": {"flips": False, "largest": False}},
         **{"num_cases": 2, "num_patients": 2, "strict": block, "transunet": block},
+        **{"data_dir": "/data", "paper_protocol": "transunet", "backbone": "resnet50"},
+        **{"num_codes": 1024, "hidden_dim": 512, "image_size": 224, "epochs": 150},
+        **{"trained_epochs": 150, "codes": {"used": 9, "total": 10, "perplexity": 5.0}},
+        "structures": {n: {"empty": 0, "missed": 1, "false": 0} for n in names},
         "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
         "cases": [{"case_id": f"case{i}", **case, "patient": f"p{i}"} for i in (0, 1)],
     }

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line, robustness, tables
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.postprocess import PLAIN, Options, add_flags
+from synergynet_tf.evaluation.postprocess import (
+    NO_POSTPROCESSING,
+    Postprocessing,
+    add_flags,
+)
 from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
 from synergynet_tf.runs import Run
@@ -103,14 +107,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run
 
-    chosen = Options(args.flips, args.largest)
-    # Options are chosen on validation cases, so there their effect is shown.
-    tried = dict.fromkeys((PLAIN, chosen) if args.split == "val" else (chosen,))
-    reports = [
+    chosen = Postprocessing(args.flips, args.largest)
+    # Post-processing is chosen on validation cases, so there its effect is shown.
+    baseline = [NO_POSTPROCESSING] if args.split == "val" else []
+    tried = dict.fromkeys([*baseline, chosen])
+    scored = [
         evaluate_run(own, args.protocol, options, args.workers)
         for options in tried
         for own in cases
     ]
-    print(format_tables(reports), end="")
+    print(format_tables(scored), end="")
     for run in opened:
         print(f"wrote {run}/metrics.json, cases.csv, curves.png, overlays/")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 import pathlib
 from collections.abc import Sequence
 
-from synergynet_tf import metrics, runs
+from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases, find_cases
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
 
 
@@ -91,33 +90,20 @@ def median_case(cases: RunCases) -> str:
         FileNotFoundError: If the run was not scored since it was trained.
         ValueError: If it was scored on another part, or its scores are damaged.
     """
-    run = cases.run
-    path = run.path / "metrics.json"
+    run, path = cases.run, cases.run.path / FILE
     advice = (
         f"score it with evaluate.py --run {run} --split {cases.part}, or name cases "
         "with --cases"
     )
-    if not path.is_file() or run.is_older_than_weights(path.name):
+    if not path.is_file() or run.is_older_than_weights(FILE):
         raise FileNotFoundError(f"No scores of the weights in {run}; {advice}")
-    try:
-        report = read_report(path)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {advice}") from error
-    if report.get("split") != cases.part:
+    scores = read_scores(run)
+    if scores.split != cases.part:
         raise ValueError(f"{path} is not of the {cases.part} part; {advice}")
-    ranked = []
-    for case in report.get("cases", []):
-        scores = {
-            name: {"dsc": math.nan if by["dsc"] is None else by["dsc"]}
-            for name, by in case.get("strict", {}).items()
-        }
-        dsc = metrics.mean_of_classes(scores)["dsc"] if scores else math.nan
-        if not math.isnan(dsc):
-            ranked.append((dsc, case["case_id"]))
+    ranked = scores.ranked()
     if not ranked:
         raise ValueError(f"{path} has no case with a DSC under strict; {advice}")
-    ranked.sort(key=lambda pair: -pair[0])
-    return str(ranked[len(ranked) // 2][1])
+    return ranked["median"]
 
 
 def run_names(cases: Sequence[RunCases]) -> list[str]:

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from synergynet_tf.evaluation.label_files import label_files
 
     model = _load_run(run) if args.run is not None else exported.open()
-    chosen = postprocess.Options(args.flips, args.largest)
+    chosen = postprocess.Postprocessing(args.flips, args.largest)
     rows = label_files(model, config, names, paths, args.output, chosen)
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")

@@ -8,8 +8,8 @@ from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.cli.figures import run_names
 from synergynet_tf.evaluation.cases import RunCases, find_cases
-from synergynet_tf.evaluation.postprocess import Options
-from synergynet_tf.evaluation.tables.console import with_options
+from synergynet_tf.evaluation.postprocess import Postprocessing
+from synergynet_tf.formats import with_options
 
 BESIDE = ("corrupt", "run", "runs", "split", "data_dir", "flips", "largest", "debug")
 
@@ -60,7 +60,7 @@ def print_robustness(args: argparse.Namespace) -> None:
         table_rows,
     )
 
-    options = Options(args.flips, args.largest)
+    options = Postprocessing(args.flips, args.largest)
     reports = [corrupt_run(own, options) for own in cases]
     folders = [run.path for run in opened]
     first, summaries = folders[0], summarize(reports, cases[0].patients)

@@ -53,7 +53,7 @@ def print_table(args: argparse.Namespace) -> None:
         from synergynet_tf.evaluation.score import evaluate_run
 
         cases = find_cases(run, "test", args.data_dir)
-        return evaluate_run(cases, "paper", workers=args.workers)
+        return evaluate_run(cases, "paper", workers=args.workers).to_json()
 
     scores, said = score_runs(found, evaluate)
     print(said, file=sys.stderr)

@@ -21,7 +21,11 @@ from synergynet_tf.data.preprocess import (
 )
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.parallel import read_ahead
-from synergynet_tf.evaluation.postprocess import PLAIN, Options, keep_largest
+from synergynet_tf.evaluation.postprocess import (
+    NO_POSTPROCESSING,
+    Postprocessing,
+    keep_largest,
+)
 
 BATCH_SIZE = 8
 # Photographs that wait for their batch hold at most about this: a batch that would
@@ -77,7 +81,7 @@ def label_all(
     config: ExperimentConfig,
     names: Iterable[Name],
     read: Callable[[Name], SourceT],
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     grids: Collection[str] = ("native",),
     alter: Callable[[Name, np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[tuple[SourceT, Maps]]:
@@ -132,7 +136,7 @@ def predict_case(
     modality: str,
     size: int,
     channels: str = "",
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     center_crop: float = 1.0,
 ) -> np.ndarray:
     """Labels each pixel of one photograph or volume, on the image's own grid.
@@ -152,7 +156,7 @@ def predict_grids(
     modality: str,
     size: int,
     channels: str = "",
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     grids: Collection[str] = ("native",),
     batch_size: int = BATCH_SIZE,
     center_crop: float = 1.0,
@@ -226,7 +230,7 @@ def _batches(
 
 
 def _label_batches(
-    model: Model, batches: Iterable[list[_Piece[SourceT]]], options: Options
+    model: Model, batches: Iterable[list[_Piece[SourceT]]], options: Postprocessing
 ) -> Iterator[tuple[SourceT, Maps]]:
     """Predicts batch after batch; yields each case when its last slice is labeled."""
     for batch in batches:
@@ -245,7 +249,7 @@ def _label_batches(
             yield case.source, maps
 
 
-def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
+def _logits(model: Model, images: np.ndarray, options: Postprocessing) -> np.ndarray:
     """Returns logits `(n, S, S, C)`, the mean over the flips of images if asked."""
     flips = FLIPS if options.flips else FLIPS[:1]
     total: np.ndarray | float = 0.0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -15,20 +13,21 @@ from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
 from synergynet_tf.data.preprocess import center_box, to_network
 from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.case_scores import (
-    CaseResult,
-    LabeledCase,
-    score_labeled,
-)
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
-from synergynet_tf.evaluation.postprocess import PLAIN, Options
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 from synergynet_tf.evaluation.report.slices import NAME, make_slice
-from synergynet_tf.evaluation.scores import case_rows, make_report
+from synergynet_tf.evaluation.scores import (
+    FILE,
+    LabeledCase,
+    Scores,
+    case_rows,
+    score_labeled,
+)
 
 PAPER = "paper"
 
@@ -36,9 +35,9 @@ PAPER = "paper"
 def evaluate_run(
     cases: RunCases,
     protocol: str = "strict",
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     workers: int = 0,
-) -> dict[str, Any]:
+) -> Scores:
     """Predicts and scores every case of one part of a run's data.
 
     Writes into the run's folder `overlays/{best,median,worst}.png`, `slices.json`
@@ -52,14 +51,8 @@ def evaluate_run(
         workers: Processes that score while this one predicts; 0 for none.
 
     Returns:
-        What `metrics.json` holds: the run's settings and the `options`; under
-        `protocol` the `mean` over classes and that of each class, `per_class`, with
-        bootstrap intervals by patient, `mean_interval` and `per_class_interval`, and
-        the scores of the `cases`; all of it again under the name of each protocol
-        that was computed (`strict` and the paper's always are); of each case the
-        `counts`: TP, FP, FN and TN, as shares of its pixels; `structures`, how often
-        each class was `empty`, `missed` or `false`; and the `codes` used, `None` for
-        a method without a codebook. Undefined numbers are `None`.
+        What `metrics.json` holds: scores under `protocol`, `strict` and the paper's
+        protocol.
 
     Raises:
         FileNotFoundError: If a file of the run or of a case is not there.
@@ -79,18 +72,20 @@ def evaluate_run(
     scored = map_in_processes(score, labeled, workers)
     title, count = f"score {cases.config.model.name}", len(cases.case_ids)
     results = list(tqdm(scored, title, count, unit="case", disable=None))
-    codes = predictor.codes()
+    scores = Scores.of(cases, protocol, options, results, predictor.codes())
 
-    _write_overlays(cases, predictor, options, results)
+    _write_overlays(cases, predictor, options, scores)
     write_curves(run)
     runs.write_csv(run.path / "cases.csv", case_rows(results, protocol))
-    report = make_report(cases, protocol, options, results, codes)
-    runs.write_json(run.path / "metrics.json", report)
-    return report
+    runs.write_json(run.path / FILE, scores.to_json())
+    return scores
 
 
 def _label(
-    cases: RunCases, predictor: Predictor, options: Options, protocols: Sequence[str]
+    cases: RunCases,
+    predictor: Predictor,
+    options: Postprocessing,
+    protocols: Sequence[str],
 ) -> Iterator[LabeledCase]:
     """Predicts case after case, once for all protocols."""
     grids = {metrics.LABEL_GRIDS[protocol] for protocol in protocols}
@@ -103,7 +98,7 @@ def _predict(
     cases: RunCases,
     case_ids: Iterable[str],
     predictor: Predictor,
-    options: Options,
+    options: Postprocessing,
     grids: Collection[str],
 ) -> Iterator[tuple[Case, dict[str, np.ndarray]]]:
     """Reads and labels some of the cases."""
@@ -114,26 +109,21 @@ def _predict(
 def _write_overlays(
     cases: RunCases,
     predictor: Predictor,
-    options: Options,
-    results: Sequence[CaseResult],
+    options: Postprocessing,
+    scores: Scores,
 ) -> None:
     """Draws the best, median and worst case by DSC, of those that have one."""
-    ranked = sorted(
-        (result for result in results if not math.isnan(result.dsc)),
-        key=lambda result: -result.dsc,
-    )
+    ranked = scores.ranked()
     if not ranked:
         return
-    places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
-    shown_ids = [ranked[index].case_id for index in places.values()]
     # Of a scan, three channels are no colors.
     data, size = complete(cases.config.data), cases.config.model.image_size
     shown = slice(None) if data.modality == "rgb" else slice(1)
-    labeled = _predict(cases, shown_ids, predictor, options, {"native"})
+    labeled = _predict(cases, ranked.values(), predictor, options, {"native"})
     folder, slices = cases.run.path, {}
-    for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
-        dsc = ranked[index].dsc
-        caption = f"{place} of {len(results)}: {case.case_id}, DSC {dsc:.3f}"
+    for place, (case, maps) in zip(ranked, labeled, strict=True):
+        dsc = scores.dsc[case.case_id]
+        caption = f"{place} of {scores.num_cases}: {case.case_id}, DSC {dsc:.3f}"
         image = case.image[..., shown]
         drawn = image, maps["native"], cases.class_names, case.label
         write_png(folder / "overlays" / f"{place}.png", overlay(*drawn, caption))

@@ -23,14 +23,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from synergynet_tf import metrics
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
 from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.evaluation.scores import FILE as SCORES
+from synergynet_tf.evaluation.scores import read_scores
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 
@@ -43,7 +43,6 @@ INTENDED_USE = (
 KINDS = {"rgb": "photographs", "ct": "slices of CT", "mri": "slices of MRI"}
 # Keys of `metrics.json` that say how its cases were predicted and scored.
 SCORED = ("split", "protocol", "distance_unit", "num_cases", "num_patients", "options")
-BLOCK = ("mean", "mean_interval", "per_class", "per_class_interval")
 PROVENANCE = ("commit", "started", "synergynet_tf", "python", "keras", "backend")
 
 # Of the README.
@@ -201,7 +200,8 @@ def _training_data(run: Run, config: ExperimentConfig) -> dict[str, Any]:
     data = config.data
     split = _read(run, "split.json")
     if split and not all(isinstance(cases, list) for cases in split.values()):
-        raise ValueError(f"{run}/split.json is damaged; restore it or delete it")
+        path = run.path / "split.json"
+        raise ValueError(f"{path} is damaged; restore it or delete it")
     return {
         "dataset": data.dataset,
         "split": data.split,
@@ -215,32 +215,20 @@ def _training_data(run: Run, config: ExperimentConfig) -> dict[str, Any]:
 
 def _scores(run: Run) -> tuple[dict[str, Any] | None, str]:
     """Returns the scores by protocol, and a sentence about them."""
-    report = _read(run, "metrics.json", read_report)
-    if report is None:
+    if not (run.path / SCORES).is_file():
         return None, "The run was not scored."
-    path = run.path / "metrics.json"
-    if run.is_older_than_weights(path.name):
+    scores = read_scores(run)
+    if run.is_older_than_weights(SCORES):
         return None, "Scores older than the run's weights are left out."
-    try:
-        blocks = {
-            protocol: {name: report[protocol][name] for name in BLOCK}
-            for protocol in metrics.PROTOCOLS
-            if protocol in report
-        }
-        scored = {name: report[name] for name in SCORED}
-        level = report["bootstrap"]["level"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is of another version ({error} is missing); score the run again "
-            "with evaluate.py"
-        ) from error
+    scored = {name: getattr(scores, name) for name in SCORED}
+    level = scores.bootstrap["level"]
     chosen = [name for name, on in scored["options"].items() if on]
     note = (
         f"Of the {scored['num_cases']} cases of the {scored['split']} part, "
         + (f"with {' and '.join(chosen)}, " if chosen else "")
         + f"with {level:.0%} intervals by patient."
     )
-    return {**scored, "interval_level": level, "protocols": blocks}, note
+    return {**scored, "interval_level": level, "protocols": scores.blocks}, note
 
 
 def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str]:
@@ -268,13 +256,13 @@ def _limits(config: ExperimentConfig, scores: dict[str, Any] | None) -> list[str
     return limits
 
 
-def _read(run: Run, name: str, read: Callable[[pathlib.Path], Any] = read_json) -> Any:
+def _read(run: Run, name: str) -> Any:
     """Returns the content of a run's JSON file, `None` where there is none."""
     path = run.path / name
     if not path.is_file():
         return None
     try:
-        values = read(path)
+        values = read_json(path)
         if not isinstance(values, dict):
             raise ValueError("it holds no object")
     except ValueError as error:

@@ -142,7 +142,7 @@ def compare(
     """Compares the predictions of a run and of its exports on real cases.
 
     Args:
-        cases: One split of its data.
+        cases: One split of the run's data.
         exports: Of that run.
         max_cases: How many cases to take, evenly spread over `cases`.
 

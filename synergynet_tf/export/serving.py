@@ -125,7 +125,7 @@ def label_files(
         ValueError: If it refuses a file.
     """
     # Here, because it imports matplotlib.
-    from synergynet_tf.evaluation.result_files import Labeled, write_results
+    from synergynet_tf.evaluation.label_files import Labeled, write_results
 
     def label() -> Iterator[Labeled]:
         for path in tqdm(paths, f"label by {server}", disable=None):

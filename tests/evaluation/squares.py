@@ -88,7 +88,8 @@ def label(run, paths, output):
 
 def evaluate(run, part="test", data_dir=None, **settings):
     """Scores a run as evaluate.py does; returns what `metrics.json` holds."""
-    return evaluate_run(find_cases(runs.Run(run), part, data_dir), **settings)
+    cases = find_cases(runs.Run(run), part, data_dir)
+    return evaluate_run(cases, **settings).to_json()
 
 
 def make_run(folder, monkeypatch):

@@ -5,23 +5,30 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
+from synergynet_tf.metrics import METRICS
+from tests.evaluation.scored_runs import RUN, make_block
 
 NAMES = ("a", "b")
 
 
 def write_scores(folder, dsc, patients=None, **changes):
     """Writes a scored run; `dsc` has a row of two classes for each case."""
+    # What is compared is `per_class`; the rest is there because files have it.
+    scores = dict.fromkeys(METRICS, 0.5)
+    block, by_class = make_block(NAMES, scores), dict.fromkeys(NAMES, scores)
     report = {
+        **RUN,
         "dataset": "acdc",
         "data_split": "paper",
-        "fold": "",
-        "split": "test",
         "protocol": "strict",
-        "distance_unit": "mm",
+        "paper_protocol": "pooled",
         "model": folder.name,
         "seed": 0,
-        "options": {"flips": False, "largest": False},
-        "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
+        "num_cases": len(dsc),
+        "num_patients": len(dsc),
+        "strict": block,
+        "pooled": block,
+        "structures": {},
         "cases": [
             {
                 "case_id": f"case{i}",
@@ -30,6 +37,9 @@ def write_scores(folder, dsc, patients=None, **changes):
                     name: {"dsc": value, "hd95": None if value is None else 10 - value}
                     for name, value in zip(NAMES, values, strict=True)
                 },
+                "strict": by_class,
+                "pooled": by_class,
+                "counts": {name: [0.25] * 4 for name in NAMES},
             }
             for i, values in enumerate(dsc)
         ],

@@ -8,7 +8,7 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.cli import evaluate, report
 from synergynet_tf.evaluation import score
-from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.evaluation.report.markup import element
 from synergynet_tf.evaluation.report.page import write_html_report
 from synergynet_tf.evaluation.report.slices import NAME
@@ -238,8 +238,10 @@ def test_scores_that_do_not_name_their_data_do_not_serve(run, monkeypatch):
     del scores["data_dir"]
     (run / "metrics.json").write_text(json.dumps(scores))
     plain = "test", "strict"
-    assert report._why_not(run, *plain, None, Options()) == ""
-    assert "data_dir" in report._why_not(run, *plain, "nowhere", Options())
+    assert report._why_not(runs.Run(run), *plain, None, Postprocessing()) == ""
+    assert "data_dir" in report._why_not(
+        runs.Run(run), *plain, "nowhere", Postprocessing()
+    )
 
 
 def test_the_flag_makes_scores_that_are_missing(squares_run, capsys):
@@ -276,8 +278,8 @@ def test_the_flag_makes_scores_that_do_not_serve(
     evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])
     assert f"{reason}\n" in capsys.readouterr().err
     assert len(found) == len(scored) == 1
-    assert scored[0][1] == ("val" if "val" in flags else "test")
-    assert scored[0][4] == Options("--flips" in flags, "--largest" in flags)
+    assert found[0][1] == ("val" if "val" in flags else "test")
+    assert scored[0][2] == Postprocessing("--flips" in flags, "--largest" in flags)
 
 
 def test_all_of_a_run_is_in_the_report(run):

@@ -11,6 +11,7 @@ from synergynet_tf.data.datasets import folder
 from synergynet_tf.evaluation import cases, score
 from synergynet_tf.evaluation.figures.overlays import overlay
 from synergynet_tf.evaluation.report.slices import NAME
+from synergynet_tf.evaluation.scores import Scores
 from synergynet_tf.evaluation.tables.console import format_tables
 from tests.evaluation import squares
 from tests.evaluation.page import read_page
@@ -94,7 +95,7 @@ def test_one_case_has_no_interval_and_every_text_a_dash(squares_run, tmp_path):
         assert [ends for i in intervals for ends in i.values()] == [[None, None]] * (
             2 * len(block["mean"])
         )
-    lines = format_tables([report]).splitlines()
+    lines = format_tables([Scores.from_json(report)]).splitlines()
     for label in ("  95 % interval, from", "  to"):
         (line,) = (line for line in lines if line.startswith(label))
         # Five pooled scores and three strict.

@@ -47,7 +47,7 @@ from synergynet_tf.evaluation.codes.interventions import (
 from synergynet_tf.evaluation.codes.model import CodeModel
 from synergynet_tf.evaluation.figures.overlays import write_png
 from synergynet_tf.evaluation.predictor import load_run_model
-from synergynet_tf.evaluation.scores import without_nan
+from synergynet_tf.evaluation.scores import rank, without_nan
 
 FILE = "codes.json"
 SHEET_ROWS = 16
@@ -216,16 +216,10 @@ def _places(
         )
         for case_id, case in coded.items()
     }
-    ranked = sorted(
-        (case_id for case_id in dsc if not math.isnan(dsc[case_id])),
-        key=lambda case_id: -dsc[case_id],
-    )
-    if not ranked:
-        return {}
-    order = {"worst": ranked[-1], "median": ranked[len(ranked) // 2], "best": ranked[0]}
+    count = sum(not math.isnan(value) for value in dsc.values())
     return {
-        case_id: f"{place} of {len(ranked)}, DSC {dsc[case_id]:.3f}: "
-        for place, case_id in reversed(order.items())
+        case_id: f"{place} of {count}, DSC {dsc[case_id]:.3f}: "
+        for place, case_id in rank(dsc).items()
     }
 
 

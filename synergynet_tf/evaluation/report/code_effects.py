@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from synergynet_tf.evaluation.report.markup import Markup, element, join, table
-from synergynet_tf.evaluation.score_file import require
 from synergynet_tf.evaluation.tables.console import DASH, in_brackets
+from synergynet_tf.safe_io import require
 
 # What is said of each of `code_ablations.PARTS`.
 WORDS = {

@@ -17,9 +17,9 @@ from synergynet_tf.evaluation.report.markup import (
 from synergynet_tf.evaluation.report.overlays import picture
 from synergynet_tf.evaluation.report.run import read_made
 from synergynet_tf.evaluation.report.slices import Slice
-from synergynet_tf.evaluation.score_file import require
 from synergynet_tf.evaluation.tables.console import DASH, in_brackets
 from synergynet_tf.runs import Run
+from synergynet_tf.safe_io import require
 
 Codes = dict[str, Any]
 FOLDER = "codes"

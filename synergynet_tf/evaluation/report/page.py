@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import pathlib
-from typing import Any
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.figures.curves import read_columns
@@ -20,17 +19,10 @@ from synergynet_tf.evaluation.report.robustness import (
 from synergynet_tf.evaluation.report.run import read_object, run_section
 from synergynet_tf.evaluation.report.scores import key_numbers, scores_section
 from synergynet_tf.evaluation.report.training import codebook_section, training_section
-from synergynet_tf.evaluation.score_file import read_scores_of
-from synergynet_tf.evaluation.tables.console import GROUP
+from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
 
 NAME = "report.html"
-NEEDED = (
-    *GROUP,
-    *("model", "backbone", "num_codes", "hidden_dim", "seed", "trained_epochs"),
-    *("options", "protocol", "paper_protocol", "distance_unit", "num_patients"),
-    *("bootstrap", "strict", "structures", "codes", "cases"),
-)
 
 
 def write_html_report(run: Run) -> pathlib.Path:
@@ -51,13 +43,8 @@ def write_html_report(run: Run) -> pathlib.Path:
 def make_page(run: Run) -> str:
     """Returns the report as text; raises as `write_html_report` does."""
     names = run.class_names
-    report = read_scores_of(run, NEEDED)
-    if not _is_whole(report):
-        raise ValueError(
-            f"{run}/metrics.json is of another version; score the run again with "
-            f"evaluate.py --run {run}"
-        )
-    if run.is_older_than_weights("metrics.json"):
+    report = read_scores(run).to_json()
+    if run.is_older_than_weights(FILE):
         raise ValueError(
             f"{run}/metrics.json is older than the weights; score the run again with "
             f"evaluate.py --run {run}"
@@ -81,19 +68,6 @@ def make_page(run: Run) -> str:
         title,
         key_numbers(report),
         {name: part for name, part in sections.items() if part is not None},
-    )
-
-
-def _is_whole(report: dict[str, Any]) -> bool:
-    """Tells whether scores have all parts that the sections read."""
-    blocks = [report.get(name, {}) for name in ("strict", report["paper_protocol"])]
-    codes, structures = report["codes"], report["structures"]
-    return (
-        all({"mean_interval", "per_class_interval"} <= set(block) for block in blocks)
-        and {"strict", "counts"} <= set(report["cases"][0])
-        and "resamples" in report["bootstrap"]
-        and (codes is None or {"used", "total", "perplexity"} <= set(codes))
-        and all({"missed", "false", "empty"} <= set(s) for s in structures.values())
     )
 
 

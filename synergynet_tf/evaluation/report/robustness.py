@@ -8,9 +8,9 @@ from synergynet_tf.evaluation.report.markup import Markup, element, join, sectio
 from synergynet_tf.evaluation.report.run import read_made
 from synergynet_tf.evaluation.report.scores import interval, number
 from synergynet_tf.evaluation.robustness.table import WORDS
-from synergynet_tf.evaluation.score_file import require
-from synergynet_tf.evaluation.tables.console import with_options
+from synergynet_tf.formats import with_options
 from synergynet_tf.runs import Run
+from synergynet_tf.safe_io import require
 
 NAME = "corruption.json"
 TEXTS = ("protocol", "split")

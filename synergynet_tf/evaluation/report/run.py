@@ -8,9 +8,9 @@ from typing import Any
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.report.markup import Markup, element, section
-from synergynet_tf.evaluation.tables.console import with_options
 from synergynet_tf.evaluation.tables.paper import unlike_recipe
 from synergynet_tf.experiments import settings_of
+from synergynet_tf.formats import with_options
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 

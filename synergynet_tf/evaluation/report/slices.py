@@ -18,8 +18,7 @@ from synergynet_tf.evaluation.figures.overlays import (
     outlines,
     readable,
 )
-from synergynet_tf.evaluation.score_file import require
-from synergynet_tf.safe_io import read_json
+from synergynet_tf.safe_io import read_json, require
 
 NAME = "slices.json"
 PLACES = ("best", "median", "worst")

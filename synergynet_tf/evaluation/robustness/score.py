@@ -13,7 +13,7 @@ from tqdm import tqdm
 from synergynet_tf import metrics, runs
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases
-from synergynet_tf.evaluation.postprocess import PLAIN, Options
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 from synergynet_tf.evaluation.robustness.corruptions import (
@@ -35,7 +35,7 @@ POINTS = ((CLEAN, 0), *itertools.product(PARAMETERS, SEVERITIES))
 
 def corrupt_run(
     cases: RunCases,
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     seed: int = SEED,
 ) -> dict[str, Any]:
     """Scores a run on its cases: clean, then under each corruption and severity.
@@ -99,7 +99,7 @@ def _scored_rows(
 
 
 def _score_points(
-    cases: RunCases, options: Options, seed: int, done: int
+    cases: RunCases, options: Postprocessing, seed: int, done: int
 ) -> Iterator[dict[str, Any]]:
     """Yields the rows of `POINTS` without the first, which are `done`."""
     predictor = Predictor(load_run_model(cases.run))
@@ -129,7 +129,7 @@ def _corrupt(
 def _score(
     cases: RunCases,
     predictor: Predictor,
-    options: Options,
+    options: Postprocessing,
     alter: Callable[[str, np.ndarray], np.ndarray],
 ) -> Iterator[tuple[str, ClassScores]]:
     """Yields each case with the DSC of its classes under `strict`."""

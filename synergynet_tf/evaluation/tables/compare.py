@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.score_file import read_scores_of
+from synergynet_tf.evaluation.scores import read_scores
 from synergynet_tf.evaluation.tables.console import NAMES
 from synergynet_tf.formats import (
     LINE_WIDTH,
@@ -28,7 +28,6 @@ from synergynet_tf.runs import Run
 Report = dict[str, Any]
 # What both runs must have been scored on, and how.
 SHARED = ("dataset", "data_split", "fold", "split", "protocol", "distance_unit")
-NEEDED = (*SHARED, "model", "seed", "options", "bootstrap", "cases")
 COUNTS = ("better", "worse", "equal", "one_sided")
 # What is printed of each class; of their mean, every metric is.
 CLASS_METRICS = ("dsc", "hd95")
@@ -72,7 +71,7 @@ def compare_runs(first: Run, second: Run) -> Report:
         ValueError: If its scores are damaged, or the two were not scored on the same
             cases in the same way.
     """
-    reports = read_scores_of(first, NEEDED), read_scores_of(second, NEEDED)
+    reports = read_scores(first).to_json(), read_scores(second).to_json()
     _require_alike((first, second), reports)
     cases = reports[1]["cases"]
     names = list(cases[0]["per_class"])

@@ -15,9 +15,8 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data import DATASETS
-from synergynet_tf.evaluation.postprocess import PLAIN
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING
+from synergynet_tf.evaluation.scores import fresh_scores
 from synergynet_tf.evaluation.tables.compare import Differences
 from synergynet_tf.experiments import (
     Budget,
@@ -36,8 +35,6 @@ from synergynet_tf.runs import Run
 Report = dict[str, Any]
 Evaluate = Callable[[Run], Report]
 PART = "test"
-# What a table says of a run's scores.
-NEEDED = {"seed", "data_split", "limit", "num_cases", "num_patients"}
 # What depends on the data, or may be chosen for all rows alike.
 OPEN = (
     "split",
@@ -182,25 +179,14 @@ def read_scores(run: RowRun) -> tuple[Report | None, str]:
         The scores, or `None` and why those that are there do not serve: `""` if
         there are none.
     """
-    path = run.run.path / "metrics.json"
-    if not path.is_file():
-        return None, ""
-    if run.run.is_older_than_weights(path.name):
-        return None, "older than the weights"
-    try:
-        report: Report = read_report(path)
-        case, protocol = report["cases"][0], DATASETS[report["dataset"]].PAPER_PROTOCOL
-        part, options = report["split"], report["options"]
-    except (ValueError, KeyError):
-        return None, "damaged, or of another version"
-    names = {"strict", protocol}
-    if not (names | {"counts"} <= set(case) and names | NEEDED <= set(report)):
-        return None, "of another version"
-    if part != PART:
-        return None, f"of the {part} part"
-    if options != dataclasses.asdict(PLAIN):
+    scores, reason = fresh_scores(run.run)
+    if scores is None:
+        return None, reason
+    if scores.split != PART:
+        return None, f"of the {scores.split} part"
+    if scores.options != dataclasses.asdict(NO_POSTPROCESSING):
         return None, "with options"
-    return report, ""
+    return scores.to_json(), ""
 
 
 def score_runs(

@@ -16,7 +16,7 @@ from typing import Any
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, split_ids
-from synergynet_tf.data.store import Store, copy_store, open_folder, open_store
+from synergynet_tf.data.store import Store, copy_store, open_cases, open_folder
 from synergynet_tf.safe_io import read_json
 
 PARTS = ("train", "val")
@@ -53,7 +53,7 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
     """
     data = complete(data)
     dataset, split = DATASETS[data.dataset], split_ids(data)
-    train, val = (open_store(data, part, image_size) for part in PARTS)
+    train, val = (open_cases(data, p, split[p], image_size) for p in PARTS)
     channels = None
     if data.modality != "rgb":
         case = dataset.read_case(data.data_dir, split["train"][0])

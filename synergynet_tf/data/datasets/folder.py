@@ -27,7 +27,7 @@ from synergynet_tf.data.image_files import (
 )
 from synergynet_tf.data.listing import Listing, Watch, cached
 from synergynet_tf.data.spec import PARTS, Case
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, shown
 
 CLASSES: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ from synergynet_tf.data.image_files import read_image, read_mask
 from synergynet_tf.data.labeled_volume import map_labels, read_labeled
 from synergynet_tf.data.listing import Listing, Watch, cached
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, require_plain_name, shown
 
 CLASSES: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import random_split
+from synergynet_tf.data.split_rules import random_split
 
 CLASSES: tuple[str, ...] = ("cavity", "wall", "crescent")
 PAPER_PROTOCOL: str = "pooled"

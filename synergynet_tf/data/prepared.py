@@ -1,4 +1,4 @@
-"""What a training needs of its data, also without the data: two stores and some facts.
+"""Prepared dataset of a run: two stores, class names, split and channels.
 
 A folder of it trains where the raw files are not, such as on a borrowed GPU:
 
@@ -25,7 +25,7 @@ ABOUT = "about.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """The data of a run, at the network's size.
+    """Preprocessed data of a run, at the network's size.
 
     Attributes:
         train: Images and labels to train with.

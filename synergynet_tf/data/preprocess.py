@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data.image_files import read_image
+from synergynet_tf.data.images import read_image
 from synergynet_tf.data.splits import complete
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Random, k-fold, official and named splits, by patient: what the readers share."""
+"""Split rules by patient: random, k-fold, official and named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train, validation and test split of the dataset that the settings name."""
+"""Train, validation and test split of the dataset that a `DataConfig` names."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ Prepare = Callable[[str], tuple[np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Store:
-    """The images and labels of a part, one slice after the other.
+    """Images and labels of a part, one slice after the other.
 
     Attributes:
         images: float16 `(images, S, S, channels)` in [0, 1]; 1 channel for gray

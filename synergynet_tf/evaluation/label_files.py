@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import read_input
 from synergynet_tf.evaluation.postprocess import PLAIN, Options
 from synergynet_tf.evaluation.predict import Model, label_all
@@ -51,4 +51,4 @@ def label_files(
         for path, (source, maps) in zip(paths, progress, strict=True):
             yield Labeled(path, source, maps["native"], class_names)
 
-    return write_results(output, label(), complete(config.data).modality)
+    return write_results(output, label(), Preprocessor.of(config).modality)

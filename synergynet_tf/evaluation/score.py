@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import center_box, to_network
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.case_scores import (
     CaseResult,
     LabeledCase,
@@ -127,8 +126,8 @@ def _write_overlays(
     places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
     shown_ids = [ranked[index].case_id for index in places.values()]
     # Of a scan, three channels are no colors.
-    data, size = complete(cases.config.data), cases.config.model.image_size
-    shown = slice(None) if data.modality == "rgb" else slice(1)
+    preprocessor = Preprocessor.of(cases.config)
+    shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
     labeled = _predict(cases, shown_ids, predictor, options, {"native"})
     folder, slices = cases.run.path, {}
     for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
@@ -146,21 +145,20 @@ def _write_overlays(
             len(cases.class_names),
         )
         slices[place] = dataclasses.asdict(kept)
-        crop = data.center_crop
-        images = to_network(case.image, data.modality, size, data.channels, crop)
+        images = preprocessor.images(case.image)
         codes = predictor.code_maps(images[kept.index : kept.index + 1])
         if codes is not None:
             slices[place]["codes"] = codes[0].tolist()
-            slices[place]["codes_box"] = _box_shares(case.label.shape, crop)
+            slices[place]["codes_box"] = _box_shares(case.label.shape, preprocessor)
     runs.write_json(folder / NAME, slices)
 
 
 def _box_shares(
-    shape: tuple[int, ...], center_crop: float
+    shape: tuple[int, ...], preprocessor: Preprocessor
 ) -> tuple[float, float, float, float]:
-    """Returns left, top, width and height of `center_box` as shares of the image."""
+    """Returns left, top, width and height of the crop as shares of the image."""
     _, rows, columns = shape
-    tall, wide = center_box(rows, columns, center_crop)
+    tall, wide = preprocessor.box(rows, columns)
     return (
         wide.start / columns,
         tall.start / rows,

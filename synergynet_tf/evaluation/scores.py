@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf import metrics
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.case_scores import CaseResult
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Options
@@ -37,7 +37,7 @@ def make_report(
         **describe(cases, options),
         "protocol": protocol,
         "paper_protocol": dataset.PAPER_PROTOCOL,
-        "distance_unit": "px" if complete(config.data).modality == "rgb" else "mm",
+        "distance_unit": "px" if Preprocessor.of(config).modality == "rgb" else "mm",
         **blocks[protocol],
         **blocks,
         "structures": _structures(results, protocol, cases.class_names),

@@ -1,4 +1,4 @@
-"""One's own images: a folder of images and a folder of masks.
+"""Custom dataset: a folder of images and a folder of masks.
 
 Expected layout, flat or in parts (`val` or `test` may be missing):
 
@@ -18,7 +18,7 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data.images import (
     Pair,
     list_images,
     list_pairs,

@@ -24,7 +24,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data.images import (
     Pair,
     list_pairs,
     read_image,

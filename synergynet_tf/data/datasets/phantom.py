@@ -1,4 +1,4 @@
-"""Phantom: a generated dataset for the demo and the tests; no files are read.
+"""Phantom: synthetic dataset for the demo and the tests; no files are read.
 
 Each case is a short stack of noisy gray slices, loosely a heart in short axis: a
 bright `cavity`, the darker `wall` around it, and a bright `crescent` on one side of

@@ -2,6 +2,7 @@ import concurrent.futures
 import dataclasses
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -75,6 +76,11 @@ def test_a_link_to_a_file_has_the_key_of_the_file(data, tmp_path):
     image.unlink()
     image.symlink_to(tmp_path / "raw" / ".." / "away.png")
     assert store_module._key(data, ["case00"], 16) == key
+    shutil.copy2(tmp_path / "away.png", tmp_path / "other.png")
+    image.unlink()
+    image.symlink_to(tmp_path / "other.png")
+    assert store_module._key(data, ["case00"], 16) != key
+    key = store_module._key(data, ["case00"], 16)
     linked = tmp_path / "linked"
     linked.symlink_to(tmp_path / "raw")
     moved = dataclasses.replace(data, data_dir=str(linked))

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from synergynet_tf import runs
+from synergynet_tf import runs, training
 from synergynet_tf.cli import command_line, train
 from synergynet_tf.config import PAPER_VQ, RECIPES, ExperimentConfig
+from synergynet_tf.data import prepared, store
 from synergynet_tf.experiments import settings_of
 from tests.data import trees
 
@@ -236,6 +237,21 @@ def test_every_flag_reaches_the_settings(photos):
             given |= {"dataset": "folder", "data_dir": str(photos)}
             given |= {"split": "random", "modality": "rgb"}
         assert vars(getattr(default, part)) == given
+
+
+def test_prepared_images_are_opened_once(photos, tmp_path, monkeypatch):
+    opened, given = [], []
+
+    def open_cases(data, part, *args):
+        opened.append(part)
+        return store.open_cases(data, part, *args)
+
+    monkeypatch.setattr(prepared, "open_cases", open_cases)
+    monkeypatch.setattr(training, "fit", lambda *args, **named: given.append(named))
+    flags = ["--dataset", "folder", "--data-dir", str(photos), "--image-size", "32"]
+    train.main([*flags, "--runs", str(tmp_path / "runs"), "--encoder-weights", "none"])
+    assert opened == ["train", "val"]
+    assert len(given[0]["prepared"].train.labels) == 7
 
 
 def test_dry_run_writes_nothing(capsys, tmp_path, monkeypatch):

@@ -38,10 +38,10 @@ def read_folds(root: pathlib.Path) -> Any:
 
 def read_inputs(root: pathlib.Path) -> Any:
     """Does what predict.py does before it loads a model."""
+    from synergynet_tf.data.preprocess import Preprocessor
     from synergynet_tf.evaluation.inputs import find_inputs, read_input
 
-    data = DataConfig("acdc", modality="mri")
-    paths = find_inputs(root, root / "output", data)
+    paths = find_inputs(root, root / "output", Preprocessor("mri", 16))
     return [read_input(path)[:2] for path in paths]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
     read = functools.partial(cases[0].dataset.read_case, cases[0].root)
-    modality = complete(cases[0].config.data).modality
+    modality = Preprocessor.of(cases[0].config).modality
     slices = find_slices(map(read, dict.fromkeys(case_ids)), modality, args.slices)
     views = [see(own, slices) for own in cases]
     require_classes(slices, views)

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation import postprocess
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
 from synergynet_tf.evaluation.predict import Model
@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         exported = find_exported(args.model)
         config, names = exported.card.config, exported.card.class_names
         channels = exported.card.image_channels
-    paths = find_inputs(args.input, args.output, complete(config.data), channels)
+    preprocessor = Preprocessor.of(config)
+    paths = find_inputs(args.input, args.output, preprocessor, channels)
 
     # What loads a model takes seconds to import; what can be refused is, before.
     from synergynet_tf.evaluation.label_files import label_files

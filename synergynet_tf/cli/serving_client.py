@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.config import DataConfig
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
 from synergynet_tf.export.serving import MODALITY, connect, label_files
 
@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{args.input} is a volume, and a server takes image files; label it with "
             "predict.py"
         )
-    # Whatever the model's modality, image files are sent.
-    paths = find_inputs(args.input, args.output, DataConfig(modality=MODALITY))
+    # Whatever the model's modality, image files are sent; the server resizes them.
+    paths = find_inputs(args.input, args.output, Preprocessor(MODALITY, size=1))
     server = connect(
         args.url, args.model, args.version, args.version_label, args.timeout
     )

@@ -1,4 +1,4 @@
-"""Cached listing of a dataset's files: read again only once a folder has changed."""
+"""Cached listing of a dataset's files, renewed when a folder changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COARSE_TICK_NS = 2_000_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The cases in a dataset's folder, and the files of each.
+    """Cases in a dataset's folder, and the files of each.
 
     Attributes:
         root: The dataset's folder.

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import nifti
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.inputs import (
     OVERLAY_ENDING,
@@ -77,7 +77,7 @@ def label_files(
         for path, (source, maps) in zip(paths, progress, strict=True):
             yield Labeled(path, source, maps["native"], class_names)
 
-    return write_results(output, label(), complete(config.data).modality)
+    return write_results(output, label(), Preprocessor.of(config).modality)
 
 
 def write_results(

@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import center_box, to_network
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
@@ -117,8 +116,8 @@ def _write_overlays(
     if not ranked:
         return
     # Of a scan, three channels are no colors.
-    data, size = complete(cases.config.data), cases.config.model.image_size
-    shown = slice(None) if data.modality == "rgb" else slice(1)
+    preprocessor = Preprocessor.of(cases.config)
+    shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
     labeled = _predict(cases, ranked.values(), predictor, options, {"native"})
     folder, slices = cases.run.path, {}
     for place, (case, maps) in zip(ranked, labeled, strict=True):
@@ -136,21 +135,20 @@ def _write_overlays(
             len(cases.class_names),
         )
         slices[place] = dataclasses.asdict(kept)
-        crop = data.center_crop
-        images = to_network(case.image, data.modality, size, data.channels, crop)
+        images = preprocessor.images(case.image)
         codes = predictor.code_maps(images[kept.index : kept.index + 1])
         if codes is not None:
             slices[place]["codes"] = codes[0].tolist()
-            slices[place]["codes_box"] = _box_shares(case.label.shape, crop)
+            slices[place]["codes_box"] = _box_shares(case.label.shape, preprocessor)
     runs.write_json(folder / NAME, slices)
 
 
 def _box_shares(
-    shape: tuple[int, ...], center_crop: float
+    shape: tuple[int, ...], preprocessor: Preprocessor
 ) -> tuple[float, float, float, float]:
-    """Returns left, top, width and height of `center_box` as shares of the image."""
+    """Returns left, top, width and height of the crop as shares of the image."""
     _, rows, columns = shape
-    tall, wide = center_box(rows, columns, center_crop)
+    tall, wide = preprocessor.box(rows, columns)
     return (
         wide.start / columns,
         tall.start / rows,

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf import metrics
-from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
@@ -192,7 +191,7 @@ class Scores:
             codes: What the predictor has counted.
         """
         weights = bootstrap.draw_patients([result.patient for result in results])
-        data = complete(cases.config.data)
+        modality = Preprocessor.of(cases.config).modality
         parts = {
             "blocks": {
                 name: _block(results, name, weights) for name in results[0].scores
@@ -214,7 +213,7 @@ class Scores:
             **describe(cases, options),
             protocol=protocol,
             paper_protocol=cases.dataset.PAPER_PROTOCOL,
-            distance_unit="px" if data.modality == "rgb" else "mm",
+            distance_unit="px" if modality == "rgb" else "mm",
             **without_nan(parts),
         )
 

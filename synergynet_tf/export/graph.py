@@ -2,7 +2,7 @@
 
 Each function computes what one of NumPy and OpenCV computes in
 `synergynet_tf.data.preprocess`, so that a served image is labeled as `predict.py`
-labels it. As in `synergynet_tf.data.image_headers`, bytes are checked before they are
+labels it. As in `synergynet_tf.data.images`, bytes are checked before they are
 decoded: a header may claim any size, and a decoder allocates it.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from synergynet_tf.data.image_files import MAX_PIXELS
-from synergynet_tf.data.image_headers import (
+from synergynet_tf.data.images import (
     JPEG_ALONE,
-    JPEG_MOST_SCANS,
+    JPEG_MAX_SCANS,
     JPEG_SIGNATURE,
+    MAX_PIXELS,
     PNG_FIRST_CHUNK,
     PNG_SIGNATURE,
 )
@@ -136,7 +136,7 @@ def _read_png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _read_jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns `(rows, columns)`, and whether the end of the image is there."""
-    # ITU-T T.81, annex B, as `image_headers` reads it.
+    # ITU-T T.81, annex B, as `data.images` reads it.
     text = tf.io.decode_raw(data, tf.uint8)
     last = tf.size(text) - 10  # The furthest place whose frame header can be read.
 
@@ -169,7 +169,7 @@ def _read_jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     marked = text[position:-1] == 0xFF
     ends = marked & (text[position + 1 :] == 0xD9)
     scans = tf.math.count_nonzero(marked & (text[position + 1 :] == 0xDA))
-    return size, scan & tf.reduce_any(ends) & (scans <= JPEG_MOST_SCANS)
+    return size, scan & tf.reduce_any(ends) & (scans <= JPEG_MAX_SCANS)
 
 
 def center_box(

@@ -23,8 +23,7 @@ from tqdm import tqdm
 
 from synergynet_tf import metrics
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.preprocess import to_labels, to_native, to_network
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor, to_labels
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.evaluation.predictor import load_run_model
@@ -93,7 +92,7 @@ def probe_images(size: int) -> np.ndarray:
     """
     phantom = DATASETS["phantom"]
     case = phantom.read_case("", phantom.case_ids("")[0])
-    slices = to_network(case.image, phantom.modality(""), size)
+    slices = Preprocessor(phantom.modality(""), size).images(case.image)
     noise = np.random.default_rng(0).random((2, size, size, 3), np.float32)
     return np.concatenate([noise, slices])
 
@@ -163,15 +162,14 @@ def compare(
     count = len(cases.class_names)
     tallies = [Tally(count) for _ in exports]
     ids = spread(cases.case_ids, max_cases)
-    data, size = complete(cases.config.data), cases.config.model.image_size
+    preprocessor = Preprocessor.of(cases.config)
     dsc, slices = [], 0
     images = np.empty(0)
     for case_id in tqdm(ids, "compare", unit="case", disable=None):
         case = cases.dataset.read_case(cases.root, case_id)
-        crop = data.center_crop
-        images = to_network(case.image, data.modality, size, data.channels, crop)
+        images = preprocessor.images(case.image)
         logits, codes = _predict(predict, images)
-        labels = _labels(logits, case.label, crop)
+        labels = _labels(logits, case.label, preprocessor)
         dsc.append(dsc_of_classes(case.label, labels, count))
         slices += len(images)
         for found, export, tally in zip(exports, opened, tallies, strict=True):
@@ -182,7 +180,7 @@ def compare(
             if codes is not None:
                 tally.add_codes(codes, their_codes)
             tally.add_labels(
-                case.label, labels, _labels(their_logits, case.label, crop)
+                case.label, labels, _labels(their_logits, case.label, preprocessor)
             )
     mean = mean_dsc(dsc)
     if math.isnan(mean):
@@ -254,9 +252,11 @@ def _predict(call: Callable[[np.ndarray], Answers], images: np.ndarray) -> Answe
     )
 
 
-def _labels(logits: np.ndarray, true: np.ndarray, center_crop: float) -> np.ndarray:
+def _labels(
+    logits: np.ndarray, true: np.ndarray, preprocessor: Preprocessor
+) -> np.ndarray:
     _, rows, columns = true.shape
-    return to_labels(to_native(logits, rows, columns, center_crop))
+    return to_labels(preprocessor.back(logits, rows, columns))
 
 
 def _finite(value: float | None) -> float | None:

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from synergynet_tf.data.image_files import MAX_PIXELS
-from synergynet_tf.data.image_headers import (
+from synergynet_tf.data.images import (
     JPEG_SIGNATURE,
+    MAX_PIXELS,
     PNG_SIGNATURE,
     check_image,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from synergynet_tf.data.image_files import MAX_PIXELS
+from synergynet_tf.data.images import MAX_PIXELS
 from synergynet_tf.export.graph import (
     check_image,
     decode_image,

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.data.preprocess import to_labels, to_network
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor, to_labels
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.export.exported_model import (
     ENDING,
@@ -66,13 +65,13 @@ def training_images(cases: RunCases, count: int = REPRESENTATIVE) -> np.ndarray:
         ValueError: If a case cannot be read.
     """
     generator = np.random.default_rng(0)
-    data, size = complete(cases.config.data), cases.config.model.image_size
+    preprocessor = Preprocessor.of(cases.config)
     chosen = generator.permutation(cases.case_ids)[:count]
     each = -(-count // len(chosen))
     drawn = []
     for case_id in chosen:
         image = cases.dataset.read_case(cases.root, str(case_id)).image
-        slices = to_network(image, data.modality, size, data.channels, data.center_crop)
+        slices = preprocessor.images(image)
         drawn.append(slices[generator.permutation(len(slices))[:each]])
     return np.concatenate(drawn)[:count]
 

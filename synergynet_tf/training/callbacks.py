@@ -18,8 +18,8 @@ from synergynet_tf.training.weight_average import averaged
 _SAVE_EVERY_S = 1800
 
 
-class ServeEpoch(keras.callbacks.Callback):
-    """Tells the batches which epoch to serve; tf.data does not need to be told.
+class SetEpoch(keras.callbacks.Callback):
+    """Sets the epoch that the batches serve; tf.data does not need to be told.
 
     Args:
         batches: `Batches`.

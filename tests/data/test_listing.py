@@ -38,7 +38,7 @@ def reader():
 def test_a_folder_is_read_once(tmp_path, reader):
     read, calls = reader
     age(tmp_path)
-    assert read(tmp_path) == read(str(tmp_path)) == []
+    assert read(tmp_path) == read(str(tmp_path)) == read(tmp_path) == []
     assert calls == [tmp_path]
 
 

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.data import image_headers, preprocess
+from synergynet_tf.data import images, preprocess
 from tests.data.decoys import jpeg_decoy, png_decoy, segment
 from tests.export.models import random_pixels
 
@@ -96,7 +96,7 @@ def test_png_decodes_to_the_pixels_of_opencv(tmp_path, dtype, channels):
 def test_the_size_is_read_as_from_files(data):
     same, size = require(tf.constant(data))
     assert same.numpy() == data
-    assert tuple(size.numpy()) == image_headers.check_image(data) == (33, 47)
+    assert tuple(size.numpy()) == images.check_image(data) == (33, 47)
     assert open_image(tf.constant(data)).shape[:2] == (33, 47)
 
 

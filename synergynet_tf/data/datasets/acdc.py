@@ -17,10 +17,10 @@ from __future__ import annotations
 import pathlib
 import re
 
-from synergynet_tf.data.labeled_volume import read_labeled
 from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import read_labeled
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import named_split, official_split, random_split
+from synergynet_tf.data.split_rules import named_split, official_split, random_split
 
 CLASSES: tuple[str, ...] = ("rv", "myo", "lv")
 PAPER_PROTOCOL: str = "transunet"

@@ -20,11 +20,11 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.image_files import list_pairs, read_image, read_mask
-from synergynet_tf.data.labeled_volume import map_labels
+from synergynet_tf.data.images import list_pairs, read_image, read_mask
 from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import map_labels
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import fold_split, holdout, random_split
+from synergynet_tf.data.split_rules import fold_split, holdout, random_split
 from synergynet_tf.safe_io import read_content, read_datasets, require_file
 
 CLASSES: tuple[str, ...] = ("tumor",)

@@ -1,4 +1,4 @@
-"""One's own images: a folder of images and a folder of masks.
+"""Custom dataset: a folder of images and a folder of masks.
 
 Expected layout, flat or in parts (`val` or `test` may be missing):
 
@@ -18,7 +18,7 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data.images import (
     Pair,
     list_images,
     list_pairs,
@@ -27,7 +27,7 @@ from synergynet_tf.data.image_files import (
 )
 from synergynet_tf.data.listing import Listing, Watch, cached
 from synergynet_tf.data.spec import PARTS, Case
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, shown
 
 CLASSES: tuple[str, ...] = ()

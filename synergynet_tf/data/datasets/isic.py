@@ -24,7 +24,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data.images import (
     Pair,
     list_pairs,
     read_image,
@@ -32,7 +32,7 @@ from synergynet_tf.data.image_files import (
 )
 from synergynet_tf.data.listing import Listing, Watch, cached
 from synergynet_tf.data.spec import PARTS, Case
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.split_rules import official_split, random_split
 
 CLASSES: tuple[str, ...] = ("lesion",)
 PAPER_PROTOCOL: str = "pooled"

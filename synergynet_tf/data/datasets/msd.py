@@ -1,4 +1,4 @@
-"""Any task of the Medical Segmentation Decathlon, and any nnU-Net raw folder.
+"""Medical Segmentation Decathlon (MSD) tasks and nnU-Net raw folders.
 
 Expected layout; `imagesTs/` counts only with `labelsTs/`:
 
@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synergynet_tf.data.image_files import read_image, read_mask
-from synergynet_tf.data.labeled_volume import map_labels, read_labeled
+from synergynet_tf.data.images import read_image, read_mask
 from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import map_labels, read_labeled
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, require_plain_name, shown
 
 CLASSES: tuple[str, ...] = ()
@@ -247,7 +247,7 @@ def _images(folder: pathlib.Path, ending: str) -> dict[str, list[pathlib.Path]]:
 
 
 class Description(NamedTuple):
-    """What dataset.json says.
+    """Content of dataset.json.
 
     Attributes:
         folder: Where it is.

@@ -22,10 +22,10 @@ import re
 
 import numpy as np
 
-from synergynet_tf.data.labeled_volume import map_labels, read_labeled
 from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import map_labels, read_labeled
 from synergynet_tf.data.spec import Case, ListingError
-from synergynet_tf.data.splits import (
+from synergynet_tf.data.split_rules import (
     holdout,
     named_split,
     official_split,

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf.data.preprocess import labels_to_network, to_labels, to_network
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor, to_labels
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.codes.model import Bottleneck, CodeModel
 from synergynet_tf.evaluation.predict import BATCH_SIZE
@@ -58,16 +57,14 @@ def read_inputs(
     Raises:
         ValueError: If a case does not fit the run; names it.
     """
-    data, size = complete(cases.config.data), cases.config.model.image_size
+    preprocessor = Preprocessor.of(cases.config)
     for case_id in case_ids:
         case = cases.dataset.read_case(cases.root, case_id)
         try:
-            images = to_network(
-                case.image, data.modality, size, data.channels, data.center_crop
-            )
+            images = preprocessor.images(case.image)
         except ValueError as error:
             raise ValueError(f"{case_id}: {error}") from error
-        yield case_id, images, labels_to_network(case.label, size, data.center_crop)
+        yield case_id, images, preprocessor.labels(case.label)
 
 
 def code_case(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,8 +11,7 @@ import numpy as np
 
 from synergynet_tf import metrics
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import center_box, to_network
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.figures.gradcam import GradCam
 from synergynet_tf.evaluation.figures.overlays import busiest_slice
@@ -99,24 +97,17 @@ def see(cases: RunCases, slices: Sequence[Slice]) -> list[View]:
     by_id = {shown.case.case_id: shown.case for shown in slices}
     labeled = label_all(predictor, cases.config, by_id, by_id.__getitem__)
     labels = {case.case_id: maps["native"] for case, maps in labeled}
-    data, size = complete(cases.config.data), cases.config.model.image_size
-    scale = functools.partial(
-        to_network,
-        modality=data.modality,
-        size=size,
-        channels=data.channels,
-        center_crop=data.center_crop,
-    )
+    preprocessor = Preprocessor.of(cases.config)
     # A scan's intensities are scaled by those of the whole volume.
-    images = {case_id: scale(case.image) for case_id, case in by_id.items()}
+    images = {i: preprocessor.images(case.image) for i, case in by_id.items()}
     cam = GradCam(model)
     views = []
     for shown in slices:
         pred_labels = labels[shown.case.case_id][shown.index]
         maps = cam(images[shown.case.case_id][shown.index])
-        if data.center_crop < 1:
+        if preprocessor.center_crop < 1:
             maps = {
-                label: _put_back(map_, pred_labels.shape, data.center_crop)
+                label: _put_back(map_, pred_labels.shape, preprocessor)
                 for label, map_ in maps.items()
             }
         views.append(View(pred_labels, maps))
@@ -124,11 +115,11 @@ def see(cases: RunCases, slices: Sequence[Slice]) -> list[View]:
 
 
 def _put_back(
-    map_: np.ndarray, shape: tuple[int, ...], center_crop: float
+    map_: np.ndarray, shape: tuple[int, ...], preprocessor: Preprocessor
 ) -> np.ndarray:
     """Lays a map `(S, S)` of a center crop on its image, with 0 around it."""
     whole = np.zeros(shape, np.float32)
-    inside = whole[center_box(shape[0], shape[1], center_crop)]
+    inside = whole[preprocessor.box(shape[0], shape[1])]
     size = inside.shape[::-1]
     inside[:] = cv2.resize(map_.astype(np.float32), size)
     return whole

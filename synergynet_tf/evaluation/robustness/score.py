@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
@@ -106,7 +106,7 @@ def _score_points(
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
     weights = bootstrap.draw_patients(patients)
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
-    modality = complete(cases.config.data).modality
+    modality = Preprocessor.of(cases.config).modality
     progress = {"total": count * len(POINTS), "initial": count * done}
     with tqdm(None, title, unit="case", disable=None, **progress) as bar:
         for name, severity in POINTS[done:]:

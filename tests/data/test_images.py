@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.data import image_files
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data import images
+from synergynet_tf.data.images import (
     list_images,
     list_pairs,
     read_image,
@@ -110,7 +110,7 @@ def test_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
 def test_a_size_is_that_of_the_frame_that_decoders_find(code, tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(jpeg_decoy(coded(".jpg", PHOTOGRAPH), code))
     assert read_image(tmp_path / "a.jpg").shape == (1, 6, 8, 3)
-    monkeypatch.setattr(image_files, "MAX_PIXELS", 6 * 8 - 1)
+    monkeypatch.setattr(images, "MAX_PIXELS", 6 * 8 - 1)
     with pytest.raises(ValueError, match="too large: 8 x 6 pixels"):
         read_image(tmp_path / "a.jpg")
 
@@ -123,7 +123,7 @@ def test_png_must_start_with_its_header(tmp_path):
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".tif"])
 def test_size_limit_holds_for_every_format(ending, tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "MAX_PIXELS", 6 * 8 - 1)
+    monkeypatch.setattr(images, "MAX_PIXELS", 6 * 8 - 1)
     (tmp_path / f"a{ending}").write_bytes(coded(ending, PHOTOGRAPH))
     with pytest.raises(ValueError, match="too large: 8 x 6 pixels"):
         read_image(tmp_path / f"a{ending}")
@@ -169,7 +169,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
 
 
 def test_every_suffix_is_listed(tmp_path):
-    for kind in image_files.SUFFIXES:
+    for kind in images.SUFFIXES:
         write_png(tmp_path / f"x{kind[1:]}{kind}", PHOTOGRAPH)
     assert len(list_images(tmp_path)) == 12
 

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from synergynet_tf.data.labeled_volume import map_labels, read_labeled
+from synergynet_tf.data.nifti import map_labels, read_labeled
 from tests.data.trees import box_labels, volume, write_nifti
 
 SHAPE = (8, 6, 3)

@@ -1,4 +1,4 @@
-"""The report's codes: where each stands in the shown slices, and over which classes."""
+"""The report's codes: over which classes each stands, and what hangs on them."""
 
 from __future__ import annotations
 
@@ -6,213 +6,170 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from synergynet_tf.evaluation.report.code_effects import check_effects, code_effects
-from synergynet_tf.evaluation.report.markup import (
-    Markup,
-    data_block,
-    element,
-    join,
-    section,
-    table,
+from synergynet_tf.evaluation.report.fields import (
+    Context,
+    number,
+    read_result,
+    take,
+    word,
 )
-from synergynet_tf.evaluation.report.overlays import picture
-from synergynet_tf.evaluation.report.run import read_made
-from synergynet_tf.evaluation.report.slices import Slice
+from synergynet_tf.evaluation.report.formats import DASH, decimal, interval, percent
 from synergynet_tf.evaluation.score_file import require
-from synergynet_tf.evaluation.tables.console import DASH, in_brackets
 
-Codes = dict[str, Any]
 FOLDER = "codes"
 NAME = f"{FOLDER}/codes.json"
-AGREEMENT = {
+MAX_CODES = 32
+MAX_SWITCHED_OFF = 16
+MEASURES = {
     "purity": "purity",
     "mutual_information": "mutual information, bits",
     "homogeneity": "homogeneity",
 }
-IN_TABLE = 32
-COUNTS = ("num_cases", "num_slices", "num_codes", "used")
+# What is said of each of `ablations.PARTS`.
+WORDS = {
+    "codes": "codes, wherever they are read",
+    "codes_in_fusion": "codes, in the fusion",
+    "continuous_in_fusion": "continuous features, in the fusion",
+    "queries": "queries of DisConX, which are codes",
+    "disconx": "what DisConX adds",
+    "direct_terms": "codes and continuous features, in the fusion; DisConX stays",
+    "all_but_codes": "all but the codes, in the fusion",
+    "all_but_continuous": "all but the continuous features, in the fusion",
+    "fusion": "all terms of the fusion",
+    "refinement": "what the refinement adds",
+    "bottleneck": "the whole bottleneck; skips stay",
+}
+# And of each of `ablations.TERMS`.
+TERM_WORDS = {
+    "codes": "codes",
+    "continuous": "continuous features",
+    "disconx": "DisConX",
+}
+# Of the attention: part, number, what it is, and whether it is a number of tokens.
+ATTENTION = (
+    ("disconx", "effective_tokens", "tokens that a query of DisConX looks at", True),
+    (
+        "disconx",
+        "told_by_query_bits",
+        "bits that its code tells of where it looks",
+        False,
+    ),
+    ("refinement", "distinct_picks", "tokens that the refinement picks", True),
+    ("refinement", "picks_itself", "share of tokens that pick themselves", False),
+)
 
 
-def read_codes(run: pathlib.Path) -> Codes | None:
+def read_codes(run: pathlib.Path) -> Context | None:
     """Reads what `code_maps` has written into the run's folder `codes`.
 
     Returns:
-        None if there is nothing, or it is older than the weights.
+        The template's context; None if there is nothing, or it is older than the
+        weights.
 
     Raises:
         ValueError: If it is damaged.
     """
-    return read_made(run, NAME, _check, "python -m synergynet_tf.evaluation.code_maps")
+    command = "python -m synergynet_tf.evaluation.code_maps"
+    return read_result(run, NAME, command, _context)
 
 
-def codes_section(codes: Codes, slices: Mapping[str, Slice]) -> Markup:
-    """Shows which code stands where, and what each has to do with the classes.
-
-    Args:
-        codes: From `read_codes`.
-        slices: What is shown of the best, median and worst case.
-    """
-    intro = (
-        f"{codes['used']} of {codes['num_codes']} codes are used on "
-        f"{codes['num_slices']} slices of {codes['num_cases']} cases, the "
-        f"{codes['split']} part. A share of a class is that of the pixels of the "
-        "reference below a code. Chance is what is left when classes are permuted, "
-        "among all positions of a case or among all slices at the same position."
-    )
-    return section(
-        "Codes",
-        element("p", intro),
-        _agreement(codes["agreement"]),
-        *([_explorer(codes, slices)] if any(s.codes for s in slices.values()) else []),
-        _table(codes),
-        code_effects(codes),
-        id_="codes",
-    )
-
-
-def _agreement(agreement: Mapping[str, Any]) -> Markup:
-    """Says what the codes tell of the classes, beside two levels of chance."""
-    rows = []
-    for key, name in AGREEMENT.items():
-        interval = in_brackets(agreement["interval"][key], ".3f")
-        ours = f"{_number(agreement[key])} {interval}"
-        chance = [_number(level[key]["mean"]) for level in agreement["chance"].values()]
-        rows.append([name, ours, *chance])
-    levels = [f"chance {name.replace('_', ' ')}" for name in agreement["chance"]]
-    head = ["measure", "codes [95 % interval by patient]", *levels]
-    return table("What the codes tell of the classes", head, rows)
-
-
-def _explorer(codes: Codes, slices: Mapping[str, Slice]) -> Markup:
-    """Returns a choice of a code, and the slices with the positions of it marked."""
-    entries = codes["codes"]
-    options = [
-        element("option", f"{e['code']}: {_percent(_share(e, codes))} %", value=i)
-        for i, e in enumerate(entries)
-    ]
-    choice = element("select", *options, id="code-choice", autocomplete="off")
-    texts = [_describe(entry, codes) for entry in entries]
-    figures = [
-        element(
-            "figure",
-            element("div", picture(part), _grid(part), class_="layers"),
-            element("figcaption", f"{place.capitalize()} case: {part.case_id}"),
-            data_place=place,
-        )
-        for place, part in slices.items()
-        if part.codes
-    ]
-    data = {
-        "codes": [entry["code"] for entry in entries],
-        "texts": texts,
-        # Scores may be of other cases, which have codes of their own.
-        "unlisted": f"Code {{}} is not used on the {codes['num_cases']} cases that "
-        "were looked into",
-    }
-    return join(
-        [
-            element("h3", "Where a code stands"),
-            element(
-                "div",
-                element("label", "Code, and its share of the positions ", choice),
-                element("output", texts[0], id="code-text"),
-                class_="controls",
-            ),
-            element(
-                "p",
-                "Or point at a position of a slice to choose its code.",
-                class_="screen",
-            ),
-            element("div", *figures, class_="overlays", id="code-slices"),
-            data_block("code-data", data),
-        ]
-    )
-
-
-def _grid(part: Slice) -> Markup:
-    """Returns the positions of the bottleneck, one square each.
-
-    The unit is a position, so the picture has as many as would cover all of it.
-    """
-    rows, columns = len(part.codes), len(part.codes[0])
-    left, top, width, height = part.codes_box
-    x_start, y_start = 0 - left / width * columns, 0 - top / height * rows
-    squares = [
-        element("rect", x=x, y=y, width=1, height=1, data_code=code)
-        for y, row in enumerate(part.codes)
-        for x, code in enumerate(row)
-    ]
-    return element(
-        "svg",
-        *squares,
-        viewBox=f"{x_start:g} {y_start:g} {columns / width:g} {rows / height:g}",
-        preserveAspectRatio="none",
-        aria_hidden="true",
-        class_="layer positions",
-    )
-
-
-def _table(codes: Codes) -> Markup:
-    entries = codes["codes"][:IN_TABLE]
+def _context(codes: Mapping[str, Any]) -> Context:
+    entries = take(codes, "codes", list)
     names = list(entries[0]["classes"])
-    rows = [
-        [
-            str(entry["code"]),
-            _percent(_share(entry, codes)),
-            str(entry["cases"]),
-            *(_percent(entry["classes"][name]) for name in names),
-        ]
-        for entry in entries
-    ]
-    head = ["code", "of positions %", "cases", *(f"{n} %" for n in names)]
-    caption = f"The {len(entries)} most used codes"
-    return table(caption, head, rows, class_="numbers")
-
-
-def _share(entry: Mapping[str, Any], codes: Codes) -> float:
-    return entry["uses"] / sum(other["uses"] for other in codes["codes"])
-
-
-def _describe(entry: Mapping[str, Any], codes: Codes) -> str:
-    classes = ", ".join(f"{n} {_percent(v)} %" for n, v in entry["classes"].items())
-    return (
-        f"Code {entry['code']}: {_percent(_share(entry, codes))} % of the positions, "
-        f"in {entry['cases']} of {codes['num_cases']} cases; {classes}"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
-def _number(value: float | None) -> str:
-    return DASH if value is None else f"{value:.3f}"
-
-
-def _check(codes: Any) -> None:
-    """Refuses what this page could not show."""
-    for name in COUNTS:
-        require(type(codes[name]) is int, name, "a whole number", codes[name])
-    for name in ("dataset", "model", "split"):
-        require(isinstance(codes[name], str), name, "text", codes[name])
-    agreement = codes["agreement"]
-    for name in AGREEMENT:
-        low, high = agreement["interval"][name]
-        chance = [level[name]["mean"] for level in agreement["chance"].values()]
-        for value in (agreement[name], low, high, *chance):
-            require(_is_number(value), name, "numbers", value)
-    entries = codes["codes"]
-    require(isinstance(entries, list) and len(entries) > 0, "codes", "a list", entries)
+    total = sum(entry["uses"] for entry in entries)
+    shares = [percent(entry["uses"] / total) for entry in entries]
+    classes = []
     for entry in entries:
-        for name in ("code", "uses", "cases"):
-            require(type(entry[name]) is int, name, "a whole number", entry[name])
-        require(entry["uses"] > 0, "uses", "at least 1", entry["uses"])
-        same = list(entry["classes"]) == list(entries[0]["classes"])
-        shares = entry["classes"].values()
-        ok = same and all(isinstance(share, int | float) for share in shares)
-        require(ok, "classes", "a share for each class", entry["classes"])
-    check_effects(codes)
+        of_class = take(entry, "classes", dict)
+        same = list(of_class) == names
+        require(same, "classes", "a share for each class", of_class)
+        classes.append([percent(share) for share in of_class.values()])
+    listed = list(zip(entries, shares, classes, strict=True))
+    effects = codes["counterfactuals"]
+    off = take(effects, "switched_off", list)
+    counts = ("num_cases", "num_slices", "num_codes", "used", "split")
+    return {
+        **{name: codes[name] for name in counts},
+        "class_heads": [f"{name} %" for name in names],
+        "chance_heads": [
+            f"chance {name.replace('_', ' ')}" for name in codes["agreement"]["chance"]
+        ],
+        "agreement": _agreement(codes["agreement"]),
+        "choices": [
+            f"{entry['code']}: {share} %"
+            for entry, share in zip(entries, shares, strict=True)
+        ],
+        "data": {
+            "codes": [entry["code"] for entry in entries],
+            "texts": [
+                f"Code {entry['code']}: {share} % of the positions, in "
+                f"{entry['cases']} of {codes['num_cases']} cases; "
+                + ", ".join(f"{n} {v} %" for n, v in zip(names, values, strict=True))
+                for entry, share, values in listed
+            ],
+            # Scores may be of other cases, which have codes of their own.
+            "unlisted": f"Code {{}} is not used on the {codes['num_cases']} cases that "
+            "were looked into",
+        },
+        "most_used": [
+            [entry["code"], share, entry["cases"], *values]
+            for entry, share, values in listed[:MAX_CODES]
+        ],
+        "dsc": percent(number(effects, "dsc")),
+        "ablations": [
+            [
+                word(entry, "part", WORDS),
+                percent(entry["changed_share"]),
+                _points(entry),
+            ]
+            for entry in take(codes, "ablations", list)
+        ],
+        # Older files say nothing of terms alone.
+        "alone": [
+            [
+                word(entry, "term", TERM_WORDS),
+                percent(number(entry, "dsc")),
+                _points(entry),
+            ]
+            for entry in take({"alone": [], **codes}, "alone", list)
+        ],
+        "tried": len(off),
+        "switched_off": [
+            [
+                *(entry["code"], entry["positions"]),
+                *(percent(entry["changed_share"]), _points(entry)),
+            ]
+            for entry in off[:MAX_SWITCHED_OFF]
+        ],
+        "attention": _attention(codes),
+    }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | None)
+def _agreement(agreement: Mapping[str, Any]) -> list[list[str]]:
+    """Says what the codes tell of the classes, beside each level of chance."""
+    rows = []
+    for name, title in MEASURES.items():
+        ends = interval(agreement["interval"][name], ".3f")
+        chance = [level[name]["mean"] for level in agreement["chance"].values()]
+        ours, *others = (decimal(value, ".3f") for value in (agreement[name], *chance))
+        rows.append([title, f"{ours} {ends}", *others])
+    return rows
+
+
+def _attention(codes: Mapping[str, Any]) -> list[list[Any]]:
+    rows = []
+    for part, name, title, of_tokens in ATTENTION:
+        if codes[part] is not None:
+            tokens, mean = codes[part]["tokens"], codes[part][name]["mean"]
+            ok = isinstance(tokens, int) and isinstance(mean, int | float)
+            require(ok, name, "numbers", (tokens, mean))
+            rows.append([title, f"{mean:.2f}", tokens if of_tokens else ""])
+    return rows
+
+
+def _points(entry: Mapping[str, Any]) -> str:
+    """Writes a change of the DSC and its interval, in points."""
+    change, ends = number(entry, "dsc_change"), entry["dsc_change_interval"]
+    if change is None:
+        return DASH
+    return f"{decimal(change, '+.2f', 100)} {interval(ends, '+.2f', 100)}"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synergynet_tf.evaluation.report.fields import (
     Context,
-    number,
     read_result,
     take,
+    take_number,
     word,
 )
-from synergynet_tf.evaluation.report.formats import DASH, decimal, interval, percent
 from synergynet_tf.evaluation.score_file import require
+from synergynet_tf.formats import number, percent, with_interval
 
 FOLDER = "codes"
 NAME = f"{FOLDER}/codes.json"
@@ -75,73 +75,76 @@ def read_codes(run: pathlib.Path) -> Context | None:
 
 def _context(codes: Mapping[str, Any]) -> Context:
     entries = take(codes, "codes", list)
-    names = list(entries[0]["classes"])
+    names, num_cases = list(entries[0]["classes"]), codes["num_cases"]
     total = sum(entry["uses"] for entry in entries)
-    shares = [percent(entry["uses"] / total) for entry in entries]
-    classes = []
-    for entry in entries:
-        of_class = take(entry, "classes", dict)
-        same = list(of_class) == names
-        require(same, "classes", "a share for each class", of_class)
-        classes.append([percent(share) for share in of_class.values()])
-    listed = list(zip(entries, shares, classes, strict=True))
+    each = [_code(entry, total, names, num_cases) for entry in entries]
     effects = codes["counterfactuals"]
     off = take(effects, "switched_off", list)
     counts = ("num_cases", "num_slices", "num_codes", "used", "split")
+    levels = [name.replace("_", " ") for name in codes["agreement"]["chance"]]
     return {
         **{name: codes[name] for name in counts},
-        "class_heads": [f"{name} %" for name in names],
-        "chance_heads": [
-            f"chance {name.replace('_', ' ')}" for name in codes["agreement"]["chance"]
+        "agreement_heads": [
+            *("measure", "codes [95 % interval by patient]"),
+            *(f"chance {level}" for level in levels),
         ],
         "agreement": _agreement(codes["agreement"]),
-        "choices": [
-            f"{entry['code']}: {share} %"
-            for entry, share in zip(entries, shares, strict=True)
-        ],
+        "each": each,
+        # Scores may be of other cases, which have codes of their own.
         "data": {
-            "codes": [entry["code"] for entry in entries],
-            "texts": [
-                f"Code {entry['code']}: {share} % of the positions, in "
-                f"{entry['cases']} of {codes['num_cases']} cases; "
-                + ", ".join(f"{n} {v} %" for n, v in zip(names, values, strict=True))
-                for entry, share, values in listed
-            ],
-            # Scores may be of other cases, which have codes of their own.
-            "unlisted": f"Code {{}} is not used on the {codes['num_cases']} cases that "
-            "were looked into",
+            "codes": [one["code"] for one in each],
+            "texts": [one["text"] for one in each],
+            "unlisted": f"Code {{}} is not used on the {num_cases} cases that were "
+            "looked into",
         },
-        "most_used": [
-            [entry["code"], share, entry["cases"], *values]
-            for entry, share, values in listed[:MAX_CODES]
+        "most_used_heads": [
+            *("code", "of positions %", "cases"),
+            *(f"{name} %" for name in names),
         ],
-        "dsc": percent(number(effects, "dsc")),
+        "most_used": [one["row"] for one in each[:MAX_CODES]],
+        "dsc": percent(take_number(effects, "dsc")),
         "ablations": [
-            [
-                word(entry, "part", WORDS),
-                percent(entry["changed_share"]),
-                _points(entry),
-            ]
-            for entry in take(codes, "ablations", list)
+            [word(part, "part", WORDS), percent(part["changed_share"]), _points(part)]
+            for part in take(codes, "ablations", list)
         ],
         # Older files say nothing of terms alone.
         "alone": [
             [
-                word(entry, "term", TERM_WORDS),
-                percent(number(entry, "dsc")),
-                _points(entry),
+                word(term, "term", TERM_WORDS),
+                percent(take_number(term, "dsc")),
+                _points(term),
             ]
-            for entry in take({"alone": [], **codes}, "alone", list)
+            for term in take({"alone": [], **codes}, "alone", list)
         ],
-        "tried": len(off),
+        "num_tried": len(off),
         "switched_off": [
             [
-                *(entry["code"], entry["positions"]),
-                *(percent(entry["changed_share"]), _points(entry)),
+                one["code"],
+                one["positions"],
+                percent(one["changed_share"]),
+                _points(one),
             ]
-            for entry in off[:MAX_SWITCHED_OFF]
+            for one in off[:MAX_SWITCHED_OFF]
         ],
         "attention": _attention(codes),
+    }
+
+
+def _code(
+    entry: Mapping[str, Any], total: int, names: Sequence[str], num_cases: int
+) -> Context:
+    """Describes a code, of whose uses and those of the others there are `total`."""
+    of_class = take(entry, "classes", dict)
+    require(list(of_class) == names, "classes", "a share for each class", of_class)
+    code, cases, share = entry["code"], entry["cases"], percent(entry["uses"] / total)
+    classes = {name: percent(value) for name, value in of_class.items()}
+    said = ", ".join(f"{name} {value} %" for name, value in classes.items())
+    return {
+        "code": code,
+        "share": share,
+        "row": [code, share, cases, *classes.values()],
+        "text": f"Code {code}: {share} % of the positions, in {cases} of {num_cases} "
+        f"cases; {said}",
     }
 
 
@@ -149,10 +152,9 @@ def _agreement(agreement: Mapping[str, Any]) -> list[list[str]]:
     """Says what the codes tell of the classes, beside each level of chance."""
     rows = []
     for name, title in MEASURES.items():
-        ends = interval(agreement["interval"][name], ".3f")
+        ours = with_interval(agreement[name], agreement["interval"][name], ".3f")
         chance = [level[name]["mean"] for level in agreement["chance"].values()]
-        ours, *others = (decimal(value, ".3f") for value in (agreement[name], *chance))
-        rows.append([title, f"{ours} {ends}", *others])
+        rows.append([title, ours, *map(number, chance)])
     return rows
 
 
@@ -169,7 +171,5 @@ def _attention(codes: Mapping[str, Any]) -> list[list[Any]]:
 
 def _points(entry: Mapping[str, Any]) -> str:
     """Writes a change of the DSC and its interval, in points."""
-    change, ends = number(entry, "dsc_change"), entry["dsc_change_interval"]
-    if change is None:
-        return DASH
-    return f"{decimal(change, '+.2f', 100)} {interval(ends, '+.2f', 100)}"
+    change = take_number(entry, "dsc_change")
+    return with_interval(change, entry["dsc_change_interval"], "+.2f", 100)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,12 +22,6 @@ from synergynet_tf.evaluation.report.fields import (
     read_result,
     take,
 )
-from synergynet_tf.evaluation.report.formats import (
-    DASH,
-    interval,
-    scale,
-    score,
-)
 from synergynet_tf.evaluation.report.slices import Slice
 from synergynet_tf.evaluation.robustness.table import WORDS
 from synergynet_tf.evaluation.score_file import require
@@ -36,10 +29,20 @@ from synergynet_tf.evaluation.tables.console import (
     NAMES,
     PROTOCOL_TITLES,
     unlike_default,
-    with_options,
 )
 from synergynet_tf.evaluation.tables.paper import unlike_recipe
 from synergynet_tf.experiments import METHOD_TABLES, PAPER, settings_of
+from synergynet_tf.formats import (
+    DASH,
+    cases_title,
+    data_title,
+    in_brackets,
+    metric_scale,
+    score,
+    with_nan,
+    with_options,
+    without_nan,
+)
 from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts
 
 Report = dict[str, Any]
@@ -93,8 +96,6 @@ def run_context(
     model, training = config.model, config.training
     machine = read_object(run, "environment.json")
     finished = read_object(run, runs.FINISHED)
-    fold = f", fold {report['fold']}" if report["fold"] else ""
-    limit = f" (--limit {report['limit']})" if report["limit"] else ""
     with blame(run / "environment.json", "is damaged", "delete it"):
         software = dict(
             synergynet_tf="synergynet_tf {}", keras="keras {}", backend="{}"
@@ -103,9 +104,7 @@ def run_context(
         devices = [str(device) for device in machine.get("devices") or ()]
     facts = {
         "Method": f"{model.name} on {model.backbone}, seed {training.seed}",
-        "Data": f"{config.data.dataset}, {report['data_split']} split{fold}, "
-        f"{report['split']} part: {report['num_cases']} cases of "
-        f"{report['num_patients']} patients{limit}",
+        "Data": f"{data_title(report)}: {cases_title(report)}",
         "Protocols": f"{report['protocol']}; the paper's: {report['paper_protocol']}",
         "Options": with_options(report["options"]).removeprefix(", with ") or "none",
         "Images": f"{model.image_size} pixels high and wide for the network",
@@ -206,24 +205,22 @@ def _table(report: Report, protocol: str) -> Context:
     printed: Mapping[str, float] = {}
     if protocol == report["paper_protocol"] and not unlike_default(report):
         printed = PAPER.get((report["dataset"], report["model"]), {})
+    classes = block["per_class"]
+    label = MEAN if len(classes) > 1 else next(iter(classes))
+    sets = [(label, block["mean"], block["mean_interval"], printed)]
+    if len(classes) > 1:
+        for name, scores in classes.items():
+            paper = {"dsc": printed[name]} if name in printed else {}
+            sets.append((name, scores, block["per_class_interval"][name], paper))
     rows: list[Context] = []
-
-    def add(name: str, scores: Scores, ends: Mapping[str, Any], paper: Scores) -> None:
+    for name, scores, ends, paper in sets:
         cells: list[Cell] = [
             (score(m, scores[m]), _interval(m, ends[m])) for m in shown
         ]
         rows.append({"name": name, "cells": cells})
-        if beside := {m: paper[m] for m in shown if m in paper}:
-            cells = [_paper_cell(m, scores[m], beside.get(m)) for m in shown]
+        if any(m in paper for m in shown):
+            cells = [_paper_cell(m, scores[m], paper.get(m)) for m in shown]
             rows.append({"name": None, "cells": cells})
-
-    classes = block["per_class"]
-    several = len(classes) > 1
-    label = MEAN if several else next(iter(classes))
-    add(label, block["mean"], block["mean_interval"], printed)
-    for name, scores in classes.items() if several else ():
-        paper = {"dsc": printed[name]} if name in printed else {}
-        add(name, scores, block["per_class_interval"][name], paper)
     return {
         "protocol": protocol,
         "meaning": PROTOCOL_TITLES[protocol].removeprefix(f"{protocol}, "),
@@ -237,12 +234,12 @@ def _paper_cell(metric: str, ours: float | None, paper: float | None) -> str:
     """Writes the paper's number, and how far ours is from it."""
     if paper is None:
         return ""
-    difference = "" if ours is None else f" ({score(metric, ours - paper, '+')})"
+    difference = "" if ours is None else f" ({score(metric, ours - paper, '+.2f')})"
     return f"{score(metric, paper)}{difference}"
 
 
 def _interval(metric: str, ends: Sequence[float | None]) -> str:
-    return interval(ends, ".2f", scale(metric))
+    return in_brackets(ends, ".2f", metric_scale(metric))
 
 
 def cases_context(report: Report) -> Context:
@@ -268,21 +265,17 @@ def cases_context(report: Report) -> Context:
         }
         for name in names
     ]
-    texts = [{"name": n, "type": "text"} for n in ("case", "patient", "found")]
-    headings = {metric: _heading(metric, protocol, report) for metric in shown}
+    columns = [
+        *({"type": "text", "name": name} for name in ("case", "patient", "found")),
+        *(_heading(m, protocol, report) | {"type": "number"} for m in shown),
+    ]
+    rows = [
+        [case["case_id"], case["patient"], said, *_scores(mean, shown)]
+        for case, said, mean in zip(cases, found, means, strict=True)
+    ]
     return {
-        "columns": [
-            *texts,
-            *({"type": "number", **heading} for heading in headings.values()),
-        ],
-        "rows": [
-            [
-                case["case_id"],
-                case["patient"],
-                *(said, *(score(m, mean[m]) for m in shown)),
-            ]
-            for case, said, mean in zip(cases, found, means, strict=True)
-        ],
+        "columns": columns,
+        "rows": rows,
         # Of a single class, its scores are the mean.
         "choices": [MEAN, *names] if len(names) > 1 else names,
         "data": {"classes": [every, *by_class], "absent": FOUND["empty"], "dash": DASH},
@@ -291,12 +284,8 @@ def cases_context(report: Report) -> Context:
 
 def case_mean(scores: metrics.ClassScores) -> dict[str, float | None]:
     """Returns the mean over the classes of a case, where they have a score."""
-    known = {
-        name: {m: math.nan if v is None else v for m, v in values.items()}
-        for name, values in scores.items()
-    }
-    means = metrics.mean_of_classes(known)
-    return {m: None if math.isnan(v) else v for m, v in means.items()}
+    means: dict[str, float | None] = metrics.mean_of_classes(with_nan(scores))
+    return without_nan(means)
 
 
 def _sum_up(presence: Mapping[str, str]) -> str:
@@ -306,10 +295,14 @@ def _sum_up(presence: Mapping[str, str]) -> str:
     return ", ".join(errors) or ("found" if counts["both"] else FOUND["empty"])
 
 
+def _scores(scores: Scores, shown: Sequence[str]) -> list[str]:
+    return [score(metric, scores[metric]) for metric in shown]
+
+
 def _rounded(scores: Scores, shown: Sequence[str]) -> list[float | None]:
     """Returns the numbers as they are shown, to the last digit."""
     return [
-        None if (value := scores[m]) is None else round(scale(m) * value, 2)
+        None if (value := scores[m]) is None else round(metric_scale(m) * value, 2)
         for m in shown
     ]
 

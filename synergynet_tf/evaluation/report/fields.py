@@ -42,7 +42,7 @@ def take(entry: Mapping[str, Any], name: str, kind: type[T]) -> T:
     return value
 
 
-def number(entry: Mapping[str, Any], name: str) -> float | None:
+def take_number(entry: Mapping[str, Any], name: str) -> float | None:
     """Returns a field that is a number or null."""
     value: float | None = entry[name]
     require(isinstance(value, int | float | None), name, "a number", value)

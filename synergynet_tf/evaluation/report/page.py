@@ -8,7 +8,6 @@ import pathlib
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.figures.curves import read_columns
@@ -49,16 +48,13 @@ def make_page(run: pathlib.Path) -> str:
     style, script = (
         (HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            **_read_context(run),
-            style=Markup(style),
-            style_digest=_digest(style),
-            script=Markup(script),
-            script_digest=_digest(script),
-        )
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        **_read_context(run),
+        style=style,
+        style_digest=_digest(style),
+        script=script,
+        script_digest=_digest(script),
     )
 
 
@@ -80,10 +76,8 @@ def _read_context(run: pathlib.Path) -> dict[str, Any]:
     """Reads all that the template shows of a run."""
     config, names = runs.read_config(run), runs.class_names(run)
     report = read_scores_of(run, NEEDED)
-    path, again = (
-        run / "metrics.json",
-        f"score the run again with evaluate.py --run {run}",
-    )
+    path = run / "metrics.json"
+    again = f"score the run again with evaluate.py --run {run}"
     if runs.is_older_than_weights(path):
         raise ValueError(f"{path} is older than the weights; {again}")
     columns = read_columns(run)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf import metrics
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import cases_title, data_title, with_options, without_nan

@@ -9,8 +9,7 @@ from synergynet_tf import runs
 from synergynet_tf.cli import evaluate, report
 from synergynet_tf.evaluation import score
 from synergynet_tf.evaluation.postprocess import Postprocessing
-from synergynet_tf.evaluation.report.markup import element
-from synergynet_tf.evaluation.report.page import write_html_report
+from synergynet_tf.evaluation.report.page import environment, write_html_report
 from synergynet_tf.evaluation.report.slices import NAME
 from synergynet_tf.experiments import PAPER
 from tests.evaluation.page import Page, read_page, shown
@@ -27,9 +26,12 @@ def scores_of(run):
 
 
 def test_text_is_escaped_and_markup_is_not():
-    inner = element("b", "<&>")
-    assert element("p", "<", inner, title='"') == (
-        '<p title="&quot;">&lt;<b>&lt;&amp;&gt;</b></p>'
+    template = environment().from_string(
+        "{% macro bold(text) %}<b>{{ text }}</b>{% endmacro %}"
+        '<p title="{{ title }}">{{ text }}{{ bold(inner) }}</p>'
+    )
+    assert template.render(text="<", inner="<&>", title='"') == (
+        '<p title="&#34;">&lt;<b>&lt;&amp;&gt;</b></p>'
     )
 
 

@@ -17,6 +17,7 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.formats import with_nan
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -106,7 +107,7 @@ def median_case(run: str | pathlib.Path, cases: RunCases) -> str:
     ranked = []
     for case in report.get("cases", []):
         scores = {
-            name: {"dsc": math.nan if by["dsc"] is None else by["dsc"]}
+            name: {"dsc": with_nan(by["dsc"])}
             for name, by in case.get("strict", {}).items()
         }
         dsc = metrics.mean_of_classes(scores)["dsc"] if scores else math.nan

@@ -6,13 +6,10 @@ import argparse
 import pathlib
 
 from synergynet_tf import runs
-from synergynet_tf.cli import command_line
 from synergynet_tf.cli.figures import run_names
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.postprocess import Options
-from synergynet_tf.evaluation.tables.console import with_options
-
-BESIDE = ("corrupt", "run", "runs", "split", "data_dir", "flips", "largest", "debug")
+from synergynet_tf.formats import with_options
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +20,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="score noise, blur, contrast, a bias field and JPEG at five severities "
         "instead, into corruption.json of each run: 26 times the work",
     )
-
-
-def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuses flags that do not go together, in one line."""
-    given = parser.given(args)
-    if not args.corrupt:
-        return
-    if others := [flag for name, flag in given.items() if name not in BESIDE]:
-        parser.error(
-            f"not with --corrupt: {', '.join(others)}; it scores DSC under strict, in "
-            "this process"
-        )
 
 
 def print_robustness(args: argparse.Namespace) -> None:
@@ -53,10 +38,10 @@ def print_robustness(args: argparse.Namespace) -> None:
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness.score import corrupt_run
-    from synergynet_tf.evaluation.robustness.summary import summarize
     from synergynet_tf.evaluation.robustness.table import (
         draw_robustness,
         format_robustness,
+        summarize,
         summary_rows,
         table_rows,
     )

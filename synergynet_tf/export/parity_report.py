@@ -34,6 +34,7 @@ from synergynet_tf.export.agreement import (
 )
 from synergynet_tf.export.exported_model import Answers, Exported
 from synergynet_tf.export.signatures import require_tensorflow
+from synergynet_tf.formats import DASH, markdown, number
 from synergynet_tf.models.outputs import with_codes
 
 # How often each answers one image: a median of that many.
@@ -144,42 +145,36 @@ def time_calls(
 
 
 def format_markdown(report: Report) -> str:
-    """Sets a report as a Markdown table."""
+    """Formats a report as a Markdown table."""
     cases = f"{report['num_cases']} {report['split']} cases"
     has_codes = any(entry["codes_changed"] is not None for entry in report["exports"])
     head = ["", "MB", "ms", "logits", "labels changed"]
     head += ["codes changed"] if has_codes else []
     head += ["DSC", "change", "within limits"]
     own = report["keras"]
-    dash = ["-"] * (3 if has_codes else 2)
-    rows = [
-        head,
-        ["---", *["---:"] * (len(head) - 1)],
-        ["Keras", *_costs(own), *dash, f"{own['dsc']:.4f}", "-", "-"],
-    ]
+    dash = [DASH] * (3 if has_codes else 2)
+    rows = [head, ["Keras", *_costs(own), *dash, f"{own['dsc']:.4f}", DASH, DASH]]
     for entry in report["exports"]:
-        codes = entry["codes_changed"]
-        changed = ["-" if codes is None else f"{codes:.2%}"] if has_codes else []
+        codes = [number(entry["codes_changed"], ".2%")] if has_codes else []
         rows.append(
             [
                 f"{entry['kind']}{_precision(entry['precision'])}",
                 *_costs(entry),
-                _number(entry["largest_logit_difference"], ".1e"),
+                _finite_number(entry["largest_logit_difference"], ".1e"),
                 f"{entry['labels_changed']:.4%}",
-                *changed,
-                _number(entry["dsc"], ".4f"),
-                _number(entry["dsc_change"], "+.5f"),
+                *codes,
+                _finite_number(entry["dsc"], ".4f"),
+                _finite_number(entry["dsc_change"], "+.5f"),
                 "no" if entry["outside"] else "yes",
             ]
         )
-    lines = [f"| {' | '.join(cells)} |" for cells in rows]
     caption = (
         f"{report['model']} on {report['dataset']}: {cases}, {report['num_slices']} "
         f"slices. ms: one image, median of {REPEATS}, taking turns "
         f"({report['machine']}). logits: largest difference. DSC: strict, against the "
         "reference."
     )
-    return "\n".join([caption, "", *lines]) + "\n"
+    return f"{caption}\n\n{markdown(rows)}\n"
 
 
 def _keras(model: keras.Model) -> Callable[[np.ndarray], Answers]:
@@ -247,8 +242,8 @@ def outside(measured: Report, limits: Limits) -> list[str]:
     return found
 
 
-def _number(value: float | None, form: str) -> str:
-    return "not finite" if value is None else f"{value:{form}}"
+def _finite_number(value: float | None, form: str) -> str:
+    return "not finite" if value is None else number(value, form)
 
 
 def _precision(precision: str) -> str:

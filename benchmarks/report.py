@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks import steps, targets
 from benchmarks.targets import Results
 from synergynet_tf import runs
+from synergynet_tf.formats import DASH, markdown, number
 
 BEGIN = "<!-- measured: written by `python -m benchmarks --write`; do not edit -->"
 END = "<!-- end of what was measured -->"
-DASH = "-"
 
 
 def render(results: Results) -> str:
@@ -52,26 +52,12 @@ def replace(page: str | pathlib.Path, text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a Markdown table; all but the first column are numbers.
-
-    Example:
-    >>> print(table(("size", "ms"), [("small", "1.5")]))
-    | size | ms |
-    |---|---:|
-    | small | 1.5 |
-    """
-    lines = [header, *rows]
-    body = ["| " + " | ".join(line) + " |" for line in lines]
-    rule = "|---" + "|---:" * (len(header) - 1) + "|"
-    return "\n".join([body[0], rule, *body[1:]])
+    """Returns a Markdown table; all but the first column are numbers."""
+    return markdown([header, *rows])
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    return DASH if value is None else f"{value:,.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return DASH if value is None else f"{value:.0%}"
+    return number(value, f",.{digits}f")
 
 
 def _spread(spread: dict[str, float] | None) -> str:
@@ -146,7 +132,7 @@ def _steps(results: Results) -> list[str]:
                 _number(1000 * row["seconds"]["median"], 0),
                 "1" if row["is_reference"] else _spread(row["ratio"]),
                 _number(targets.gflops(results, row), 0),
-                _percent(targets.gemm_share(results, row)),
+                number(targets.gemm_share(results, row), ".0%"),
                 _number(row["peak_mib"], 0),
             )
             for row in rows

@@ -28,6 +28,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.experiments import BUDGETS
 from synergynet_tf.experiments.jobs import Job
 from synergynet_tf.experiments.processes import run_jobs
+from synergynet_tf.formats import DASH, markdown
 
 NAMES = ("vq_init", "vq_update", "restart_every", "vq_estimator", "vq_distance")
 PLAIN = ("straight_through", "euclidean")
@@ -114,11 +115,8 @@ def report(jobs: Sequence[Job]) -> str:
         seeds = " / ".join(str(job.config.training.seed) for job in done)
         choice = [str(value or "none") for value in ROWS[row].values()]
         lines.append([*choice, seeds, *cells])
-    rule = ["---"] * len(lines[0])
-    table = [lines[0], rule, *lines[1:]]
-    return "\n".join(
-        f"| {' | '.join(cell or '-' for cell in line)} |" for line in table
-    )
+    rows = [[cell or DASH for cell in line] for line in lines]
+    return markdown(rows, left=len(NAMES) + 1)
 
 
 def _best_epoch(run: pathlib.Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How every command refuses: one line on stderr, exit code 2, no traceback."""
+"""Argument parsing and errors of every command: one line on stderr, exit code 2."""
 
 from __future__ import annotations
 
@@ -6,13 +6,29 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, NoReturn
 
 from synergynet_tf import errors, signals
 from synergynet_tf.cli import quiet
 
 BACKENDS = ("tensorflow", "jax")
+
+
+class Mode(NamedTuple):
+    """Which flags go with one that makes a command do something else.
+
+    All are named as their values are in the parsed arguments.
+
+    Attributes:
+        reason: Why no others do.
+        own: Flags that need it.
+        beside: Flags of the command that go with it, too.
+    """
+
+    reason: str
+    own: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -35,29 +51,22 @@ class ArgumentParser(argparse.ArgumentParser):
             if getattr(args, action.dest, action.default) != action.default
         }
 
-    def check_table_flags(
-        self,
-        args: argparse.Namespace,
-        need_table: Sequence[str],
-        beside_table: Sequence[str],
-        reason: str,
-    ) -> None:
-        """Refuses flags that do not go together with or without `--table`.
+    def check_modes(self, args: argparse.Namespace, modes: Mapping[str, Mode]) -> None:
+        """Refuses flags that do not go together, in one line.
 
         Args:
             args: What was parsed.
-            need_table: The values whose flags are for a table alone.
-            beside_table: Those whose flags go with a table, too.
-            reason: Why the others do not.
+            modes: By the names of their flags' values.
         """
         given = self.given(args)
-        if args.table is None:
-            if alone := [given[name] for name in need_table if name in given]:
-                self.error(f"only with --table: {', '.join(alone)}")
-            return
-        known = {"table", *beside_table, *need_table}
-        if others := [flag for name, flag in given.items() if name not in known]:
-            self.error(f"not with --table: {', '.join(others)}; {reason}")
+        for name, mode in modes.items():
+            if name not in given:
+                if alone := [given[flag] for flag in mode.own if flag in given]:
+                    self.error(f"only with --{name}: {', '.join(alone)}")
+                continue
+            known = {name, "debug", *mode.own, *mode.beside}
+            if others := [flag for dest, flag in given.items() if dest not in known]:
+                self.error(f"not with --{name}: {', '.join(others)}; {mode.reason}")
 
     def error(self, message: str) -> NoReturn:
         """Prints `error: <message>` and exits with 2."""

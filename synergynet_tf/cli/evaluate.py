@@ -18,6 +18,21 @@ from synergynet_tf.evaluation.tables.compare import compare_runs, format_compari
 from synergynet_tf.evaluation.tables.console import format_tables
 from synergynet_tf.runs import Run
 
+MODES = {
+    "table": command_line.Mode(
+        "a table is of finished runs' test cases, under the paper's protocol",
+        own=("dataset", "budget", "seeds", "rival", "format"),
+        beside=("runs", "data_dir", "workers"),
+    ),
+    "corrupt": command_line.Mode(
+        "it scores DSC under strict, in this process",
+        beside=("run", "runs", "split", "data_dir", "flips", "largest"),
+    ),
+    "compare": command_line.Mode(
+        "it reads scores that are there, and takes no other flag"
+    ),
+}
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
@@ -68,13 +83,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     robustness.add_flags(parser)
     tables.add_flags(parser)
     args = parser.parse_args(argv)
-    tables.check_flags(parser, args)
-    robustness.check_flags(parser, args)
+    parser.check_modes(args, MODES)
     if args.workers < 0:
         parser.error(f"--workers must be at least 0. Received: {args.workers}")
-    alone = ["--compare", *args.compare] if args.compare else None
-    if alone and vars(parser.parse_args(alone)) | {"debug": args.debug} != vars(args):
-        parser.error("--compare reads scores that are there; it takes no other flag")
     return args
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 
 from synergynet_tf import runs
-from synergynet_tf.cli import command_line
 from synergynet_tf.cli.figures import run_names
 from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import with_options
-
-BESIDE = ("corrupt", "run", "runs", "split", "data_dir", "flips", "largest", "debug")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,18 +19,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="score noise, blur, contrast, a bias field and JPEG at five severities "
         "instead, into corruption.json of each run: 26 times the work",
     )
-
-
-def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuses flags that do not go together, in one line."""
-    given = parser.given(args)
-    if not args.corrupt:
-        return
-    if others := [flag for name, flag in given.items() if name not in BESIDE]:
-        parser.error(
-            f"not with --corrupt: {', '.join(others)}; it scores DSC under strict, in "
-            "this process"
-        )
 
 
 def print_robustness(args: argparse.Namespace) -> None:
@@ -52,10 +37,10 @@ def print_robustness(args: argparse.Namespace) -> None:
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness.score import corrupt_run
-    from synergynet_tf.evaluation.robustness.summary import summarize
     from synergynet_tf.evaluation.robustness.table import (
         draw_robustness,
         format_robustness,
+        summarize,
         summary_rows,
         table_rows,
     )

@@ -7,16 +7,12 @@ import pathlib
 import sys
 from typing import Any
 
-from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.tables.paper import make_table
 from synergynet_tf.evaluation.tables.render import FORMATTERS
 from synergynet_tf.evaluation.tables.rows import find_row_runs, score_runs
 from synergynet_tf.experiments import BUDGETS, TABLES
 from synergynet_tf.runs import Run
-
-BESIDE_TABLE = ("runs", "data_dir", "workers", "debug")
-NEED_TABLE = ("dataset", "budget", "seeds", "rival", "format")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +25,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--seeds", nargs="+", type=int, help="only these (default: all there are)")
     add("--rival", metavar="ROW", help="the row that the others are tested against")
     add("--format", choices=FORMATTERS, help="default: text")
-
-
-def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuses flags that do not go together, in one line."""
-    reason = "a table is of finished runs' test cases, under the paper's protocol"
-    parser.check_table_flags(args, NEED_TABLE, BESIDE_TABLE, reason)
 
 
 def print_table(args: argparse.Namespace) -> None:

@@ -11,8 +11,13 @@ from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments import BUDGETS, TABLES, jobs
 from synergynet_tf.experiments.processes import run_jobs
 
-BESIDE_TABLE = ("dataset", "data_dir", "runs", "dry_run", "debug", *jobs.SHARED)
-NEED_TABLE = ("row", "seeds", "budget", "list")
+MODES = {
+    "table": command_line.Mode(
+        "the settings are those of the paper's row and of --budget",
+        own=("row", "seeds", "budget", "list"),
+        beside=("dataset", "data_dir", "runs", "dry_run", *jobs.SHARED),
+    )
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def check_flags(parser: command_line.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuses flags that do not go together, in one line."""
-    reason = "the settings are those of the paper's row and of --budget"
-    parser.check_table_flags(args, NEED_TABLE, BESIDE_TABLE, reason)
+    parser.check_modes(args, MODES)
     if args.table is None and args.dataset is None:
         parser.error("the following arguments are required: --dataset")
 

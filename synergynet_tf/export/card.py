@@ -31,6 +31,7 @@ from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.scores import FILE as SCORES
 from synergynet_tf.evaluation.scores import read_scores
+from synergynet_tf.formats import DASH, markdown, score
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json, shown
 
@@ -353,30 +354,24 @@ def _readme_scores(card: dict[str, Any]) -> str:
     scores, note = card["scores"], card["scores_note"]
     if scores is None:
         return note
-    lines = ["| Protocol | Class | DSC | HD95 |", "|---|---|---|---|"]
+    rows = [["Protocol", "Class", "DSC", "HD95"]]
     for protocol, block in scores["protocols"].items():
         unit = HD95_UNITS.get(protocol, scores["distance_unit"])
-        rows = {"mean": (block["mean"], block["mean_interval"])}
+        blocks = {"mean": (block["mean"], block["mean_interval"])}
         for name, values in block["per_class"].items():
-            rows[name] = values, block["per_class_interval"][name]
-        for name, (values, intervals) in rows.items():
-            dsc = _readme_number(values, intervals, "dsc", 100, " %")
-            hd95 = _readme_number(values, intervals, "hd95", 1, f" {unit}")
-            lines.append(f"| {protocol} | {name} | {dsc} | {hd95} |")
-    return note + "\n\n" + "\n".join(lines)
+            blocks[name] = values, block["per_class_interval"][name]
+        for name, pair in blocks.items():
+            dsc = _estimate(*pair, "dsc", "%")
+            rows.append([protocol, name, dsc, _estimate(*pair, "hd95", unit)])
+    return f"{note}\n\n{markdown(rows, left=4)}"
 
 
-def _readme_number(
-    values: dict[str, Any],
-    intervals: dict[str, Any],
-    metric: str,
-    factor: float,
-    unit: str,
+def _estimate(
+    values: dict[str, Any], intervals: dict[str, Any], metric: str, unit: str
 ) -> str:
-    value, interval = values.get(metric), intervals.get(metric)
-    if value is None:
-        return "-"
-    text = f"{factor * value:.1f}{unit}"
-    if not interval or None in interval:
-        return f"{text} (-)"
-    return f"{text} ({factor * interval[0]:.1f} to {factor * interval[1]:.1f})"
+    """Formats a score and its interval: `82.0 % (80.1 to 84.0)`."""
+    value = score(metric, values.get(metric), ".1f")
+    if value == DASH:
+        return DASH
+    ends = [score(metric, end, ".1f") for end in intervals.get(metric) or [None]]
+    return f"{value} {unit} ({DASH if DASH in ends else ' to '.join(ends)})"

@@ -29,6 +29,7 @@ from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.evaluation.predictor import load_run_model
 from synergynet_tf.export.exported_model import Answers, Exported
 from synergynet_tf.export.signatures import require_tensorflow
+from synergynet_tf.formats import DASH, markdown, number
 from synergynet_tf.models.outputs import with_codes
 
 # Largest difference of a logit of an export in float32: see `allowed_difference`.
@@ -404,39 +405,33 @@ def format_markdown(report: Report) -> str:
     head += ["codes changed"] if has_codes else []
     head += ["DSC", "change", "within limits"]
     own = report["keras"]
-    dash = ["-"] * (3 if has_codes else 2)
-    rows = [
-        head,
-        ["---", *["---:"] * (len(head) - 1)],
-        ["Keras", *_costs(own), *dash, f"{own['dsc']:.4f}", "-", "-"],
-    ]
+    dash = [DASH] * (3 if has_codes else 2)
+    rows = [head, ["Keras", *_costs(own), *dash, f"{own['dsc']:.4f}", DASH, DASH]]
     for entry in report["exports"]:
-        codes = entry["codes_changed"]
-        changed = ["-" if codes is None else f"{codes:.2%}"] if has_codes else []
+        codes = [number(entry["codes_changed"], ".2%")] if has_codes else []
         rows.append(
             [
                 f"{entry['kind']}{_precision(entry['precision'])}",
                 *_costs(entry),
-                _number(entry["largest_logit_difference"], ".1e"),
+                _finite_number(entry["largest_logit_difference"], ".1e"),
                 f"{entry['labels_changed']:.4%}",
-                *changed,
-                _number(entry["dsc"], ".4f"),
-                _number(entry["dsc_change"], "+.5f"),
+                *codes,
+                _finite_number(entry["dsc"], ".4f"),
+                _finite_number(entry["dsc_change"], "+.5f"),
                 "no" if entry["outside"] else "yes",
             ]
         )
-    lines = [f"| {' | '.join(cells)} |" for cells in rows]
     caption = (
         f"{report['model']} on {report['dataset']}: {cases}, {report['num_slices']} "
         f"slices. ms: one image, median of {REPEATS}, taking turns "
         f"({report['machine']}). logits: largest difference. DSC: strict, against "
         "ground truth."
     )
-    return "\n".join([caption, "", *lines]) + "\n"
+    return f"{caption}\n\n{markdown(rows)}\n"
 
 
-def _number(value: float | None, form: str) -> str:
-    return "not finite" if value is None else f"{value:{form}}"
+def _finite_number(value: float | None, form: str) -> str:
+    return "not finite" if value is None else number(value, form)
 
 
 def _precision(precision: str) -> str:

@@ -12,10 +12,10 @@ from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.robustness import score
 from synergynet_tf.evaluation.robustness.corruptions import PARAMETERS, SEVERITIES
-from synergynet_tf.evaluation.robustness.summary import summarize
 from synergynet_tf.evaluation.robustness.table import (
     draw_robustness,
     format_robustness,
+    summarize,
 )
 from tests.evaluation import squares
 from tests.test_evaluate import refusal

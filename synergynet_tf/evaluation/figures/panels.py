@@ -28,7 +28,7 @@ from synergynet_tf.evaluation.figures.overlays import (
     take_literally,
 )
 from synergynet_tf.evaluation.figures.slices import Slice, View, found_labels, slice_dsc
-from synergynet_tf.evaluation.tables.console import DASH
+from synergynet_tf.formats import number
 
 PANEL_INCHES = 3.2
 TITLE_INCHES = 0.5
@@ -83,7 +83,7 @@ def draw_delineations(
             for box in error_boxes(true, pred):
                 _draw_box(canvas, box, origin, len(canvas) / len(true[cut]))
             dsc = [d for d in slice_dsc(true, pred, count) if not math.isnan(d)]
-            score = f"{np.mean(dsc):.3f}" if dsc else DASH
+            score = number(float(np.mean(dsc)) if dsc else None)
             panels.append((canvas, f"{name}\nDSC {score}"))
         rows.append(panels)
     figure, _ = _arrange(rows)
@@ -124,7 +124,7 @@ def draw_gradcams(
                     draw_heat(canvas, map_)
                 draw_reference(canvas, only, count)
                 dsc = slice_dsc(true, view.pred_labels, count)[label - 1]
-                score = DASH if math.isnan(dsc) else f"{dsc:.3f}"
+                score = number(dsc)
                 panels.append((canvas, f"{name}\nDSC {score}{_lacks(map_)}"))
             rows.append(panels)
     figure, axes = _arrange(rows, BAR_INCHES)

@@ -1,4 +1,4 @@
-"""How much of its DSC a run keeps when images are corrupted."""
+"""Robustness of a run: its DSC on corrupted images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from synergynet_tf.evaluation.robustness.corruptions import (
     SEVERITIES,
     corrupt,
 )
-from synergynet_tf.evaluation.scores import describe, without_nan
+from synergynet_tf.evaluation.scores import describe
+from synergynet_tf.formats import without_nan
 from synergynet_tf.metrics import ClassScores, bootstrap
 from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json

@@ -1,4 +1,9 @@
-"""What corruption costs several runs: as text, as lines of a CSV file, as a picture."""
+"""Robustness of several runs side by side: what corruption costs each, and a plot.
+
+The loss of a run is its clean DSC less its mean DSC over all corruptions and
+severities, each weighing alike. Runs saw the same cases, corrupted alike, so the
+difference of two losses is taken within each resample of the patients.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,23 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.figures.overlays import PALETTE, take_literally
 from synergynet_tf.evaluation.robustness.corruptions import PARAMETERS
-from synergynet_tf.evaluation.tables.console import DASH, in_brackets
+from synergynet_tf.formats import (
+    cases_title,
+    columns,
+    data_title,
+    with_interval,
+    with_nan,
+    without_nan,
+)
+from synergynet_tf.metrics import bootstrap
+from synergynet_tf.metrics.bootstrap import Resamples
 
 Report = Mapping[str, Any]
 WORDS = {
@@ -22,12 +37,66 @@ WORDS = {
     "field": "field, log of factor",
     "jpeg": "JPEG, quality",
 }
-# Of `robustness_summary.summarize`.
+# What `summarize` returns of a run.
 SUMMARY = {
     "corrupted": "mean of all but clean",
     "loss": "clean less that",
     "excess": "that less the first run's",
 }
+
+
+def summarize(
+    reports: Sequence[Mapping[str, Any]], patients: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Sums up what corruption costs each run, and compares it with the first run.
+
+    Args:
+        reports: From `corrupt_run`, of the same cases.
+        patients: The patient of each case.
+
+    Returns:
+        For each run its mean DSC when `corrupted`, the `loss` and, less that of the
+        first run, the `excess`, each with its 95 % `<name>_interval` by patient;
+        fractions, `None` where undefined and the first run's excess.
+    """
+    case_ids = list(reports[0]["rows"][0]["cases"])
+    weights = bootstrap.draw_patients([patients[case_id] for case_id in case_ids])
+    summaries, first = [], None
+    for report in reports:
+        rows = [_resampled(row, weights) for row in report["rows"]]
+        several = all(row.several for row in rows)
+        means = np.mean([row.means for row in rows[1:]], axis=0)
+        loss = Resamples(rows[0].means - means, several)
+        found = {"corrupted": Resamples(means, several), "loss": loss, "excess": None}
+        if first is None:
+            first = loss
+        else:
+            both = several and first.several
+            found["excess"] = Resamples(loss.means - first.means, both)
+        summaries.append(without_nan(_numbers(found)))
+    return summaries
+
+
+def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> Resamples:
+    """Returns a row's mean DSC: of all cases, then of each resample of them."""
+    scores = [
+        {name: {"dsc": with_nan(value)} for name, value in by_class.items()}
+        for by_class in row["cases"].values()
+    ]
+    everyone = np.ones((1, weights.shape[1]))
+    resampled = bootstrap.resample_averages(scores, np.vstack([everyone, weights]))
+    return bootstrap.resampled_means(resampled)["dsc"]
+
+
+def _numbers(found: Mapping[str, Resamples | None]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    for name, values in found.items():
+        numbers[name], numbers[f"{name}_interval"] = None, (None, None)
+        if values is not None:
+            numbers[name] = float(values.means[0])
+            drawn = Resamples(values.means[1:], values.several)
+            numbers[f"{name}_interval"] = bootstrap.interval(drawn)
+    return numbers
 
 
 def format_robustness(
@@ -38,37 +107,30 @@ def format_robustness(
     Args:
         names: Of the runs.
         reports: From `corrupt_run`, of the same cases.
-        summaries: Of them, from `robustness_summary.summarize`.
+        summaries: Of them, from `summarize`.
 
     Returns:
         Lines of text that end in a newline.
     """
     first = reports[0]
-    fold = f", fold {first['fold']}" if first["fold"] else ""
-    width = max(22, *(len(name) + 2 for name in names))
-    lines = [
-        f"{first['dataset']}, {first['data_split']} split{fold}, "
-        f"{first['split']} part, {first['protocol']}: {first['num_cases']} cases of "
-        f"{first['num_patients']} patients",
-        "DSC in %, mean over cases and classes, and its "
-        f"{100 * first['bootstrap']['level']:.0f} % interval by patient",
-        "",
-        f"{'':<30}" + "".join(name.rjust(width) for name in names),
-    ]
+    title = f"{data_title(first)}, {first['protocol']}: {cases_title(first)}"
+    level = f"{100 * first['bootstrap']['level']:.0f} %"
+    rows = [["", "", "", *names]]
     for same in zip(*(report["rows"] for report in reports), strict=True):
-        row = same[0]
-        title = WORDS.get(row["corruption"], row["corruption"])
-        severity = f"{row['severity']}{row['parameter'] or '':>7}"
-        title = title if row["severity"] <= 1 else ""
-        cells = "".join(_cell(row["dsc"], row["interval"]).rjust(width) for row in same)
-        lines.append(f"{title:<22}{severity:<8}{cells}")
-    lines.append("")
+        name, severity = same[0]["corruption"], same[0]["severity"]
+        head = [WORDS.get(name, name) if severity <= 1 else "", str(severity)]
+        cells = [_cell(row["dsc"], row["interval"]) for row in same]
+        rows.append([*head, str(same[0]["parameter"] or ""), *cells])
+    rows.append([])
     for key, words in SUMMARY.items():
-        cells = "".join(
-            _cell(summary[key], summary[f"{key}_interval"]).rjust(width)
-            for summary in summaries
-        )
-        lines.append(f"{words:<30}{cells}")
+        cells = [_cell(found[key], found[f"{key}_interval"]) for found in summaries]
+        rows.append([words, "", "", *cells])
+    lines = [
+        title,
+        f"DSC in %, mean over cases and classes, and its {level} interval by patient",
+        "",
+        columns(rows),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -119,8 +181,8 @@ def draw_robustness(
             rows = [row for row in report["rows"] if row["corruption"] == name]
             shown = [report["rows"][0], *rows]
             # JSON's null is a gap.
-            lines = [(row["dsc"], *row["interval"]) for row in shown]
-            dsc, low, high = zip(*_percents(lines), strict=True)
+            values = with_nan([(row["dsc"], *row["interval"]) for row in shown])
+            dsc, low, high = 100 * np.array(values).T
             severity = [row["severity"] for row in shown]
             axes.fill_between(severity, low, high, color=color, alpha=0.15, linewidth=0)
             axes.plot(severity, dsc, color=color, marker="o", ms=3, label=label)
@@ -144,12 +206,5 @@ def _ticks(name: str) -> list[str]:
     return [f"{i}\n{value:g}" for i, value in enumerate(PARAMETERS[name], start=1)]
 
 
-def _percents(lines: Sequence[tuple[Any, ...]]) -> list[list[float]]:
-    return [[float("nan") if v is None else 100 * v for v in line] for line in lines]
-
-
-def _cell(value: float | None, interval: Sequence[float | None]) -> str:
-    if value is None:
-        return DASH
-    ends = [None if end is None else 100 * end for end in interval]
-    return f"{100 * value:.2f} {in_brackets(ends, '.1f')}"
+def _cell(dsc: float | None, interval: Sequence[float | None]) -> str:
+    return with_interval(dsc, interval, ".2f", 100, ends_form=".1f")

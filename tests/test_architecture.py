@@ -56,6 +56,8 @@ ROOMS = {
 ROOMS["cli"] = set(ROOMS)
 # They only call a command, which `python -m` finds under these names.
 DOORS = {
+    "synergynet_tf/__init__.py",  # Lazily.
+    "synergynet_tf/__main__.py",
     "synergynet_tf/data/__main__.py",
     "synergynet_tf/models/__main__.py",
     "synergynet_tf/evaluation/code_maps.py",

@@ -21,7 +21,7 @@ NEUTRAL_TESTS := tests/layers tests/models tests/training tests/test_losses.py \
   $(addprefix tests/evaluation/,test_code_ablations.py test_code_model.py test_gradcam.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-jax docs bench check fix
+.PHONY: help demo test test-all test-jax fuzz docs bench check fix
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +48,9 @@ test-jax: $(VENV)/dev.stamp ## Run the tests of the model and its training on JA
 
 docs: $(VENV)/docs.stamp ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict
+
+fuzz: $(VENV)/dev.stamp ## Read hundreds of mutated files with every reader: an hour.
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=deep
 
 bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp ## Measure speed, beside PyTorch: 10 minutes.
 	$(BIN)/python -m benchmarks --peer-python $(PEERS)/bin/python $(BENCH_FLAGS)

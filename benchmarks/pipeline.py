@@ -1,4 +1,4 @@
-"""Whether the data keeps up with the model: `python -m benchmarks.pipeline`.
+"""Throughput of the input pipeline and of training: `python -m benchmarks.pipeline`.
 
 Prints images a second of augmented batches made one after the other, of the same made
 in parallel by tf.data, and of the training step that consumes them.

@@ -17,7 +17,6 @@ _PLACES = {
     "METHODS": "synergynet_tf.models",
     "ModelConfig": "synergynet_tf.config",
     "Run": "synergynet_tf.runs",
-    "Run": "synergynet_tf.runs",
     "build_model": "synergynet_tf.models",
 }
 

@@ -1,4 +1,4 @@
-"""Tensors out of a file that `torch.save` wrote, without torch and without its trust.
+"""Safe unpickler of `torch.save` files: reads tensors without torch or arbitrary code.
 
 Such a file is a pickle, which can run any program, and the numbers beside it. Here a
 pickle may use only the instructions that describe a dict of tensors, and name only the

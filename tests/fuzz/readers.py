@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from synergynet_tf import runs
+from synergynet_tf import metrics, runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.data import DATASETS
 from tests.data import trees
@@ -161,7 +161,15 @@ def write_run(run):
     }
     for name, text in texts.items():
         (run / name).write_text(text)
-    runs.write_json(run / "metrics.json", make_report([0.4, 0.6]))
+    report = make_report([0.4, 0.6])
+    report |= {"model": "r50-unet", "protocol": "strict", "distance_unit": "mm"}
+    report |= {"fold": "", "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95}}
+    intervals = {metric: [0.4, 0.6] for metric in metrics.METRICS}
+    for protocol in ("strict", "transunet"):
+        report[protocol]["mean_interval"] = intervals
+        names = report[protocol]["per_class"]
+        report[protocol]["per_class_interval"] = dict.fromkeys(names, intervals)
+    runs.write_json(run / "metrics.json", report)
     os.utime(run / "best.weights.h5", (1, 1))
 
 
@@ -169,15 +177,17 @@ def read_run(run):
     """Reads what evaluate.py and predict.py read of a run before its weights."""
     from synergynet_tf.evaluation.figures.curves import write_curves
 
-    write_curves(run)
-    found = dataclasses.asdict(runs.read_config(run)), runs.class_names(run)
-    return *found, runs.image_channels(run), runs.read_history(run)
+    run = runs.Run(run)
+    found = dataclasses.asdict(run.config), run.class_names
+    found += run.image_channels, run.history
+    write_curves(run)  # It is what takes long.
+    return found
 
 
 def read_comparison(run):
     from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 
-    comparison = compare_runs(run, run)
+    comparison = compare_runs(runs.Run(run), runs.Run(run))
     format_comparison(comparison)
     return comparison
 
@@ -189,7 +199,7 @@ def read_table(run):
 
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
-    found = rows.RowRun(row, run, runs.read_config(run))
+    found = rows.RowRun(row, runs.Run(run))
     report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
@@ -200,7 +210,7 @@ def read_table(run):
 def read_for_card(run):
     from synergynet_tf.export.card import make_card
 
-    return make_card(run)
+    return make_card(runs.Run(run))
 
 
 def write_card(folder):
@@ -320,9 +330,7 @@ def _readers():
     frame = "training/patient001/patient001_frame01"
     return {
         "isic .jpg": isic("", ".jpg"),
-        "isic progressive .jpeg": isic(
-            "jpeg", ".jpeg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1
-        ),
+        "isic progressive .jpeg": isic("", ".jpeg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
         "isic .png": isic("png", ".png"),
         "isic .bmp": isic("", ".bmp"),
         "isic mask .png": isic("png", ".jpg")._replace(file=ISIC_MASK),

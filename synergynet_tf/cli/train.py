@@ -25,6 +25,7 @@ from synergynet_tf.config import (
     VQ_CHOICES,
     ExperimentConfig,
     default_data_dir,
+    num_logits,
 )
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, part_ids
@@ -122,8 +123,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
             flags[name] = " ".join(flags[name])
     # First, because without a file there is nothing to look for classes in.
     dataset.case_ids(root)
-    classes = len(dataset.class_names(root))
-    flags["num_classes"] = classes + 1 if classes > 1 else 1
+    flags["num_classes"] = num_logits(len(dataset.class_names(root)))
     config = ExperimentConfig().replace(**flags)
     config = dataclasses.replace(config, data=complete(config.data))
     if args.table is None:  # Which plans its rows, and checks each.

@@ -34,21 +34,30 @@ class AttentionSummary:
 
     def add(self, look: Bottleneck) -> None:
         """Adds the images of a batch."""
-        self._images += len(look.codes)
-        self._tokens = look.codes[0].size
-        if look.attention is not None:
-            entropy = entropy_bits(look.attention)
+        self.add_weights(look.attention, look.picks)
+
+    def add_weights(
+        self, attention: np.ndarray | None, picks: np.ndarray | None
+    ) -> None:
+        """Adds the images of a batch; arguments are those of a `Bottleneck`."""
+        there = attention if attention is not None else picks
+        if there is None:
+            return
+        self._images += len(there)
+        self._tokens = there.shape[2]
+        if attention is not None:
+            entropy = entropy_bits(attention)
             self._count("disconx", "entropy_bits", entropy)
             self._count("disconx", "effective_tokens", 2**entropy)
-            own = np.diagonal(look.attention, axis1=2, axis2=3)
+            own = np.diagonal(attention, axis1=2, axis2=3)
             self._count("disconx", "weight_of_own_position", own)
-            of_all = entropy_bits(look.attention.mean(axis=2, dtype=np.float64))
+            of_all = entropy_bits(attention.mean(axis=2, dtype=np.float64))
             told = of_all - entropy.mean(axis=-1)
             self._count("disconx", "told_by_query_bits", told[..., None])
-        if look.picks is not None:
-            itself = look.picks == np.arange(self._tokens)
+        if picks is not None:
+            itself = picks == np.arange(self._tokens)
             self._count("refinement", "picks_itself", itself)
-            in_order = np.sort(look.picks, axis=-1)
+            in_order = np.sort(picks, axis=-1)
             distinct = 1 + (np.diff(in_order, axis=-1) > 0).sum(axis=-1, keepdims=True)
             self._count("refinement", "distinct_picks", distinct)
 

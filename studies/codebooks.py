@@ -1,4 +1,4 @@
-"""What each choice of a codebook is worth: `python -m benchmarks.codebooks`.
+"""Ablation of the codebook options: `python -m studies.codebooks`.
 
 Trains vqunet, whose bottleneck lets nothing but codes through, with every choice: as in
 the budget `short`, but two epochs. Prints what the validation says of each: Dice, codes
@@ -17,7 +17,12 @@ from typing import Any
 
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
-from synergynet_tf.config import PRECISIONS, ExperimentConfig, default_data_dir
+from synergynet_tf.config import (
+    PRECISIONS,
+    ExperimentConfig,
+    default_data_dir,
+    num_logits,
+)
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete
 from synergynet_tf.experiments import BUDGETS
@@ -69,13 +74,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def plan(args: argparse.Namespace) -> list[Job]:
     """Lists the runs: all rows of a seed, then the next seed's."""
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset)).resolve()
-    classes = len(DATASETS[args.dataset].class_names(root))
     config = ExperimentConfig().replace(
         **{**BUDGETS["short"].settings, "epochs": args.epochs},
         name="vqunet",
         dataset=args.dataset,
         data_dir=str(root),
-        num_classes=classes + 1 if classes > 1 else 1,
+        num_classes=num_logits(len(DATASETS[args.dataset].class_names(root))),
         precision=args.precision,
     )
     data = complete(config.data)

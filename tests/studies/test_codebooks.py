@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks import codebooks
+from studies import codebooks
 from synergynet_tf import runs
 from synergynet_tf.config import VQ_CHOICES
 from synergynet_tf.experiments import BUDGETS, comparable

@@ -101,7 +101,7 @@ class Tally:
         """Compares a case's labels, and scores the export's against the reference."""
         self._labels += run.size
         self._changed += int(np.count_nonzero(run != export))
-        self._dsc.append(dsc_of_classes(true, export, self._num_classes))
+        self._dsc.append(metrics.dice_of_classes(true, export, self._num_classes))
 
     @property
     def largest_logit_difference(self) -> float:
@@ -127,12 +127,6 @@ class Tally:
     def dsc(self) -> float:
         """Strict DSC: mean over cases, then over classes."""
         return mean_dsc(self._dsc)
-
-
-def dsc_of_classes(true: np.ndarray, pred: np.ndarray, num_classes: int) -> list[float]:
-    """Returns each class's DSC; `nan` for one that neither has."""
-    values = range(1, num_classes + 1)
-    return [metrics.dice(true == value, pred == value) for value in values]
 
 
 def mean_dsc(by_case: Sequence[Sequence[float]]) -> float:

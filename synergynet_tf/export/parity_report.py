@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from synergynet_tf import runs
+from synergynet_tf import metrics, runs
 from synergynet_tf.data.preprocess import to_labels, to_native, to_network
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.cases import RunCases
@@ -28,7 +28,6 @@ from synergynet_tf.export.agreement import (
     Limits,
     Tally,
     allowed_difference,
-    dsc_of_classes,
     mean_dsc,
     same_codes,
 )
@@ -81,7 +80,7 @@ def compare(
         images = to_network(case.image, data.modality, size, data.channels, crop)
         logits, codes = _predict(predict, images)
         labels = _labels(logits, case.label, crop)
-        dsc.append(dsc_of_classes(case.label, labels, count))
+        dsc.append(metrics.dice_of_classes(case.label, labels, count))
         slices += len(images)
         for found, export, tally in zip(exports, opened, tallies, strict=True):
             their_logits, their_codes = _predict(export.answer, images)

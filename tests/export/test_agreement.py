@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from synergynet_tf.export.agreement import LIMITS, Tally, dsc_of_classes, mean_dsc
+from synergynet_tf.export.agreement import LIMITS, Tally, mean_dsc
 from synergynet_tf.export.parity_report import outside, spread
+from synergynet_tf.metrics import dice_of_classes
 
 
 def labels(*values):
@@ -45,7 +46,7 @@ def test_exports_of_another_shape_are_refused():
 
 
 def test_an_absent_class_is_not_scored():
-    scores = dsc_of_classes(labels(1, 0), labels(1, 0), 2)
+    scores = dice_of_classes(labels(1, 0), labels(1, 0), 2)
     assert scores[0] == 1 and math.isnan(scores[1])
     assert mean_dsc([scores]) == 1
     assert math.isnan(mean_dsc([[math.nan]]))

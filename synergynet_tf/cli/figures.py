@@ -64,22 +64,25 @@ def main(argv: Sequence[str] | None = None) -> None:
                 )
 
     # Keras takes seconds to import; what can be refused is refused before.
-    from synergynet_tf.evaluation.figures.panels import draw_delineations, draw_gradcams
-    from synergynet_tf.evaluation.figures.slices import (
-        find_slices,
-        require_classes,
-        see,
-    )
+    from synergynet_tf.evaluation.figures import panels
 
     read = functools.partial(cases[0].dataset.read_case, cases[0].root)
     modality = complete(cases[0].config.data).modality
-    slices = find_slices(map(read, dict.fromkeys(case_ids)), modality, args.slices)
-    views = [see(run, own, slices) for run, own in zip(args.runs, cases, strict=True)]
-    require_classes(slices, views)
+    slices = panels.find_slices(
+        map(read, dict.fromkeys(case_ids)), modality, args.slices
+    )
+    views = [
+        panels.predict_views(run, own, slices)
+        for run, own in zip(args.runs, cases, strict=True)
+    ]
+    panels.require_classes(slices, views)
     names, classes = run_names(args.runs, cases), cases[0].class_names
     out = pathlib.Path(args.out)
-    draw_delineations(out / "delineations.png", slices, views, names, classes)
-    draw_gradcams(out / "gradcam.png", slices, views, names, classes)
+    for name, draw in (
+        ("delineations.png", panels.draw_delineations),
+        ("gradcam.png", panels.draw_gradcams),
+    ):
+        draw(out / name, slices, views, names, classes)
     print(f"wrote {out}/delineations.png, gradcam.png")
 
 

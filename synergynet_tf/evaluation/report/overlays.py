@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synergynet_tf.evaluation.figures.overlays import (
+    GROUND_TRUTH_COLOR,
     PAPER_COLOR,
-    REFERENCE,
     class_color,
 )
 from synergynet_tf.evaluation.report.cases import case_mean
@@ -109,7 +109,7 @@ def _figure(
     reference = [
         element("path", d=path, stroke=color, class_=kind)
         for path in part.reference
-        for color, kind in ((PAPER_COLOR, "edge"), (REFERENCE, "dash"))
+        for color, kind in ((PAPER_COLOR, "edge"), (GROUND_TRUTH_COLOR, "dash"))
     ]
     found = f"Prediction; DSC in %: {by_class}"
     layers = [

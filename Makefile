@@ -18,7 +18,7 @@ PEERS_PIP ?=
 BENCH_FLAGS ?=
 
 NEUTRAL_TESTS := tests/layers tests/models tests/training tests/test_losses.py \
-  $(addprefix tests/evaluation/,test_code_ablations.py test_code_model.py test_gradcam.py)
+  $(addprefix tests/evaluation/,codes/test_ablations.py codes/test_model.py figures/test_gradcam.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-jax fuzz docs bench check fix

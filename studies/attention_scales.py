@@ -61,7 +61,7 @@ def measure(config: ExperimentConfig, data: prepared.Prepared, count: int) -> di
     from keras import ops
 
     from synergynet_tf.data.batches import Batches
-    from synergynet_tf.evaluation.codes.attention import AttentionSummary
+    from synergynet_tf.evaluation.codes.analysis import AttentionSummary
     from synergynet_tf.training.codebook import start_codebooks
     from synergynet_tf.training.fit import compiled_model
 

@@ -16,7 +16,6 @@ from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.spec import PARTS
 from synergynet_tf.evaluation.cases import RunCases, find_cases
-from synergynet_tf.evaluation.codes.text import format_report
 from synergynet_tf.models import METHODS
 from synergynet_tf.runs import Run
 
@@ -118,8 +117,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs.require_writable(args.out, "--out")
 
     # Keras takes seconds to import; what can be refused is refused before.
-    from synergynet_tf.evaluation.codes.look import report_codes
+    from synergynet_tf.evaluation.codes.analysis import format_report, report_codes
 
-    report = report_codes(args, cases)
+    report = report_codes(
+        cases,
+        args.out,
+        drawn_cases=args.cases or (),
+        drawn_slice=args.slice,
+        query=args.query,
+        num_codes=args.codes,
+        swaps=args.swap,
+    )
     print(format_report(report), end="")
     print(f"wrote {args.out}/codes.json and {len(report['figures'])} figures")

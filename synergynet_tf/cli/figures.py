@@ -1,7 +1,8 @@
-"""The paper's figures of any runs: `python -m synergynet_tf.evaluation.figures`.
+"""Figures of several runs: `python -m synergynet_tf.evaluation.figures`.
 
-`delineations.png` is its Figs. 3 and 4, `gradcam.png` its Fig. 2: a row for each
-slice, in the latter for each of its classes, and a column for each run.
+With `--runs`, two figures of the paper: `delineations.png` is its Figs. 3 and 4,
+`gradcam.png` its Fig. 2: a row for each slice, in the latter for each of its classes,
+and a column for each run. With `--curves`, the validation DSC of runs against epochs.
 """
 
 from __future__ import annotations
@@ -18,12 +19,23 @@ from synergynet_tf.evaluation.cases import RunCases, find_cases
 from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
 
+# What picks the slices of `--runs`.
+OF_SLICES = ("cases", "slices", "split", "data_dir")
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = command_line.ArgumentParser(__doc__)
     add = parser.add_argument
-    add("--runs", nargs="+", required=True, metavar="RUN", help="folders of runs")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--runs", nargs="+", metavar="RUN", help="folders of runs")
+    kind.add_argument(
+        "--curves",
+        nargs="+",
+        metavar="RUN",
+        help="draw validation curves instead, of runs whose folders hold config.json "
+        "and history.csv, labeled by the settings that differ",
+    )
     add(
         "--cases",
         nargs="+",
@@ -35,7 +47,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         type=int,
         metavar="N",
-        help="of each case, from 1 (default: the one with most of the reference)",
+        help="of each case, from 1 (default: the one with most foreground)",
     )
     add(
         "--split",
@@ -44,13 +56,35 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="part of the data that the cases are of (default: test)",
     )
     add("--data-dir", help="raw data (default: where the runs had it)")
-    add("--out", required=True, metavar="DIR", help="folder for the figures")
-    return parser.parse_args(argv)
+    add(
+        "--out",
+        required=True,
+        metavar="PATH",
+        help="folder for the figures; with --curves, the .png file",
+    )
+    args = parser.parse_args(argv)
+    if args.curves:
+        given = parser.given(args)
+        if others := [flag for name, flag in given.items() if name in OF_SLICES]:
+            parser.error(f"not with --curves: {', '.join(others)}")
+        if pathlib.Path(args.out).suffix.lower() != ".png":
+            parser.error(
+                f"--out must be a .png file with --curves. Received: {args.out}"
+            )
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draws both figures."""
+    """Draws the figures."""
     args = parse_args(argv)
+    if args.curves:
+        # Matplotlib takes as long to import as `--help` may take.
+        from synergynet_tf.evaluation.figures.curves import draw_validation_curves
+
+        runs.require_writable(pathlib.Path(args.out).parent, "--out")
+        draw_validation_curves(args.out, [Run(run) for run in args.curves])
+        print(f"wrote {args.out}")
+        return
     runs.require_writable(args.out, "--out")
     cases = [find_cases(Run(run), args.split, args.data_dir) for run in args.runs]
     _require_alike(cases)
@@ -64,22 +98,22 @@ def main(argv: Sequence[str] | None = None) -> None:
                 )
 
     # Keras takes seconds to import; what can be refused is refused before.
-    from synergynet_tf.evaluation.figures.panels import draw_delineations, draw_gradcams
-    from synergynet_tf.evaluation.figures.slices import (
-        find_slices,
-        require_classes,
-        see,
-    )
+    from synergynet_tf.evaluation.figures import panels
 
     read = functools.partial(cases[0].dataset.read_case, cases[0].root)
     modality = Preprocessor.of(cases[0].config).modality
-    slices = find_slices(map(read, dict.fromkeys(case_ids)), modality, args.slices)
-    views = [see(own, slices) for own in cases]
-    require_classes(slices, views)
+    slices = panels.find_slices(
+        map(read, dict.fromkeys(case_ids)), modality, args.slices
+    )
+    views = [panels.predict_views(own, slices) for own in cases]
+    panels.require_classes(slices, views)
     names, classes = run_names(cases), cases[0].class_names
     out = pathlib.Path(args.out)
-    draw_delineations(out / "delineations.png", slices, views, names, classes)
-    draw_gradcams(out / "gradcam.png", slices, views, names, classes)
+    for name, draw in (
+        ("delineations.png", panels.draw_delineations),
+        ("gradcam.png", panels.draw_gradcams),
+    ):
+        draw(out / name, slices, views, names, classes)
     print(f"wrote {out}/delineations.png, gradcam.png")
 
 

@@ -171,7 +171,7 @@ def compare(
         images = preprocessor.images(case.image)
         logits, codes = _predict(predict, images)
         labels = _labels(logits, case.label, preprocessor)
-        dsc.append(dsc_of_classes(case.label, labels, count))
+        dsc.append(metrics.dice_of_classes(case.label, labels, count))
         slices += len(images)
         for found, export, tally in zip(exports, opened, tallies, strict=True):
             their_logits, their_codes = _predict(export.answer, images)
@@ -356,7 +356,7 @@ class Tally:
         """Compares a case's labels, and scores the export's against ground truth."""
         self._labels += run.size
         self._changed += int(np.count_nonzero(run != export))
-        self._dsc.append(dsc_of_classes(true, export, self._num_classes))
+        self._dsc.append(metrics.dice_of_classes(true, export, self._num_classes))
 
     @property
     def labels_changed(self) -> float:
@@ -372,12 +372,6 @@ class Tally:
     def dsc(self) -> float:
         """Strict DSC: mean over cases, then over classes."""
         return mean_dsc(self._dsc)
-
-
-def dsc_of_classes(true: np.ndarray, pred: np.ndarray, num_classes: int) -> list[float]:
-    """Returns each class's DSC; `nan` for one that neither has."""
-    values = range(1, num_classes + 1)
-    return [metrics.dice(true == value, pred == value) for value in values]
 
 
 def mean_dsc(by_case: Sequence[Sequence[float]]) -> float:

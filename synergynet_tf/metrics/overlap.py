@@ -126,6 +126,27 @@ def dice(true: np.ndarray, pred: np.ndarray) -> float:
     return count(true, pred).dice
 
 
+def dice_of_classes(
+    true_labels: np.ndarray, pred_labels: np.ndarray, num_classes: int
+) -> list[float]:
+    """Dice similarity coefficient of each foreground class of two label maps.
+
+    Args:
+        true_labels: The ground truth: integers, any rank; class `i` has label `i + 1`.
+        pred_labels: The prediction, same shape.
+        num_classes: Foreground classes.
+
+    Returns:
+        `dice` of each class, `nan` for one that neither has.
+
+    Example:
+    >>> dice_of_classes(np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
+    [0.6666666666666666, nan]
+    """
+    labels = range(1, num_classes + 1)
+    return [dice(true_labels == label, pred_labels == label) for label in labels]
+
+
 def iou(true: np.ndarray, pred: np.ndarray) -> float:
     """Intersection over union (Jaccard index) of two masks, in [0, 1].
 

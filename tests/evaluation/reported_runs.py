@@ -11,7 +11,7 @@ from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.codes.agreement import describe_codes
-from synergynet_tf.evaluation.codes.cases import CodedCase
+from synergynet_tf.evaluation.codes.model import CodedCase
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING
 from synergynet_tf.evaluation.report.slices import NAME, make_slice
 from synergynet_tf.evaluation.scores import (

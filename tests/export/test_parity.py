@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf import runs
+from synergynet_tf import metrics, runs
 from tests.evaluation import squares
 
 tf = pytest.importorskip("tensorflow")
@@ -21,7 +21,6 @@ from synergynet_tf.export.exported_model import Answers, SavedModel, TFLiteModel
 from synergynet_tf.export.parity import (  # noqa: E402
     LIMITS,
     Tally,
-    dsc_of_classes,
     mean_dsc,
     outside,
     spread,
@@ -237,7 +236,7 @@ def test_exports_of_another_shape_are_refused():
 
 
 def test_an_absent_class_is_not_scored():
-    scores = dsc_of_classes(labels(1, 0), labels(1, 0), 2)
+    scores = metrics.dice_of_classes(labels(1, 0), labels(1, 0), 2)
     assert scores[0] == 1 and math.isnan(scores[1])
     assert mean_dsc([scores]) == 1
     assert math.isnan(mean_dsc([[math.nan]]))

@@ -1,8 +1,8 @@
-"""What each code stands for: the classes that it covers, its most typical patches.
+"""Agreement of codes with classes: purity, mutual information, typical patches.
 
 A position of the bottleneck covers a square of `stride` x `stride` pixels of the
 network's grid. The table behind all numbers counts pixels: how often code `k` stands
-over class `c` of the reference.
+over class `c` of the ground truth.
 
 Two chance levels are found by permuting the squares' classes, 100 times:
 
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf.evaluation.codes.cases import CodedCase
+from synergynet_tf.evaluation.codes.model import CodedCase
 from synergynet_tf.metrics import (
     bootstrap,
     class_entropy,
@@ -67,7 +67,7 @@ def count_table(codes: np.ndarray, pixels: np.ndarray, num_codes: int) -> np.nda
 def describe_codes(
     cases: Sequence[CodedCase], num_codes: int, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Says what the codes have to do with the classes.
+    """Measures how codes and classes agree.
 
     Returns:
         `used` and `perplexity` of the codes; under `agreement` the `purity`, the
@@ -163,8 +163,8 @@ def _places(codes: np.ndarray) -> np.ndarray:
 def _homogeneity(table: np.ndarray) -> np.ndarray:
     entropy = class_entropy(table)
     undefined = np.full(np.shape(entropy), np.nan)
-    told = mutual_information(table)
-    return np.divide(told, entropy, out=undefined, where=entropy > 0)
+    shared = mutual_information(table)
+    return np.divide(shared, entropy, out=undefined, where=entropy > 0)
 
 
 NUMBERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

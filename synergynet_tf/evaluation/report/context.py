@@ -9,8 +9,8 @@ from typing import Any
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.evaluation.figures.overlays import (
+    GROUND_TRUTH_COLOR,
     PAPER_COLOR,
-    REFERENCE,
     class_color,
 )
 from synergynet_tf.evaluation.report.charts import line_chart
@@ -332,7 +332,7 @@ def overlays_context(
     return {
         "classes": {n: class_color(value) for value, n in enumerate(names, start=1)},
         "edge": PAPER_COLOR,
-        "reference": REFERENCE,
+        "reference": GROUND_TRUTH_COLOR,
         "slices": [
             {
                 "place": place,

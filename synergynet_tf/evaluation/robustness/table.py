@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.figures.overlays import PALETTE, take_literally
+from synergynet_tf.evaluation.figures.overlays import LINE_COLORS, disable_mathtext
 from synergynet_tf.evaluation.robustness.corruptions import PARAMETERS
 from synergynet_tf.formats import (
     cases_title,
@@ -177,7 +177,7 @@ def draw_robustness(
     panels = figure.subplots(1, len(PARAMETERS), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, PARAMETERS, strict=True):
         for number, (label, report) in enumerate(zip(names, reports, strict=True)):
-            color = _COLORS[number % len(_COLORS)]
+            color = LINE_COLORS[number % len(LINE_COLORS)]
             rows = [row for row in report["rows"] if row["corruption"] == name]
             shown = [report["rows"][0], *rows]
             # JSON's null is a gap.
@@ -193,13 +193,9 @@ def draw_robustness(
     panels[0].set_ylim(0, 100)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    take_literally(figure)
+    disable_mathtext(figure)
     with runs.atomic_file(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
-
-
-# Yellow cannot be read on white.
-_COLORS = tuple(color for color in PALETTE if color != "#F0E442")
 
 
 def _ticks(name: str) -> list[str]:

@@ -8,8 +8,7 @@ black is background, gray and white are the class.
 import keras
 import numpy as np
 
-from synergynet_tf.evaluation.codes.cases import code_case
-from synergynet_tf.evaluation.codes.model import CodeModel
+from synergynet_tf.evaluation.codes.model import CodeModel, code_case
 from synergynet_tf.layers import DisConX, HardAttentionRefinement, VectorQuantizer
 
 SIZE, STRIDE = 32, 8
@@ -42,7 +41,7 @@ def draw(*grids):
     return np.repeat(squares[..., None], 3, axis=-1).astype(np.float32)
 
 
-def make_case(images, labels, name="a", attention=False, watch=lambda look: None):
+def make_case(images, labels, name="a", attention=False, watch=lambda found: None):
     """Returns a model, and what it finds in a case."""
     model = CodeModel(build_model(attention))
     return model, code_case(model, name, name, images, labels, watch)

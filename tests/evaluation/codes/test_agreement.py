@@ -7,7 +7,7 @@ from synergynet_tf.evaluation.codes.agreement import (
     describe_codes,
     permuted,
 )
-from tests.evaluation.coded_squares import SIZE, draw, make_case
+from tests.evaluation.codes.coded_squares import SIZE, draw, make_case
 
 
 def test_classes_below_each_position_by_hand():

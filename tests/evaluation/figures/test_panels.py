@@ -9,9 +9,13 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.cli import figures
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.figures import panels, slices
-from synergynet_tf.evaluation.figures.panels import draw_heat, error_boxes
-from synergynet_tf.evaluation.figures.slices import View, find_slices, slice_dsc
+from synergynet_tf.evaluation.figures import panels
+from synergynet_tf.evaluation.figures.panels import (
+    View,
+    draw_heat,
+    error_boxes,
+    find_slices,
+)
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import save_weights
 from tests.evaluation import squares
@@ -92,13 +96,6 @@ def test_busiest_slice_unless_a_number_is_given(phantom_run):
             find_slices([case], "mri", [number])
 
 
-def test_dsc_of_a_slice_by_hand():
-    true, pred = np.zeros((2, 4, 4), np.uint8)
-    true[0, :2], pred[0, :1], pred[3, 0] = 1, 1, 2
-    one, two, three = slice_dsc(true, pred, 3)
-    assert (one, two) == (pytest.approx(2 / 3), 0) and np.isnan(three)
-
-
 def test_boxes_are_around_regions_and_not_around_outlines():
     true, pred = np.zeros((2, 64, 64), np.uint8)
     true[10:40, 10:40] = 1
@@ -109,7 +106,7 @@ def test_boxes_are_around_regions_and_not_around_outlines():
     assert error_boxes(true, pred) == [(30, 20, 36, 30), (50, 50, 54, 54)]
     pred[::8, :] = 0
     pred[:, :8:2] = 2
-    assert len(error_boxes(true, pred)) <= panels.MOST_BOXES
+    assert len(error_boxes(true, pred)) <= panels.MAX_BOXES
 
 
 def test_box_is_drawn_around_the_error_in_the_cut_image(drawn, tmp_path, squares_run):
@@ -147,10 +144,10 @@ def test_the_map_of_a_center_crop_lies_in_it(phantom_run, monkeypatch):
     config = runs.Run(phantom_run).config.replace(center_crop=0.5)
     runs.write_text(phantom_run / "config.json", config.to_json())
     ones = {1: np.ones((2, 2), np.float32)}
-    monkeypatch.setattr(slices, "GradCam", lambda model: lambda image: ones)
+    monkeypatch.setattr(panels, "GradCam", lambda model: lambda image: ones)
     cases = find_cases(runs.Run(phantom_run), "test")
     case = cases.dataset.read_case(cases.root, cases.case_ids[0])
-    (view,) = slices.see(cases, find_slices([case], "mri"))
+    (view,) = panels.predict_views(cases, find_slices([case], "mri"))
     expected = np.zeros((96, 96), np.float32)
     expected[24:72, 24:72] = 1
     np.testing.assert_array_equal(view.maps[1], expected)
@@ -193,10 +190,10 @@ def test_names_are_no_formulas(tmp_path, squares_run):
 def test_slices_without_a_class_are_refused_before_anything_is_drawn(
     tmp_path, squares_run, monkeypatch
 ):
-    def see(cases, slices):
+    def predict_nothing(cases, slices):
         return [View(np.zeros_like(shown.true_labels), {}) for shown in slices]
 
-    monkeypatch.setattr(slices, "see", see)
+    monkeypatch.setattr(panels, "predict_views", predict_nothing)
     out = tmp_path / "out"
     flags = ["--runs", str(squares_run), "--out", str(out), "--cases", "test/nothing"]
     with pytest.raises(ValueError, match="no Grad-CAM to draw"):

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.codes.attention import AttentionSummary, entropy_bits
-from synergynet_tf.evaluation.codes.cases import dice_change, foreground_dice
+from synergynet_tf.evaluation.codes.analysis import AttentionSummary, entropy_bits
 from synergynet_tf.evaluation.codes.interventions import (
     Edit,
     describe_edits,
+    dice_change,
     edited_slices,
+    foreground_dice,
 )
 from synergynet_tf.evaluation.codes.model import Bottleneck
-from tests.evaluation.coded_squares import (
+from tests.evaluation.codes.coded_squares import (
     SIZE,
     STRIDE,
     build_model,
@@ -41,12 +42,12 @@ def test_both_halves_make_the_whole():
     for attention in (False, True):
         images = np.random.default_rng(0).random((3, SIZE, SIZE, 3), np.float32)
         whole = build_model(attention).predict(images, verbose=0)
-        looks = []
-        model, _ = make_case(images, LABELS, attention=attention, watch=looks.append)
-        (look,) = looks
+        batches = []
+        model, _ = make_case(images, LABELS, attention=attention, watch=batches.append)
+        (found,) = batches
         # What the compiler fuses rounds otherwise.
         np.testing.assert_allclose(
-            model.decode(look.codes, look.carried), whole, atol=1e-6
+            model.decode(found.codes, found.carried), whole, atol=1e-6
         )
 
 
@@ -145,18 +146,18 @@ def test_what_queries_tell_of_what_is_looked_at():
     weights = np.zeros((1, 2, 4, 4), np.float32)
     weights[0, 0] = np.eye(4)
     weights[0, 1, :, :2] = 0.5
-    look = Bottleneck(*[np.zeros((1, 2, 2))] * 3, [], attention=weights, picks=None)
+    found = Bottleneck(*[np.zeros((1, 2, 2))] * 3, [], attention=weights, picks=None)
     summary = AttentionSummary()
-    summary.add(look)
+    summary.add(found)
     assert summary.results()["disconx"]["told_by_query_bits"]["per_head"] == [2.0, 0.0]
 
 
 def test_picks_by_hand():
     # In the first head, the first and the last of four tokens pick themselves.
     picks = np.array([[[0, 0, 1, 3], [2, 2, 0, 2]]])
-    look = Bottleneck(*[np.zeros((1, 2, 2))] * 3, [], attention=None, picks=picks)
+    found = Bottleneck(*[np.zeros((1, 2, 2))] * 3, [], attention=None, picks=picks)
     summary = AttentionSummary()
-    summary.add(look)
+    summary.add(found)
     found = summary.results()["refinement"]
     assert found["picks_itself"]["per_head"] == [0.5, 0.0]
     assert found["distinct_picks"]["per_head"] == [3.0, 2.0]

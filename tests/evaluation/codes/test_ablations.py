@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.codes.ablations import (
+from synergynet_tf.evaluation.codes.interventions import (
     PARTS,
     TERMS,
     describe_parts,
@@ -13,10 +13,10 @@ from synergynet_tf.evaluation.codes.ablations import (
     terms_alone,
     without_part,
 )
-from synergynet_tf.evaluation.codes.cases import CodedCase
+from synergynet_tf.evaluation.codes.model import CodedCase
 from synergynet_tf.models import ENCODERS, METHODS, build_model
 from tests.conftest import tiny_encoder
-from tests.evaluation.coded_squares import SIZE, STRIDE, draw, make_case
+from tests.evaluation.codes.coded_squares import SIZE, STRIDE, draw, make_case
 from tests.models.tiny import TINY
 
 IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)

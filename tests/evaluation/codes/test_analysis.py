@@ -8,19 +8,20 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.cli import codes as code_maps
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.codes import look
-from synergynet_tf.evaluation.codes.cases import read_inputs
+from synergynet_tf.evaluation.codes import analysis
+from synergynet_tf.evaluation.codes.analysis import format_report
+from synergynet_tf.evaluation.codes.model import read_inputs
 from synergynet_tf.evaluation.codes.plots import code_color, draw_map
-from synergynet_tf.evaluation.codes.text import format_report
 from synergynet_tf.evaluation.report.codes import read_codes
-from tests.evaluation import coded_squares, squares
-from tests.evaluation.coded_squares import draw, make_case
+from tests.evaluation import squares
+from tests.evaluation.codes import coded_squares
+from tests.evaluation.codes.coded_squares import draw, make_case
 
 
 def make_run(folder, monkeypatch, model, attention=False):
     """Writes a run on white squares, whose model is the one of known codes."""
     build = coded_squares.build_model
-    monkeypatch.setattr(look, "load_run_model", lambda run: build(attention))
+    monkeypatch.setattr(analysis, "load_run_model", lambda run: build(attention))
     data = squares.write_data(folder / "data")
     return squares.write_run(folder / "runs", data, model)
 
@@ -134,7 +135,7 @@ def test_refuses_what_is_not_there(tmp_path, monkeypatch, flags, line):
 
 def test_refuses_a_folder_that_cannot_be_written_before_it_looks(tmp_path, monkeypatch):
     run = make_run(tmp_path, monkeypatch, "vqunet")
-    monkeypatch.delattr(look, "load_run_model")
+    monkeypatch.delattr(analysis, "load_run_model")
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError, match=r"--out: .*file/out cannot be written"):
         write_maps(run, tmp_path / "file" / "out")

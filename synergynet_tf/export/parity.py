@@ -413,11 +413,11 @@ def format_markdown(report: Report) -> str:
         ["Keras", *_costs(own), *dash, f"{own['dsc']:.4f}", "-", "-"],
     ]
     for entry in report["exports"]:
-        codes = entry["codes_changed"]
+        codes, precision = entry["codes_changed"], entry["precision"]
         changed = ["-" if codes is None else f"{codes:.2%}"] if has_codes else []
         rows.append(
             [
-                f"{entry['kind']}{_precision(entry['precision'])}",
+                entry["kind"] + ("" if precision == "none" else f", {precision}"),
                 *_costs(entry),
                 _number(entry["largest_logit_difference"], ".1e"),
                 f"{entry['labels_changed']:.4%}",
@@ -439,10 +439,6 @@ def format_markdown(report: Report) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "not finite" if value is None else f"{value:{form}}"
-
-
-def _precision(precision: str) -> str:
-    return "" if precision == "none" else f", {precision}"
 
 
 def _costs(entry: Report) -> list[str]:

@@ -28,6 +28,19 @@ MAX_SEGMENTS = 5_000
 MAX_SIDE = 65_500
 
 
+def require(
+    condition: tf.Tensor, message: tf.Tensor | str, *tensors: tf.Tensor
+) -> list[tf.Tensor]:
+    """Returns tensors that depend on a check; what does not may run, and fail, first.
+
+    Raises:
+        tf.errors.InvalidArgumentError: With the message, when the graph runs: if the
+            condition is false.
+    """
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return [tf.identity(tensor) for tensor in tensors]
+
+
 def check_image(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Checks an encoded image before it is decoded.
 
@@ -69,9 +82,8 @@ def check_image(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
         default=lambda: tf.constant(""),
     )
     message = tf.strings.join([name, " is ", problem])
-    # A decoder has no side effects, so nothing else would make it wait.
-    with tf.control_dependencies([tf.debugging.Assert(problem == "", [message])]):
-        return tf.identity(data), tf.ensure_shape(tf.identity(size), (2,))
+    data, size = require(problem == "", message, data, size)
+    return data, tf.ensure_shape(size, (2,))
 
 
 def decode_image(data: tf.Tensor, size: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
@@ -111,9 +123,8 @@ def decode_image(data: tf.Tensor, size: tf.Tensor, name: tf.Tensor) -> tf.Tensor
         (size[1], size[0], found[1], found[0]),
     )
     message = tf.strings.join([name, message])
-    same = tf.reduce_all(found == size)
-    with tf.control_dependencies([tf.debugging.Assert(same, [message])]):
-        return tf.identity(image)
+    (image,) = require(tf.reduce_all(found == size), message, image)
+    return image
 
 
 def _starts_with(data: tf.Tensor, signature: bytes) -> tf.Tensor:

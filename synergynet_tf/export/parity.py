@@ -402,10 +402,11 @@ def format_markdown(report: Report) -> str:
     dash = [DASH] * (3 if has_codes else 2)
     rows = [head, ["Keras", *_costs(own), *dash, f"{own['dsc']:.4f}", DASH, DASH]]
     for entry in report["exports"]:
+        precision = entry["precision"]
         codes = [number(entry["codes_changed"], ".2%")] if has_codes else []
         rows.append(
             [
-                f"{entry['kind']}{_precision(entry['precision'])}",
+                entry["kind"] + ("" if precision == "none" else f", {precision}"),
                 *_costs(entry),
                 _finite_number(entry["largest_logit_difference"], ".1e"),
                 f"{entry['labels_changed']:.4%}",
@@ -426,10 +427,6 @@ def format_markdown(report: Report) -> str:
 
 def _finite_number(value: float | None, form: str) -> str:
     return "not finite" if value is None else number(value, form)
-
-
-def _precision(precision: str) -> str:
-    return "" if precision == "none" else f", {precision}"
 
 
 def _costs(entry: Report) -> list[str]:

@@ -12,6 +12,7 @@ from synergynet_tf.data.images import MAX_PIXELS
 from synergynet_tf.export.graph import (
     check_image,
     decode_image,
+    require,
     to_labels,
     to_native,
     to_network,
@@ -193,14 +194,9 @@ def _map(function: Any, elements: Any, specs: Any) -> Any:
 
 
 def _require_images(batch: tf.Tensor, name: str) -> tf.Tensor:
-    """Requires a batch of at least one image, and returns it.
-
-    Operations that do not depend on the check may fail first, with a worse message.
-    """
+    """Requires a batch of at least one image, and returns it."""
     empty = f"{name} holds no image; send a batch of at least one"
-    some = tf.shape(batch)[0] > 0
-    with tf.control_dependencies([tf.debugging.Assert(some, [empty])]):
-        return tf.identity(batch)
+    return require(tf.shape(batch)[0] > 0, empty, batch)[0]
 
 
 def _require_range(image: tf.Tensor) -> tf.Tensor:
@@ -212,8 +208,7 @@ def _require_range(image: tf.Tensor) -> tf.Tensor:
         (low, high),
     )
     inside = tf.reduce_all((image >= 0.0) & (image <= 1.0))  # Of NaN neither is true.
-    with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
-        return tf.identity(image)
+    return require(inside, message, image)[0]
 
 
 def _require_room(count: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
@@ -226,8 +221,7 @@ def _require_room(count: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
         (count, largest[0], largest[1]),
     )
     room = tf.reduce_prod(tf.cast(factors, tf.int64)) <= MAX_PIXELS
-    with tf.control_dependencies([tf.debugging.Assert(room, [message])]):
-        return tf.identity(largest)
+    return require(room, message, largest)[0]
 
 
 def _require_channels(
@@ -241,8 +235,7 @@ def _require_channels(
         enough, taken = count > max(_numbers(picked), default=0), f"{picked} of them"
     rule = f" channels, and the model takes {taken}"
     message = tf.strings.join([name, " has ", tf.strings.as_string(count), rule])
-    with tf.control_dependencies([tf.debugging.Assert(enough, [message])]):
-        return tf.identity(image)
+    return require(enough, message, image)[0]
 
 
 def _pick(image: tf.Tensor, channels: str) -> tf.Tensor:

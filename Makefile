@@ -47,7 +47,7 @@ test-jax: $(VENV)/dev.stamp ## Run the tests of the model and its training on JA
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "not slow" $(NEUTRAL_TESTS)
 
 docs: $(VENV)/docs.stamp ## Build the documentation site into site/.
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fuzz: $(VENV)/dev.stamp ## Read hundreds of mutated files with every reader: an hour.
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=deep

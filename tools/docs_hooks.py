@@ -11,16 +11,20 @@ from typing import Any
 
 from synergynet_tf.cli.synergynet import COMMANDS, EXPORTS
 
+# Links that a reader of the repository can follow, and one of the site cannot.
+_SOURCE = re.compile(
+    r"\[[^\]]*\]\((?:\.\./)+((?:synergynet_tf|export|benchmarks|tests|studies)[^)]*)\)"
+)
+_FOLDER = re.compile(r"\[[^\]]*\]\((?:\.\./)*(results/[\w-]+)\)")
+
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fills in the help of every command; turns links that leave docs/ into paths."""
     if "<!-- commands -->" in markdown:
         markdown = markdown.replace("<!-- commands -->", commands_help())
-    return re.sub(
-        r"\[[^\]]*\]\((?:\.\./)+((?:synergynet_tf|export|benchmarks|experiments|tests|studies)[^)]*)\)",
-        r"`\1`",
-        markdown,
-    )
+    for outside in (_SOURCE, _FOLDER):
+        markdown = outside.sub(r"`\1`", markdown)
+    return markdown
 
 
 def commands_help() -> str:

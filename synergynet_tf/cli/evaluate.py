@@ -105,7 +105,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     opened = runs.open_runs(args.run, args.runs)
     if args.report:
-        # What it draws with takes a second to import.
         from synergynet_tf.cli.report import write_reports
 
         write_reports(opened, args)

@@ -1,4 +1,4 @@
-"""`evaluate.py --report`: takes the scores that are there, or makes them first."""
+"""Writes report.html of runs from their scores, which are made first if missing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from synergynet_tf.cli import evaluate
 from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.postprocess import Postprocessing
-from synergynet_tf.evaluation.report.page import write_html_report
 from synergynet_tf.evaluation.scores import FILE, fresh_scores
 from synergynet_tf.runs import Run
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the flags of `evaluate`, as `evaluate --report` does."""
+    return evaluate.parse_args([*(sys.argv[1:] if argv is None else argv), "--report"])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Does what `evaluate --report` does."""
+    evaluate.main([*argv, "--report"])
 
 
 def write_reports(opened: Sequence[Run], args: argparse.Namespace) -> None:
@@ -24,6 +34,9 @@ def write_reports(opened: Sequence[Run], args: argparse.Namespace) -> None:
         opened: The runs.
         args: What `evaluate.py` has parsed.
     """
+    # What it draws with takes a second to import.
+    from synergynet_tf.evaluation.report.page import write_html_report
+
     options = Postprocessing(args.flips, args.largest)
     asked = args.split, args.protocol, args.data_dir, options
     reasons = {run: _why_not(run, *asked) for run in opened}

@@ -9,6 +9,7 @@ from synergynet_tf import runs
 from synergynet_tf.cli import evaluate, report
 from synergynet_tf.evaluation import score
 from synergynet_tf.evaluation.postprocess import Postprocessing
+from synergynet_tf.evaluation.report import page
 from synergynet_tf.evaluation.report.page import environment, write_html_report
 from synergynet_tf.evaluation.report.slices import NAME
 from synergynet_tf.experiments import PAPER
@@ -275,7 +276,7 @@ def test_the_flag_makes_scores_that_do_not_serve(
         os.utime(run / "metrics.json", (0, 0))
     found, scored = [], []
     monkeypatch.setattr(report, "find_cases", lambda *how: found.append(how))
-    monkeypatch.setattr(report, "write_html_report", lambda run: run)
+    monkeypatch.setattr(page, "write_html_report", lambda run: run)
     monkeypatch.setattr(score, "evaluate_run", lambda *how: scored.append(how))
     evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])
     assert f"{reason}\n" in capsys.readouterr().err

@@ -110,7 +110,11 @@ def test_a_center_crop_is_served_as_predict_labels_it(tmp_path, classes):
     assert labels.any()
     np.testing.assert_array_equal(found["labels"], labels)
     background = [0.0] if classes == 1 else [1.0, 0.0, 0.0, 0.0]
-    assert (found["probabilities"].numpy()[0, 0] == background).all()
+    # An ulp: some CPUs round the softmax of infinite differences below 1.
+    outside = found["probabilities"].numpy()[0, 0]
+    np.testing.assert_allclose(
+        outside, np.broadcast_to(background, outside.shape), atol=1e-7
+    )
 
 
 def test_a_single_image_is_not_filled_up(exports):

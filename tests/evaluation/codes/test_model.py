@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -130,13 +132,15 @@ def test_attention_by_hand():
     summary = AttentionSummary()
     make_case(draw(GRID, 0 * GRID), LABELS, attention=True, watch=summary.add)
     found = summary.results()
+    # Some CPUs round the softmax of equal logits to 1/16 less an ulp.
+    near = functools.partial(pytest.approx, abs=1e-5)
     # All weights are 0: every token weighs alike. All pick the first other: the first
     # token the second, the others the first.
     assert found["disconx"]["tokens"] == 16
-    assert found["disconx"]["entropy_bits"]["mean"] == 4.0
-    assert found["disconx"]["effective_tokens"]["per_head"] == [16.0]
-    assert found["disconx"]["weight_of_own_position"]["mean"] == 1 / 16
-    assert found["disconx"]["told_by_query_bits"]["mean"] == 0.0
+    assert found["disconx"]["entropy_bits"]["mean"] == near(4)
+    assert found["disconx"]["effective_tokens"]["per_head"] == near([16])
+    assert found["disconx"]["weight_of_own_position"]["mean"] == near(1 / 16)
+    assert found["disconx"]["told_by_query_bits"]["mean"] == near(0)
     assert found["refinement"]["picks_itself"]["mean"] == 0.0
     assert found["refinement"]["distinct_picks"]["per_head"] == [2.0]
 

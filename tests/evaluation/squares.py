@@ -86,7 +86,7 @@ def label(run, paths, output):
 
 def make_run(folder, monkeypatch):
     """Writes data and a run of it, and lets `build_model` stand for its weights."""
-    for module in ("score", "predictor"):
+    for module in ("score", "predictor", "robustness.score", "figures.slices"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, build_model)
     return write_run(folder / "runs", write_data(folder / "data"))

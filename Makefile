@@ -18,10 +18,10 @@ PEERS_PIP ?=
 BENCH_FLAGS ?=
 
 NEUTRAL_TESTS := tests/layers tests/models tests/training tests/test_losses.py \
-  $(addprefix tests/evaluation/,test_code_ablations.py test_code_model.py test_gradcam.py)
+  $(addprefix tests/evaluation/,codes/test_ablations.py codes/test_model.py figures/test_gradcam.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-jax bench check fix
+.PHONY: help demo test test-all test-jax fuzz docs bench check fix
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,12 @@ test-all: $(VENV)/dev.stamp ## Run every test.
 test-jax: $(VENV)/dev.stamp ## Run the tests of the model and its training on JAX.
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "not slow" $(NEUTRAL_TESTS)
 
+docs: $(VENV)/docs.stamp ## Build the documentation site into site/.
+	$(BIN)/mkdocs build --strict
+
+fuzz: $(VENV)/dev.stamp ## Read hundreds of mutated files with every reader: an hour.
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=deep
+
 bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp ## Measure speed, beside PyTorch: 10 minutes.
 	$(BIN)/python -m benchmarks --peer-python $(PEERS)/bin/python $(BENCH_FLAGS)
 
@@ -68,12 +74,19 @@ $(BIN)/python:
 $(VENV)/runtime.stamp: requirements.txt | $(BIN)/python
 	@echo "Installing requirements.txt into $(VENV) (once; some minutes)"
 	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	@echo "Installing requirements-dev.txt into $(VENV) (once; some minutes)"
 	@$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@ $(VENV)/runtime.stamp
+
+$(VENV)/docs.stamp: pyproject.toml $(VENV)/runtime.stamp
+	@echo "Installing the documentation's tools into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet -e ".[docs]"
+	@touch $@
 
 $(PEERS)/peers.stamp: benchmarks/requirements.txt | $(BIN)/python
 	@echo "Installing benchmarks/requirements.txt into $(PEERS) (once; some minutes)"

@@ -1,1 +1,1 @@
-"""How fast it is, beside what it has to keep up with."""
+"""Speed benchmarks: ours, the peer's and the machine's own rate."""

@@ -1,4 +1,4 @@
-"""Measures how fast everything is: `python -m benchmarks --peer-python PYTHON`.
+"""Runs the speed benchmarks: `python -m benchmarks --peer-python PYTHON`.
 
 `make bench` sets up both environments and runs all of it. Quit whatever else uses the
 machine before: contestants take turns, so a ratio survives a busy neighbor, but a share
@@ -20,13 +20,11 @@ from typing import Any
 
 from benchmarks import (
     exports,
-    machine,
     pipeline,
     report,
     startup,
     steps,
     surface_metrics,
-    trained_run,
 )
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
@@ -99,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         precisions=[args.precision] if args.precision else steps.PRECISIONS,
     )
     results: dict[str, Any] = {
-        "machine": machine.describe(),
+        "machine": report.describe_machine(),
         "settings": {
             "rounds": args.rounds,
             "image_size": args.image_size,
@@ -127,7 +125,7 @@ def _parts(options: steps.Options, folder: pathlib.Path) -> dict[str, Part]:
 
     @functools.cache
     def run() -> pathlib.Path:
-        return trained_run.make(folder, size)
+        return startup.train(folder, size)
 
     def measure_startup() -> dict[str, Any]:
         run()  # Which prepares the data of a second start.

@@ -1,4 +1,4 @@
-"""Training on one device and on several: `python -m benchmarks.devices`.
+"""Training throughput on one device and on several: `python -m benchmarks.devices`.
 
 Prints images a second at the same batch, each number of devices in a process of its
 own. Without GPUs the CPU is divided: its cores then have the same work and, besides,

@@ -1,4 +1,4 @@
-"""How fast an export answers one image, beside the Keras model that it was made of."""
+"""Latency of the exports for one image, beside the Keras model of their run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pathlib
 import sys
 from typing import Any
 
-from benchmarks import example, trained_run, worker
+from benchmarks import startup, worker
 from benchmarks.rounds import Spread, interleave, ratio
 from synergynet_tf import runs
 from synergynet_tf.export import tflite
@@ -27,11 +27,11 @@ def build(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     if "run" in spec:
         from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 
-        predict = Predictor(load_run_model(spec["run"])).predict_on_batch
+        predict = Predictor(load_run_model(runs.Run(spec["run"]))).predict_on_batch
     else:
         # A .tflite file runs without Keras and TensorFlow.
         predict = find_exported(spec["model"]).open().predict_on_batch
-    image = example.images(1, spec["image_size"])
+    image = worker.images(1, spec["image_size"])
     return {CALL: lambda: predict(image)}, {}
 
 
@@ -39,14 +39,14 @@ def measure(run: pathlib.Path, folder: pathlib.Path, rounds: int) -> dict[str, A
     """Exports a run in every way, and times them in turn.
 
     Args:
-        run: What `trained_run.make` made in `folder`.
+        run: What `startup.train` made in `folder`.
         folder: Takes the exports.
         rounds: Turns of each.
 
     Returns:
         `model`: the method. `rows`: one for each way, by its name.
     """
-    config = runs.read_config(run).model
+    config = runs.Run(run).config.model
     specs = {KERAS: {"run": str(run)}} | {
         name: {"model": str(path)} for name, path in _export(run, folder).items()
     }
@@ -62,7 +62,7 @@ def measure(run: pathlib.Path, folder: pathlib.Path, rounds: int) -> dict[str, A
             each.facts()
         seconds = interleave(workers, CALL, rounds)
         peaks = {name: each.peak_mib for name, each in workers.items()}
-    sizes = {KERAS: runs.require_weights(run)} | {
+    sizes = {KERAS: runs.Run(run).weights()} | {
         name: pathlib.Path(spec["model"])
         for name, spec in specs.items()
         if name != KERAS
@@ -86,12 +86,12 @@ def _export(run: pathlib.Path, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Calls the commands that export; returns what each wrote."""
     saved = folder / "saved_model"
     flags = ("--run", str(run), "--out")
-    trained_run.call(("-m", "export.saved_model", *flags, str(saved)), folder)
+    startup.call(("-m", "export.saved_model", *flags, str(saved)), folder)
     found = {"SavedModel": saved}
     for kind in tflite.KINDS:
         path = folder / f"{kind}.tflite"
         arguments = ("-m", "export.tflite", *flags, str(path), "--quantize", kind)
-        trained_run.call(arguments, folder)
+        startup.call(arguments, folder)
         found[f"TFLite, {kind}"] = path
     return found
 

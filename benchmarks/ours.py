@@ -1,4 +1,4 @@
-"""Our side of the benchmark: what `benchmarks.worker` times, in Keras.
+"""Keras worker: our training step, prediction and GEMM, for `benchmarks.worker`.
 
 Training is the package's own step, as `fit` compiles it; a prediction goes the way that
 evaluate.py and predict.py go.
@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from benchmarks import example, worker
+from benchmarks import worker
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.predictor import Predictor
 from synergynet_tf.models import build_model, cost
@@ -50,8 +50,8 @@ def _train(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     model = compiled_model(_config(spec["role"], spec), STEPS)
     calls = {}
     for batch in spec["batches"]:
-        images = example.images(batch, spec["image_size"])
-        labels = example.labels(batch, spec["image_size"])
+        images = worker.images(batch, spec["image_size"])
+        labels = worker.labels(batch, spec["image_size"])
         calls[f"batch {batch}"] = functools.partial(
             model.train_on_batch, images, labels
         )
@@ -66,7 +66,7 @@ def _infer(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     return {
         # Each its own, because a `Predictor` fills a batch up to its largest.
         f"batch {batch}": functools.partial(
-            Predictor(model).predict_on_batch, example.images(batch, spec["image_size"])
+            Predictor(model).predict_on_batch, worker.images(batch, spec["image_size"])
         )
         for batch in spec["batches"]
     }, {}

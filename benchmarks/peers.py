@@ -1,4 +1,4 @@
-"""The peer's side: segmentation-models-pytorch's Unet with a ResNet-50, in PyTorch.
+"""PyTorch worker: segmentation-models-pytorch's Unet with a ResNet-50, the baseline.
 
 Run by the Python of `benchmarks/requirements.txt`; nothing of ours is imported but the
 protocol and the batch. Channels last, autocast for bfloat16, PyTorch's fused SGD, every
@@ -20,7 +20,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import example, worker
+from benchmarks import worker
 
 
 def build(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
@@ -74,7 +74,7 @@ def _train(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
     calls = {}
     for batch in spec["batches"]:
         images = _images(batch, spec["image_size"])
-        labels = torch.from_numpy(example.labels(batch, spec["image_size"]))[:, None]
+        labels = torch.from_numpy(worker.labels(batch, spec["image_size"]))[:, None]
         calls[f"batch {batch}"] = functools.partial(step, images, labels.float())
     return calls, {}
 
@@ -101,7 +101,7 @@ def _infer(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
 
 def _images(batch: int, size: int) -> torch.Tensor:
     """Returns `(batch, 3, size, size)`, its channels last in memory."""
-    return torch.from_numpy(example.images(batch, size)).permute(0, 3, 1, 2)
+    return torch.from_numpy(worker.images(batch, size)).permute(0, 3, 1, 2)
 
 
 def _gemm(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:

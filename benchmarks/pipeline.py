@@ -1,4 +1,4 @@
-"""Whether the data keeps up with the model: `python -m benchmarks.pipeline`.
+"""Throughput of the input pipeline and of training: `python -m benchmarks.pipeline`.
 
 Prints images a second of augmented batches made one after the other, of the same made
 in parallel by tf.data, and of the training step that consumes them.
@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.steps import PRECISIONS
 from synergynet_tf.cli import command_line
-from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.config import ExperimentConfig, num_logits
 
 DEFAULT = ExperimentConfig()
 
@@ -63,8 +63,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         encoder_weights="none",
     )
     data = complete(config.data)
-    classes = len(DATASETS[data.dataset].class_names(data.data_dir))
-    config = config.replace(num_classes=1 if classes == 1 else classes + 1)
+    classes = DATASETS[data.dataset].class_names(data.data_dir)
+    config = config.replace(num_classes=num_logits(len(classes)))
     store = open_store(data, "train", args.image_size)
     batches = Batches(store, args.batch_size, seed=0, training=True)
     model = compiled_model(config, args.steps)

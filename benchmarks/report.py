@@ -1,19 +1,48 @@
-"""The results as Markdown, and their place in a page of the documentation."""
+"""Report of the results in Markdown, and its place in a page of the documentation."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
+import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import platform
 from typing import Any
 
 from benchmarks import steps, targets
 from benchmarks.targets import Results
-from synergynet_tf import runs
-from synergynet_tf.formats import DASH, markdown, number
+from synergynet_tf import environment, formats, runs
 
 BEGIN = "<!-- measured: written by `python -m benchmarks --write`; do not edit -->"
 END = "<!-- end of what was measured -->"
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "ai-edge-litert", "medpy")
+# What makes 16-bit or 8-bit products fast.
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Returns the CPU, the cores that may be used, versions and the commit."""
+    has = environment.cpu_flags()
+    return {
+        "cpu": environment.cpu_info().get(
+            "model name", platform.processor() or platform.machine()
+        ),
+        "flags": [flag for flag in FLAGS if flag in has],
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "commit": environment.commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def render(results: Results) -> str:
@@ -51,18 +80,17 @@ def replace(page: str | pathlib.Path, text: str) -> None:
     runs.write_text(path, f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a Markdown table; all but the first column are numbers."""
-    return markdown([header, *rows])
-
-
 def _number(value: float | None, digits: int = 2) -> str:
-    return number(value, f",.{digits}f")
+    return formats.number(value, f",.{digits}f")
+
+
+def _percent(value: float | None) -> str:
+    return formats.number(value, ".0%")
 
 
 def _spread(spread: dict[str, float] | None) -> str:
     if spread is None:
-        return DASH
+        return formats.DASH
     return f"{spread['median']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
 
 
@@ -95,7 +123,9 @@ def _targets(results: Results) -> str:
         met = {None: "not measured", True: "met", False: "**missed**"}[verdict.met]
         bound = f"{sign} {target.bound:.3g}{target.unit}"
         rows.append((target.name, bound, value, met))
-    return "### Targets\n\n" + table(("target", "bound", "measured", ""), rows)
+    return "### Targets\n\n" + formats.markdown(
+        [("target", "bound", "measured", ""), *rows]
+    )
 
 
 def _gemm(gemm: dict[str, Any]) -> str:
@@ -105,7 +135,7 @@ def _gemm(gemm: dict[str, Any]) -> str:
         for precision, programs in gemm["rates"].items()
         for name, sizes in programs.items()
     ]
-    return "### One matrix product\n\n" + table(header, rows)
+    return "### One matrix product\n\n" + formats.markdown([header, *rows])
 
 
 def _steps(results: Results) -> list[str]:
@@ -132,19 +162,21 @@ def _steps(results: Results) -> list[str]:
                 _number(1000 * row["seconds"]["median"], 0),
                 "1" if row["is_reference"] else _spread(row["ratio"]),
                 _number(targets.gflops(results, row), 0),
-                number(targets.gemm_share(results, row), ".0%"),
+                _percent(targets.gemm_share(results, row)),
                 _number(row["peak_mib"], 0),
             )
             for row in rows
         ]
         title = f"### {titles[mode]}, {precision}, batch {batch}"
-        sections.append(f"{title}\n\n{table(header, lines)}")
+        sections.append(f"{title}\n\n{formats.markdown([header, *lines])}")
     sections += [f"Left out: {reason}." for reason in results["steps"]["failed"]]
     counted = results["steps"]["operations"].items()
     sections.append(
-        table(
-            ("one image", "GFLOP"),
-            [(name, _number(operations / 1e9, 1)) for name, operations in counted],
+        formats.markdown(
+            [
+                ("one image", "GFLOP"),
+                *((name, _number(operations / 1e9, 1)) for name, operations in counted),
+            ]
         )
     )
     return sections
@@ -163,19 +195,19 @@ def _exports(exports: dict[str, Any]) -> str:
     ]
     header = ("", "ms", "time in Keras'", "MB", "peak MiB")
     title = f"### Exports of {exports['model']}, batch 1"
-    return f"{title}\n\n{table(header, rows)}"
+    return f"{title}\n\n{formats.markdown([header, *rows])}"
 
 
 def _startup(startup: dict[str, Any]) -> str:
     rows = [(f"`{name}`", _number(s)) for name, s in startup["commands"].items()]
     first = "second start on a prepared store, to the first training step"
     rows.append((first, _number(startup["first_step"], 1)))
-    return "### Start-up\n\n" + table(("command", "seconds"), rows)
+    return "### Start-up\n\n" + formats.markdown([("command", "seconds"), *rows])
 
 
 def _pipeline(pipeline: dict[str, Any]) -> str:
     rows = [(name, _number(rate, 1)) for name, rate in pipeline["rates"].items()]
-    return "### Data\n\n" + table(("batches of 8", "images/s"), rows)
+    return "### Data\n\n" + formats.markdown([("batches of 8", "images/s"), *rows])
 
 
 def _surface(surface: dict[str, Any]) -> str:
@@ -191,4 +223,4 @@ def _surface(surface: dict[str, Any]) -> str:
         for organ, row in surface.items()
     ]
     header = ("HD95", "s", "medpy's s", "times as fast", "MiB", "medpy's MiB")
-    return "### Surface distances\n\n" + table(header, rows)
+    return "### Surface distances\n\n" + formats.markdown([header, *rows])

@@ -1,4 +1,4 @@
-"""Contestants timed in turn, round by round, and what the rounds say.
+"""Interleaved timing: contestants take turns, round by round.
 
 Two programs measured one after the other meet two machines: a neighbor wakes up, a core
 heats. Here every contestant has its turn in every round, a ratio is taken within a
@@ -16,7 +16,7 @@ from benchmarks.worker import Worker
 
 # A turn of fast calls repeats them for about this long.
 TURN_SECONDS = 0.5
-MOST_CALLS = 50
+MAX_CALLS = 50
 WARM_UP = 2
 
 
@@ -80,4 +80,4 @@ def interleave(
 
 def calls_of(seconds: float) -> int:
     """Returns how many calls that take so long make a turn."""
-    return min(MOST_CALLS, max(1, math.ceil(TURN_SECONDS / seconds)))
+    return min(MAX_CALLS, max(1, math.ceil(TURN_SECONDS / seconds)))

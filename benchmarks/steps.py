@@ -1,4 +1,4 @@
-"""Training steps and predictions, ours beside the peer's, and the rate of the machine.
+"""Time of training steps and predictions, ours and the peer's, and of one GEMM.
 
 A group is a mode, a precision and a batch: its contestants are alive together and take
 turns. What they reach is compared with the rate of one large matrix product, the best

@@ -1,4 +1,4 @@
-"""HD95 of a CT-sized volume: `python -m benchmarks.surface_metrics`, ours and medpy's.
+"""Time and memory of HD95, ours and medpy's: `python -m benchmarks.surface_metrics`.
 
 A pair is two ellipsoids in 512 x 512 x 150 voxels, one of them moved and dented. Each
 is measured in a process of its own, so that the memory is that of one measurement.

@@ -1,4 +1,4 @@
-"""What the project promises of its speed, each as a number and its bound."""
+"""Performance targets: what each measured number must reach."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A process that holds something to time, and times it when asked.
+"""Worker processes that time calls on request, ours and the peer's alike.
 
-It is asked by a line of JSON on its stdin and answers by one on its stdout:
+A worker holds something to time. It is asked by a line of JSON on its stdin and answers
+by one on its stdout:
 
     (started)                          {"facts": {...}}
     {"call": "batch 8", "times": 3}    {"seconds": [0.51, 0.49, 0.5], "peak_mib": 812.0}
@@ -8,7 +9,7 @@ It is asked by a line of JSON on its stdin and answers by one on its stdout:
 or `{"error": "..."}`. Between two requests it sleeps, so that many can be alive and be
 timed in turn, on the same cores and within seconds of each other.
 
-Python's library alone: the peers' environment runs this file, too.
+NumPy and Python's library alone: the peers' environment runs this file, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Of one answer: compiling a peer's training step takes minutes on a slow machine.
@@ -77,6 +80,20 @@ def _answer(calls: Calls, request: dict[str, Any]) -> dict[str, Any]:
         call()
         seconds.append(time.perf_counter() - started)
     return {"seconds": seconds, "peak_mib": peak_mib()}
+
+
+def images(batch: int, size: int) -> np.ndarray:
+    """Returns a batch of noise in [0, 1], float32 `(batch, size, size, 3)`."""
+    generator = np.random.default_rng(0)
+    return generator.random((batch, size, size, 3), np.float32)
+
+
+def labels(batch: int, size: int) -> np.ndarray:
+    """Returns their labels, a disk in each image, uint8 `(batch, size, size)`."""
+    row, column = np.ogrid[:size, :size]
+    radius = size / 4
+    disk = (row - size / 2) ** 2 + (column - size / 2) ** 2 < radius**2
+    return np.repeat(disk[None].astype(np.uint8), batch, axis=0)
 
 
 class Worker:

@@ -1,7 +1,7 @@
-"""Exports a run: `python -m export.saved_model --run RUN --out DIR`."""
+"""SavedModel export: `python -m export.saved_model --run RUN --out DIR`."""
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.export.saved_model import main, parse_args
+from synergynet_tf.cli.saved_model import main, parse_args
 
 __all__ = ["main", "parse_args"]
 

@@ -1,7 +1,7 @@
-"""Exports a run for phones: `python -m export.tflite --run RUN --out X.tflite`."""
+"""TFLite export: `python -m export.tflite --run RUN --out X.tflite`."""
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.export.tflite import main, parse_args
+from synergynet_tf.cli.tflite import main, parse_args
 
 __all__ = ["main", "parse_args"]
 

@@ -16,9 +16,26 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.config import ATTENTIONS, ExperimentConfig, default_data_dir
+from synergynet_tf.config import (
+    ATTENTIONS,
+    ExperimentConfig,
+    default_data_dir,
+    num_logits,
+)
 from synergynet_tf.data import DATASETS, prepared
 from synergynet_tf.data.splits import complete
+
+# Rows by their part and name in `AttentionSummary.results`.
+ATTENTION_ROWS = {
+    "disconx": {
+        "effective_tokens": "DisConX: tokens that a query looks at",
+        "told_by_query_bits": "DisConX: bits that a query tells of the place",
+    },
+    "refinement": {
+        "distinct_picks": "refinement: places picked",
+        "picks_itself": "refinement: picks itself",
+    },
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,6 +61,7 @@ def measure(config: ExperimentConfig, data: prepared.Prepared, count: int) -> di
     from keras import ops
 
     from synergynet_tf.data.batches import Batches
+    from synergynet_tf.evaluation.codes.analysis import AttentionSummary
     from synergynet_tf.training.codebook import start_codebooks
     from synergynet_tf.training.fit import compiled_model
 
@@ -64,6 +82,7 @@ def measure(config: ExperimentConfig, data: prepared.Prepared, count: int) -> di
         },
     )
     columns: dict[str, list[Any]] = {}
+    summary = AttentionSummary()
 
     def note(name: str, value: Any) -> None:
         columns.setdefault(name, []).append(float(value))
@@ -75,31 +94,30 @@ def measure(config: ExperimentConfig, data: prepared.Prepared, count: int) -> di
             tokens = tokens.reshape(len(tokens), -1, tokens.shape[-1])
             note(f"length of {name}", np.sqrt((tokens**2).sum(-1).mean()))
             note(f"SD of {name}", np.sqrt(tokens.var(axis=1).sum(-1).mean()))
-        attention = disconx.attention_weights(found["z_dis"], found["z_con"])
-        attention = np.asarray(ops.convert_to_numpy(attention), np.float64)
-        logits = np.log(attention + 1e-30)
+        attention = np.asarray(
+            ops.convert_to_numpy(
+                disconx.attention_weights(found["z_dis"], found["z_con"])
+            )
+        )
+        logits = np.log(attention.astype(np.float64) + 1e-30)
         note("DisConX: SD of logits over the keys", logits.std(axis=-1).mean())
-        entropy = -(attention * logits).sum(-1)
-        note("DisConX: tokens that a query looks at", np.exp(entropy).mean())
-        mean = attention.mean(axis=2)
-        told = -(mean * np.log(mean)).sum(-1) - entropy.mean(-1)
-        note("DisConX: bits that a query tells of the place", told.mean() / np.log(2))
         picks = ops.convert_to_numpy(refinement.attention(found["z_f"])).argmax(-1)
-        places = [len(set(row)) for image in picks for row in image.tolist()]
-        note("refinement: places picked", np.mean(places))
-        note("refinement: picks itself", (picks == np.arange(picks.shape[-1])).mean())
-    return {name: np.mean(values) for name, values in columns.items()}
+        summary.add_weights(attention, picks)
+    table = {name: float(np.mean(values)) for name, values in columns.items()}
+    for part, rows in ATTENTION_ROWS.items():
+        found = summary.results()[part] or {}
+        table |= {title: found[name]["mean"] for name, title in rows.items()}
+    return table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table: Markdown, an attention a column."""
     args = parse_args(argv)
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset)).resolve()
-    classes = len(DATASETS[args.dataset].class_names(root))
     config = ExperimentConfig().replace(
         dataset=args.dataset,
         data_dir=str(root),
-        num_classes=classes + 1 if classes > 1 else 1,
+        num_classes=num_logits(len(DATASETS[args.dataset].class_names(root))),
         image_size=args.image_size,
         encoder_weights="none",
     )

@@ -30,6 +30,7 @@ from synergynet_tf.config import (
     PRECISIONS,
     DataConfig,
     ExperimentConfig,
+    num_logits,
 )
 from synergynet_tf.data import DATASETS, prepared
 from synergynet_tf.data.splits import complete
@@ -101,7 +102,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
         settings = {
             **BUDGETS["converged"].settings,
             "name": name,
-            "num_classes": classes + 1 if classes > 1 else 1,
+            "num_classes": num_logits(classes),
             "precision": args.precision,
             "encoder_weights": args.encoder_weights,
             **changes,

@@ -24,8 +24,14 @@ def cpu_flags() -> tuple[str, ...]:
 
 
 def commit() -> str | None:
-    """Returns the commit of the code, `+` if it was changed, or `None`."""
-    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
+    """Returns the commit of the code, `+` if it was changed, or `None`.
+
+    A package that was installed has none, though it may lie inside another checkout.
+    """
+    root = pathlib.Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root)]
     # Without tags: a hash alone.
     described = [
         *git,

@@ -5,11 +5,33 @@ from __future__ import annotations
 # What is wrong with the input, not with the program.
 REFUSALS = (OSError, ValueError, KeyError, ImportError, MemoryError)
 
+# A module that is not installed -> the extra of the package that brings it.
+EXTRAS = {
+    "SimpleITK": "formats",
+    "h5py": "train",
+    "jax": "jax",
+    "keras": "train",
+    "keras_hub": "train",
+    "grpc": "serve",
+    "safetensors": "train",
+    "tensorboard": "train",
+    "tensorflow": "train",
+    "tensorflow_serving": "serve",
+}
+
 
 def message(error: Exception) -> str:
-    """Returns the error's text; `str` of a `KeyError` would add quotes."""
+    """Returns the error's text, or which extra to install for a missing module."""
     if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
+        return str(error.args[0])  # `str` of a `KeyError` would add quotes.
     if isinstance(error, MemoryError):
         return f"There is not enough memory. {error}"
+    if isinstance(error, ModuleNotFoundError):
+        module = str(error.name).partition(".")[0]
+        if module in EXTRAS:
+            extra = EXTRAS[module]
+            return (
+                f"this needs {module}, which is not installed: "
+                f"pip install 'synergynet-tf[{extra}]'"
+            )
     return str(error) or type(error).__name__

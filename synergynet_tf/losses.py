@@ -1,4 +1,4 @@
-"""The segmentation loss: cross-entropy and soft Dice."""
+"""Segmentation loss: cross-entropy and soft Dice (paper, eq. 1)."""
 
 import keras
 from keras import ops
@@ -6,7 +6,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class SegmentationLoss(keras.losses.Loss):
-    """`L_seg = BCE(y, y^) + (1 - Dice(y, y^))` (paper, section 2.1.1, eq. 1).
+    """Segmentation loss: cross-entropy plus soft Dice loss.
+
+        L_seg = BCE(y, y^) + (1 - Dice(y, y^))         # paper, section 2.1.1, eq. 1
 
     With one channel of logits the first term is the binary cross-entropy of the
     sigmoid, with more it is the cross-entropy of the softmax; both are means over
@@ -18,9 +20,12 @@ class SegmentationLoss(keras.losses.Loss):
     and Dice is the mean over all channels, background included; so does TransUNet's
     code, and the paper does not say.
 
-    A batch that devices share has one loss, the same on each of them: `replica_sum`
-    is what adds up over the devices, and whoever shares batches sets it. Here it
-    returns what it gets.
+    `L_quant` of the paper's total loss, `L_seg + L_quant`, is the quantizer's: the
+    layer adds it to the model's losses itself.
+
+    A batch that devices share has one loss, the same on each of them. `replica_sum`
+    adds up tensors, in any nested structure, over the devices; `training.replicas`
+    sets it. Here it returns what it gets.
 
     Args:
         cross_entropy_weight: float. 1 is the paper's.
@@ -49,28 +54,21 @@ class SegmentationLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Returns the loss of the batch: `(1,)`."""
-        channels = y_pred.shape[-1]
-        if channels == 1:
-            y = ops.cast(ops.expand_dims(y_true, axis=-1), "float32")
-            cross_entropy = ops.binary_crossentropy(y, y_pred, from_logits=True)
-            p = ops.sigmoid(y_pred)
-        else:
-            labels = ops.cast(y_true, "int32")
-            y = ops.one_hot(labels, channels, dtype="float32")
-            cross_entropy = -ops.sum(y * ops.log_softmax(y_pred, axis=-1), axis=-1)
-            p = ops.softmax(y_pred, axis=-1)
-        axes = (0, 1, 2)
-        # In one tensor, which is summed over devices at once: per channel the overlap
-        # and the size, and the cross-entropy with the number of its values.
-        overlap = 2.0 * ops.sum(p * y, axis=axes)
-        size = ops.sum(ops.square(p), axis=axes) + ops.sum(y, axis=axes)
-        values = ops.cast(ops.size(cross_entropy), "float32")
-        pair = ops.stack([ops.sum(cross_entropy), values])
-        sums = self.replica_sum(ops.concatenate([overlap, size, pair]))
-        overlap, size = sums[:channels], sums[channels:-2]
-        dice = ops.mean((overlap + self.smooth) / (size + self.smooth))
-        loss = self.cross_entropy_weight * sums[-2] / sums[-1]
-        loss += self.dice_weight * (1.0 - dice)
+        y, p, cross_entropy = _compare(y_true, y_pred)
+        # One collective for all sums over pixels, whatever the number of devices.
+        sums = self.replica_sum(
+            {
+                "cross_entropy": ops.sum(cross_entropy),
+                "pixels": ops.cast(ops.size(cross_entropy), "float32"),
+                "overlap": ops.sum(p * y, axis=(0, 1, 2)),
+                "size": ops.sum(ops.square(p), axis=(0, 1, 2))
+                + ops.sum(y, axis=(0, 1, 2)),
+            }
+        )
+        cross_entropy = sums["cross_entropy"] / sums["pixels"]
+        dice = (2.0 * sums["overlap"] + self.smooth) / (sums["size"] + self.smooth)
+        loss = self.cross_entropy_weight * cross_entropy
+        loss += self.dice_weight * (1.0 - ops.mean(dice))
         # Keras divides by the number of replicas, except what is a scalar already.
         return ops.reshape(loss, (1,))
 
@@ -82,3 +80,18 @@ class SegmentationLoss(keras.losses.Loss):
             "dice_weight": self.dice_weight,
             "smooth": self.smooth,
         }
+
+
+def _compare(labels, logits):
+    """Returns the 0/1 labels, the probabilities and the cross-entropy of each pixel.
+
+    The first two are `(batch, height, width, channels)`.
+    """
+    channels = logits.shape[-1]
+    if channels == 1:
+        y = ops.cast(ops.expand_dims(labels, axis=-1), "float32")
+        cross_entropy = ops.binary_crossentropy(y, logits, from_logits=True)
+        return y, ops.sigmoid(logits), cross_entropy
+    y = ops.one_hot(ops.cast(labels, "int32"), channels, dtype="float32")
+    cross_entropy = -ops.sum(y * ops.log_softmax(logits, axis=-1), axis=-1)
+    return y, ops.softmax(logits, axis=-1), cross_entropy

@@ -8,6 +8,7 @@ from synergynet_tf.config import (
     ExperimentConfig,
     ModelConfig,
     default_data_dir,
+    num_logits,
 )
 
 
@@ -174,3 +175,7 @@ def test_data_dir(monkeypatch):
     assert str(default_data_dir("isic")) == "data/isic"
     monkeypatch.setenv("SYNERGYNET_DATA", "/scans")
     assert str(default_data_dir("isic")) == "/scans/isic"
+
+
+def test_one_class_has_one_logit_and_several_have_the_background():
+    assert [num_logits(classes) for classes in (1, 2, 3)] == [1, 3, 4]

@@ -137,16 +137,16 @@ def test_damaged_best_weights_of_a_finished_run_are_refused(run):
     path.write_bytes(b"weights")
     # Runs of before have no digest.
     runs.write_json(run / runs.FINISHED, {})
-    assert runs.require_weights(run) == path
+    assert runs.Run(run).weights() == path
     runs.write_json(run / runs.FINISHED, {runs.WEIGHTS_SHA256: runs.sha256(path)})
-    assert runs.require_weights(run) == path
+    assert runs.Run(run).weights() == path
     path.write_bytes(b"weightr")
     with pytest.raises(ValueError, match=r"best\.weights\.h5 is damaged.*--force"):
-        runs.require_weights(run)
+        runs.Run(run).weights()
     for content in (b"", b"[]", b"\xff"):
         (run / runs.FINISHED).write_bytes(content)
         with pytest.raises(ValueError, match=r"finished\.json is damaged.*Delete it"):
-            runs.require_weights(run)
+            runs.Run(run).weights()
 
 
 def test_a_run_is_deleted_in_an_order_that_a_kill_may_end(run, monkeypatch):
@@ -169,7 +169,7 @@ def test_a_second_process_is_refused_and_told_of_the_first(run, holder):
     first = rf"is being trained by process {holder.pid} on {socket.gethostname()}\."
     for force in (False, True):
         with pytest.raises(BlockingIOError, match=first):
-            runs.check_startable(run, runs.read_config(run), force)
+            runs.check_startable(run, runs.Run(run).config, force)
     with pytest.raises(BlockingIOError, match=first), runs.lock(run):
         pass
     assert (run / runs.LOCK).exists()
@@ -179,7 +179,7 @@ def test_a_lock_ends_with_its_process(run, holder):
     holder.kill()
     holder.wait()
     assert (run / runs.LOCK).exists()
-    runs.check_startable(run, runs.read_config(run), force=False)
+    runs.check_startable(run, runs.Run(run).config, force=False)
     with runs.lock(run):
         pass
     assert not (run / runs.LOCK).exists()
@@ -217,7 +217,7 @@ def test_a_file_system_without_locks_is_said(run, monkeypatch, capsys):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    runs.check_startable(run, runs.read_config(run), force=False)
+    runs.check_startable(run, runs.Run(run).config, force=False)
     assert capsys.readouterr().err == ""
     with runs.lock(run):
         pass

@@ -1,13 +1,16 @@
+import io
 import json
 import pathlib
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.cli import evaluate
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
+from synergynet_tf.evaluation import cases
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import save_weights
 from tests.evaluation import squares
@@ -106,6 +109,29 @@ def test_two_runs_are_compared(run, tmp_path, capsys):
     assert "second - first" in capsys.readouterr().out
     written = json.loads((other / "compare.json").read_text())
     assert [run["model"] for run in written["runs"]] == ["r50-unet", "vqunet"]
+
+
+def test_a_run_and_its_data_are_opened_once(run, monkeypatch):
+    digest = runs.sha256(run / runs.BEST_WEIGHTS)
+    runs.write_json(run / runs.FINISHED, {runs.WEIGHTS_SHA256: digest})
+    opened, listed, open_, part_ids = Counter(), [], io.open, cases.part_ids
+
+    def count_files(path, mode="r", *args, **kwargs):
+        if "r" in mode and "+" not in mode:
+            opened[str(path)] += 1
+        return open_(path, mode, *args, **kwargs)
+
+    def count_lists(data, part):
+        listed.append(part)
+        return part_ids(data, part)
+
+    monkeypatch.setattr("builtins.open", count_files)
+    monkeypatch.setattr("io.open", count_files)
+    monkeypatch.setattr(cases, "part_ids", count_lists)
+    evaluate.main(["--run", str(run), "--workers", "0", "--split", "val"])
+    names = (runs.CONFIG, runs.BEST_WEIGHTS, runs.HISTORY, "classes.json")
+    assert listed == ["val"]
+    assert [opened[str(run / name)] for name in names] == [1, 1, 1, 1]
 
 
 def test_data_dir_is_used(run, tmp_path):

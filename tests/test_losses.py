@@ -42,6 +42,25 @@ def test_weights():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+def test_devices_share_a_loss_through_one_sum(channels):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, max(channels, 2), (2, 4, 4))
+    logits = generator.normal(size=(2, 4, 4, channels)).astype("float32")
+    calls = []
+
+    def sum_of_two_equal_devices(sums):
+        calls.append(sums)
+        return keras.tree.map_structure(lambda x: 2 * x, sums)
+
+    # So smooth that twice the pixels make another Dice.
+    loss = SegmentationLoss(smooth=10.0)
+    alone = float(loss(np.tile(labels, (2, 1, 1)), np.tile(logits, (2, 1, 1, 1))))
+    loss.replica_sum = sum_of_two_equal_devices
+    assert float(loss(labels, logits)) == pytest.approx(alone, abs=1e-5)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 def test_perfect_logits_cost_nothing_and_extreme_ones_stay_finite(channels):
     labels = np.array([[[1, 0]]], "uint8")
     classes = np.arange(channels) if channels > 1 else np.array([1])

@@ -33,10 +33,10 @@ def write_weights(path):
 
 
 def test_old_labels(tmp_path):
-    config = runs.read_config(RUN)
+    config = runs.Run(RUN).config
     assert (config.model.attention, config.model.vq_loss) == ("paper", "mean")
     assert (config.optimizer.optimizer, config.optimizer.spared) == ("sgd", "none")
-    assert runs.class_names(RUN) == ("cavity", "wall", "crescent")
+    assert runs.Run(RUN).class_names == ("cavity", "wall", "crescent")
     write_weights(tmp_path / "best.weights.h5")
     model = load_weights(config.model, tmp_path / "best.weights.h5")
     images = np.random.default_rng(1).random((4, 32, 32, 3), "float32")

@@ -9,8 +9,7 @@ import pytest
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import predict
 from synergynet_tf.data.datasets import folder
-from synergynet_tf.evaluation.postprocess import Options
-from synergynet_tf.evaluation.score import evaluate_run
+from synergynet_tf.evaluation.postprocess import Postprocessing
 from tests.data.trees import write_nifti
 from tests.evaluation import squares
 
@@ -64,7 +63,7 @@ def test_file_is_labeled_at_its_own_size(run, tmp_path):
 def test_labels_are_those_that_were_scored(run, images, tmp_path):
     output = tmp_path / "out"
     predict.main(["--run", str(run), "--input", str(images), "--output", str(output)])
-    for scored in evaluate_run(run)["cases"]:
+    for scored in squares.evaluate(run)["cases"]:
         case = folder.read_case(tmp_path / "data", scored["case_id"])
         stem = scored["case_id"].removeprefix("test/")
         pixels = cv2.imread(str(output / f"{stem}.png"), cv2.IMREAD_UNCHANGED)
@@ -117,4 +116,8 @@ def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
     command = ["--run", str(run), "--input", str(images), "--output", str(tmp_path)]
     for flags in ([], ["--flips"], ["--largest"]):
         predict.main([*command, *flags])
-    assert chosen == [Options(), Options(flips=True), Options(largest=True)]
+    assert chosen == [
+        Postprocessing(),
+        Postprocessing(flips=True),
+        Postprocessing(largest=True),
+    ]

@@ -27,14 +27,14 @@ def test_the_folder_is_named_after_dataset_model_and_seed(run, tmp_path):
     ],
 )
 def test_a_run_is_not_continued_with_other_settings(run, settings, message):
-    config = runs.read_config(run)
+    config = runs.Run(run).config
     runs.check_startable(run, config, force=False)
     with pytest.raises(FileExistsError, match=message):
         runs.check_startable(run, config.replace(**settings), force=False)
 
 
 def test_auto_goes_with_the_precision_that_a_run_began_in(run):
-    config = runs.read_config(run).replace(precision="bfloat16")
+    config = runs.Run(run).config.replace(precision="bfloat16")
     runs.write_text(run / "config.json", config.to_json())
     auto = config.replace(precision="auto")
     runs.check_startable(run, auto, force=False)
@@ -51,7 +51,7 @@ def test_auto_goes_with_the_precision_that_a_run_began_in(run):
     ],
 )
 def test_a_run_goes_on_with_other_devices(run, settings):
-    config = runs.read_config(run).replace(**settings)
+    config = runs.Run(run).config.replace(**settings)
     runs.check_startable(run, config, force=False)
 
 
@@ -67,57 +67,57 @@ def test_only_finished_runs_are_found(run, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No finished run.*train\.py"):
         runs.find_runs(tmp_path)
     runs.write_json(run / runs.FINISHED, {})
-    assert runs.find_runs(tmp_path) == [run]
+    assert [found.path for found in runs.find_runs(tmp_path)] == [run]
 
 
 def test_what_is_missing_is_named(run, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No config\.json in .*nowhere"):
-        runs.read_config(tmp_path / "nowhere")
+        _ = runs.Run(tmp_path / "nowhere").config
     with pytest.raises(FileNotFoundError, match=r"No best\.weights\.h5 in .*seed3"):
-        runs.require_weights(run)
+        runs.Run(run).weights()
     with pytest.raises(FileNotFoundError, match=r"No classes\.json"):
-        runs.class_names(run)
+        _ = runs.Run(run).class_names
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"data": {}}', "\0\1"])
 def test_a_config_of_another_version_is_refused(run, text):
     (run / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"seed3/config\.json cannot be used.*--force"):
-        runs.read_config(run)
+        _ = runs.Run(run).config
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]"])
 def test_damaged_class_names_are_refused(run, text):
     (run / "classes.json").write_text(text)
     with pytest.raises(ValueError, match=r"classes\.json"):
-        runs.class_names(run)
+        _ = runs.Run(run).class_names
 
 
 def test_class_names(run):
     runs.write_json(run / "classes.json", ["lesion"])
-    assert runs.class_names(run) == ("lesion",)
+    assert runs.Run(run).class_names == ("lesion",)
     runs.write_json(run / "classes.json", ["ring", "disk"])
     with pytest.raises(ValueError, match=r"classes\.json must hold 1 names"):
-        runs.class_names(run)
+        _ = runs.Run(run).class_names
 
 
 def test_channels_of_scans(run):
     run.mkdir(parents=True, exist_ok=True)
-    assert runs.image_channels(run) is None
+    assert runs.Run(run).image_channels is None
     runs.write_json(run / "channels.json", 4)
-    assert runs.image_channels(run) == 4
+    assert runs.Run(run).image_channels == 4
     for text in ("0", "many", "[1]", ""):
         (run / "channels.json").write_text(text)
         with pytest.raises(ValueError, match=r"channels\.json must be a number"):
-            runs.image_channels(run)
+            _ = runs.Run(run).image_channels
 
 
 def test_history(run):
     with pytest.raises(FileNotFoundError, match=r"No history\.csv in .*seed3"):
-        runs.read_history(run)
+        _ = runs.Run(run).history
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
     runs.write_csv(run / "history.csv", rows)
-    assert runs.read_history(run) == rows
+    assert runs.Run(run).history == rows
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_history(run):
 def test_damaged_history_is_refused(run, text):
     (run / "history.csv").write_text(text)
     with pytest.raises(ValueError, match=r"history\.csv is (damaged|empty).*Delete it"):
-        runs.read_history(run)
+        _ = runs.Run(run).history
 
 
 def test_csv_by_hand(tmp_path):

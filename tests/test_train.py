@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from synergynet_tf import runs
+from synergynet_tf import runs, training
 from synergynet_tf.cli import command_line, train
 from synergynet_tf.config import PAPER_VQ, RECIPES, ExperimentConfig
+from synergynet_tf.data import prepared, store
 from synergynet_tf.experiments import settings_of
 from tests.data import trees
 
@@ -238,6 +239,21 @@ def test_every_flag_reaches_the_settings(photos):
         assert vars(getattr(default, part)) == given
 
 
+def test_prepared_images_are_opened_once(photos, tmp_path, monkeypatch):
+    opened, given = [], []
+
+    def open_cases(data, part, *args):
+        opened.append(part)
+        return store.open_cases(data, part, *args)
+
+    monkeypatch.setattr(prepared, "open_cases", open_cases)
+    monkeypatch.setattr(training, "fit", lambda *args, **named: given.append(named))
+    flags = ["--dataset", "folder", "--data-dir", str(photos), "--image-size", "32"]
+    train.main([*flags, "--runs", str(tmp_path / "runs"), "--encoder-weights", "none"])
+    assert opened == ["train", "val"]
+    assert len(given[0]["prepared"].train.labels) == 7
+
+
 def test_dry_run_writes_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train.main(["--dataset", "phantom", "--dry-run"])
@@ -285,4 +301,4 @@ def test_a_signal_in_training_saves_and_ends_in_one_line(signum, code, tmp_path)
     *_, line = err.splitlines()
     assert line.startswith(f"stopped {run} after ") and "all is saved" in line
     assert {path.name for path in run.iterdir() if path.name.startswith(".")} == set()
-    assert not runs.is_finished(run)
+    assert not runs.Run(run).is_finished()

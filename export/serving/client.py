@@ -1,7 +1,7 @@
-"""Has a server label files: `python -m export.serving.client --url URL ...`."""
+"""TensorFlow Serving client: `python -m export.serving.client --url URL ...`."""
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.export.serving.client import main, parse_args
+from synergynet_tf.cli.serving_client import main, parse_args
 
 __all__ = ["main", "parse_args"]
 

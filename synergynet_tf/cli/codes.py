@@ -16,8 +16,8 @@ from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.spec import PARTS
 from synergynet_tf.evaluation.cases import RunCases, find_cases
-from synergynet_tf.evaluation.codes.text import format_report
 from synergynet_tf.models import METHODS
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -112,13 +112,21 @@ def check_codes(args: argparse.Namespace, cases: RunCases) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes the figures and `codes.json`; prints what they say."""
     args = parse_args(argv)
-    cases = find_cases(args.run, args.split, args.data_dir)
+    cases = find_cases(Run(args.run), args.split, args.data_dir)
     check_codes(args, cases)
     runs.require_writable(args.out, "--out")
 
     # Keras takes seconds to import; what can be refused is refused before.
-    from synergynet_tf.evaluation.codes.look import report_codes
+    from synergynet_tf.evaluation.codes.analysis import format_report, report_codes
 
-    report = report_codes(args, cases)
+    report = report_codes(
+        cases,
+        args.out,
+        drawn_cases=args.cases or (),
+        drawn_slice=args.slice,
+        query=args.query,
+        num_codes=args.codes,
+        swaps=args.swap,
+    )
     print(format_report(report), end="")
     print(f"wrote {args.out}/codes.json and {len(report['figures'])} figures")

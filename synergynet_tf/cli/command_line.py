@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from synergynet_tf import errors, signals
+from synergynet_tf.cli import quiet
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -69,7 +70,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints `error: <message>` and exits with 2."""
-        _refuse(message)
+        refuse(message)
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -78,12 +79,12 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     `errors.REFUSALS` end in `error: <message>` and exit code 2, or in their traceback
     with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
     """
-    # TensorFlow's C++ log would bury the one line that matters.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     arguments = sys.argv[1:]
+    # TensorFlow's start-up lines would bury the one that matters.
+    log = contextlib.nullcontext() if "--debug" in arguments else quiet.quiet()
     try:
         _require_backend()
-        with signals.Stop():
+        with log, signals.Stop():
             main(arguments)
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
@@ -91,20 +92,28 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except errors.REFUSALS as error:
         if "--debug" in arguments:
             raise
-        _refuse(errors.message(error))
+        refuse(errors.message(error))
+
+
+def called(name: str) -> str:
+    """Returns how another command is called, the way that this one was."""
+    installed = sys.argv[0].startswith("synergynet ")
+    return f"synergynet {name}" if installed else f"python {name}.py"
 
 
 def _require_backend() -> None:
-    """Refuses a Keras backend that this project does not run on, or that is missing."""
+    """Refuses a Keras backend that this project does not run on.
+
+    One that is not installed is refused where Keras is imported: commands that need
+    no Keras run without.
+    """
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
-    if backend not in BACKENDS or importlib.util.find_spec(backend) is None:
-        raise ValueError(
-            f"KERAS_BACKEND={backend}: choose {' or '.join(BACKENDS)}, whichever is "
-            "installed"
-        )
+    if backend not in BACKENDS:
+        raise ValueError(f"KERAS_BACKEND={backend}: choose {' or '.join(BACKENDS)}")
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """Prints `error: <message>` as one line and exits with 2."""
     line = " ".join(message.split())
     # A file's name may hold what a terminal obeys.
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

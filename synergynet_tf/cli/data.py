@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from synergynet_tf.cli import command_line
 from synergynet_tf.config import SPLITS, DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.check import check, format_findings
-from synergynet_tf.data.summary import format_summary, summarize
+from synergynet_tf.data.check import check, format_findings, format_summary, summarize
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

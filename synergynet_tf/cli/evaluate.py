@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line, robustness, tables
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.postprocess import PLAIN, Options, add_flags
+from synergynet_tf.evaluation.postprocess import (
+    NO_POSTPROCESSING,
+    Postprocessing,
+    add_flags,
+)
 from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
+from synergynet_tf.runs import Run
 
 MODES = {
     "table": command_line.Mode(
@@ -94,32 +99,34 @@ def main(argv: Sequence[str] | None = None) -> None:
         robustness.print_robustness(args)
         return
     if args.compare:
-        print(format_comparison(compare_runs(*args.compare)), end="")
+        pair = [Run(folder) for folder in args.compare]
+        print(format_comparison(compare_runs(*pair)), end="")
         print(f"wrote {args.compare[1]}/compare.json")
         return
-    folders = args.run or runs.find_runs(args.runs)
+    opened = runs.open_runs(args.run, args.runs)
     if args.report:
         # What it draws with takes a second to import.
         from synergynet_tf.cli.report import write_reports
 
-        write_reports(folders, args)
+        write_reports(opened, args)
         return
-    for folder in folders:
-        find_cases(folder, args.split, args.data_dir)
-        runs.require_writable(folder, "--run")
+    cases = []
+    for run in opened:
+        cases.append(find_cases(run, args.split, args.data_dir))
+        runs.require_writable(run.path, "--run")
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run
 
-    chosen = Options(args.flips, args.largest)
-    # Options are chosen on validation cases, so there their effect is shown.
-    tried = dict.fromkeys((PLAIN, chosen) if args.split == "val" else (chosen,))
-    how = args.split, args.protocol, args.data_dir
-    reports = [
-        evaluate_run(folder, *how, options, args.workers)
+    chosen = Postprocessing(args.flips, args.largest)
+    # Post-processing is chosen on validation cases, so there its effect is shown.
+    baseline = [NO_POSTPROCESSING] if args.split == "val" else []
+    tried = dict.fromkeys([*baseline, chosen])
+    scored = [
+        evaluate_run(own, args.protocol, options, args.workers)
         for options in tried
-        for folder in folders
+        for own in cases
     ]
-    print(format_tables(reports), end="")
-    for folder in folders:
-        print(f"wrote {folder}/metrics.json, cases.csv, curves.png, overlays/")
+    print(format_tables(scored), end="")
+    for run in opened:
+        print(f"wrote {run}/metrics.json, cases.csv, curves.png, overlays/")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from synergynet_tf import runs
 from synergynet_tf.cli import command_line
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation import postprocess
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
 from synergynet_tf.evaluation.predict import Model
 from synergynet_tf.export.exported_model import find_exported
+from synergynet_tf.runs import Run
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,27 +44,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Labels every file, or refuses before it writes anything."""
     args = parse_args(argv)
     if args.run is not None:
-        config, names = runs.read_config(args.run), runs.class_names(args.run)
-        channels = runs.image_channels(args.run)
-        runs.require_weights(args.run)
+        run = Run(args.run)
+        config, names, channels = run.config, run.class_names, run.image_channels
+        run.weights()
     else:
         exported = find_exported(args.model)
         config, names = exported.card.config, exported.card.class_names
         channels = exported.card.image_channels
-    paths = find_inputs(args.input, args.output, complete(config.data), channels)
+    preprocessor = Preprocessor.of(config)
+    paths = find_inputs(args.input, args.output, preprocessor, channels)
 
     # What loads a model takes seconds to import; what can be refused is, before.
     from synergynet_tf.evaluation.label_files import label_files
 
-    model = _load_run(args.run) if args.run is not None else exported.open()
-    chosen = postprocess.Options(args.flips, args.largest)
+    model = _load_run(run) if args.run is not None else exported.open()
+    chosen = postprocess.Postprocessing(args.flips, args.largest)
     rows = label_files(model, config, names, paths, args.output, chosen)
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
 
 
-def _load_run(run: str) -> Model:
+def _load_run(run: Run) -> Model:
     from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 
     return Predictor(load_run_model(run))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
 from synergynet_tf import runs
 from synergynet_tf.cli.figures import run_names
 from synergynet_tf.evaluation.cases import RunCases, find_cases
-from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import with_options
 
 
@@ -24,17 +23,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def print_robustness(args: argparse.Namespace) -> None:
     """Scores runs on corrupted images; prints and draws them side by side."""
-    folders = args.run or runs.find_runs(args.runs)
-    cases = [find_cases(folder, args.split, args.data_dir) for folder in folders]
-    for folder, other in zip(folders, cases, strict=True):
+    opened = runs.open_runs(args.run, args.runs)
+    cases = [find_cases(run, args.split, args.data_dir) for run in opened]
+    for other in cases:
         if _content(other) != _content(cases[0]):
             raise ValueError(
-                f"{folders[0]} and {folder} have not the same {args.split} cases and "
-                "classes; name runs that have with --run"
+                f"{cases[0].run} and {other.run} have not the same {args.split} cases "
+                "and classes; name runs that have with --run"
             )
 
-    for folder in folders:
-        runs.require_writable(folder, "--run")
+    for run in opened:
+        runs.require_writable(run.path, "--run")
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness.score import corrupt_run
@@ -46,17 +45,15 @@ def print_robustness(args: argparse.Namespace) -> None:
         table_rows,
     )
 
-    options = Options(args.flips, args.largest)
-    reports = [
-        corrupt_run(folder, own, options)
-        for folder, own in zip(folders, cases, strict=True)
-    ]
-    first, summaries = pathlib.Path(folders[0]), summarize(reports, cases[0].patients)
+    options = Postprocessing(args.flips, args.largest)
+    reports = [corrupt_run(own, options) for own in cases]
+    folders = [run.path for run in opened]
+    first, summaries = folders[0], summarize(reports, cases[0].patients)
     runs.write_csv(first / "corruption.csv", table_rows(folders, reports))
     summary = first / "corruption_summary.csv"
     runs.write_csv(summary, summary_rows(folders, summaries))
     words = with_options(reports[0]["options"])
-    names = [name + words for name in run_names(folders, cases)]
+    names = [name + words for name in run_names(cases)]
     draw_robustness(first / "corruption.png", names, reports)
     print(format_robustness(names, reports, summaries), end="")
     for folder in folders:

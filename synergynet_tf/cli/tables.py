@@ -7,10 +7,12 @@ import pathlib
 import sys
 from typing import Any
 
+from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.tables.paper import make_table
 from synergynet_tf.evaluation.tables.render import FORMATTERS
 from synergynet_tf.evaluation.tables.rows import find_row_runs, score_runs
 from synergynet_tf.experiments import BUDGETS, TABLES
+from synergynet_tf.runs import Run
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +39,11 @@ def print_table(args: argparse.Namespace) -> None:
         )
     found, notes = find_row_runs(table, dataset, budget, args.runs, args.seeds)
 
-    def evaluate(folder: pathlib.Path) -> dict[str, Any]:
+    def evaluate(run: Run) -> dict[str, Any]:
         from synergynet_tf.evaluation.score import evaluate_run
 
-        how = "test", "paper", args.data_dir
-        return evaluate_run(folder, *how, workers=args.workers)
+        cases = find_cases(run, "test", args.data_dir)
+        return evaluate_run(cases, "paper", workers=args.workers).to_json()
 
     scores, said = score_runs(found, evaluate)
     print(said, file=sys.stderr)

@@ -25,10 +25,11 @@ from synergynet_tf.config import (
     VQ_CHOICES,
     ExperimentConfig,
     default_data_dir,
+    num_logits,
 )
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.splits import complete, part_ids
-from synergynet_tf.data.store import open_store
+from synergynet_tf.data.prepared import prepare
+from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.experiments import settings_of
 from synergynet_tf.models import BACKBONES, METHODS, check_method
 from synergynet_tf.models.lite0_weights import require_weights
@@ -122,8 +123,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
             flags[name] = " ".join(flags[name])
     # First, because without a file there is nothing to look for classes in.
     dataset.case_ids(root)
-    classes = len(dataset.class_names(root))
-    flags["num_classes"] = classes + 1 if classes > 1 else 1
+    flags["num_classes"] = num_logits(len(dataset.class_names(root)))
     config = ExperimentConfig().replace(**flags)
     config = dataclasses.replace(config, data=complete(config.data))
     if args.table is None:  # Which plans its rows, and checks each.
@@ -160,10 +160,11 @@ def main(arguments: Sequence[str]) -> None:
     config = experiment(args)
     run = runs.run_dir(args.runs, config)
     runs.check_startable(run, config, args.force)
-    counts = {part: len(part_ids(config.data, part)) for part in ("train", "val")}
+    parts = split_ids(config.data)
     print(
         f"{run}: {config.model.name} on {config.data.dataset}, {config.data.split} "
-        f"split, {counts['train']} training and {counts['val']} validation cases"
+        f"split, {len(parts['train'])} training and {len(parts['val'])} validation "
+        "cases"
     )
     if config.model.vq_loss == "sum" and METHODS[config.model.name].has_codebook:
         print(
@@ -176,8 +177,8 @@ def main(arguments: Sequence[str]) -> None:
         return
     # Before Keras is imported, which takes seconds and prints lines of its own, so
     # that a damaged image is refused at once and in one line.
-    for part in counts:
-        open_store(config.data, part, config.model.image_size)
+    prepared = prepare(config.data, config.model.image_size)
     from synergynet_tf import training
 
-    training.fit(config, run, force=args.force)
+    training.fit(config, run, force=args.force, prepared=prepared)
+    print(f"next: {command_line.called('evaluate')} --run {run}")

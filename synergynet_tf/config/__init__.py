@@ -24,6 +24,7 @@ from synergynet_tf.config.settings import (
     OptimizerConfig,
     TrainingConfig,
     default_data_dir,
+    num_logits,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "OptimizerConfig",
     "TrainingConfig",
     "default_data_dir",
+    "num_logits",
 ]

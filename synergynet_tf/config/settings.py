@@ -342,6 +342,15 @@ class TrainingConfig:
         _require(patience_ok, "early_stopping", "at least 1", self.early_stopping)
 
 
+def num_logits(num_classes: int) -> int:
+    """Returns the channels of a model's logits for a number of foreground classes.
+
+    One class has one channel (sigmoid); several have one more, for the background
+    (softmax).
+    """
+    return num_classes + 1 if num_classes > 1 else 1
+
+
 def default_data_dir(dataset: str) -> pathlib.Path:
     """Returns `$SYNERGYNET_DATA/<dataset>`, else `data/<dataset>`."""
     return pathlib.Path(os.environ.get("SYNERGYNET_DATA", "data"), dataset)

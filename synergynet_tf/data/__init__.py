@@ -1,4 +1,4 @@
-"""Datasets, and what is between their files and the model.
+"""Datasets, preprocessing, splits and batches.
 
 A dataset is a module with the names of `spec.Dataset`. To add one, write it and add
 its line to `DATASETS`.

@@ -1,4 +1,4 @@
-"""Lists a dataset: `python -m synergynet_tf.data --dataset acdc --data-dir ACDC`."""
+"""Dataset summary and check: `python -m synergynet_tf.data --dataset acdc`."""
 
 from synergynet_tf.cli import command_line
 from synergynet_tf.cli.data import main, parse_args

@@ -1,4 +1,4 @@
-"""Augmentation: random changes of an image, and of its labels where it is moved."""
+"""Data augmentation: random changes of an image and its labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches from a prepared store, for any Keras backend."""
+"""Training and validation batches of a prepared store, for any Keras backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synergynet_tf.data.store import Store
 
 
 class Batches(keras.utils.PyDataset):
-    """Serves a store as `(images, labels)` batches.
+    """Batches `(images, labels)` of a store, as a `PyDataset`.
 
     Training: each epoch has its own order and its own augmentation, and leaves out
     the images that do not fill a batch. Otherwise: in order, as they are, the last

@@ -1,8 +1,9 @@
-"""Everything that is wrong with a dataset's files, found at once."""
+"""Data quality check and summary statistics of a dataset."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 import hashlib
 import multiprocessing
@@ -17,14 +18,14 @@ import tqdm
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.spec import Case, ListingError
-from synergynet_tf.data.splits import data_root
+from synergynet_tf.data.splits import complete, data_root, split_ids
 
 # Between microscopes and mistaken units; ones stand where no spacing is known.
 SPACING_MM = (0.001, 100.0)
 
 
 class Findings(NamedTuple):
-    """What was found.
+    """Result of the check of a dataset.
 
     Attributes:
         cases: How many were looked at.
@@ -37,8 +38,8 @@ class Findings(NamedTuple):
     notes: list[str]
 
 
-class Look(NamedTuple):
-    """What is seen of one case.
+class CaseCheck(NamedTuple):
+    """Result of the check of one case.
 
     Attributes:
         case_id: The case.
@@ -81,27 +82,29 @@ def check(data: DataConfig, workers: int) -> Findings:
         names = dataset.class_names(root)
     except ValueError as error:
         problems.append(str(error))
-    look = functools.partial(look_at, data.dataset, root)
-    looks = list(_map(look, case_ids, workers))
-    problems += [seen.problem for seen in looks if seen.problem]
-    problems += _duplicates(looks)
-    notes = [note for seen in looks for note in seen.notes]
-    found = frozenset[int]().union(*(seen.classes for seen in looks))
+    check_one = functools.partial(check_case, data.dataset, root)
+    results = list(_map(check_one, case_ids, workers))
+    problems += [seen.problem for seen in results if seen.problem]
+    problems += _duplicates(results)
+    notes = [note for seen in results for note in seen.notes]
+    found = frozenset[int]().union(*(seen.classes for seen in results))
     for label, name in enumerate(names, start=1):
-        if label not in found and looks:
+        if label not in found and results:
             notes.append(f"No case has the class {name}")
     return Findings(len(case_ids), list(dict.fromkeys(problems)), notes)
 
 
-def look_at(name: str, root: pathlib.Path, case_id: str) -> Look:
+def check_case(name: str, root: pathlib.Path, case_id: str) -> CaseCheck:
     """Reads one case and says what is wrong or strange about it."""
     try:
         case = DATASETS[name].read_case(root, case_id)
     except ListingError as error:
-        return Look(case_id, error.problems[0])
+        return CaseCheck(case_id, error.problems[0])
     except (OSError, ValueError, MemoryError) as error:
         text = str(error) or type(error).__name__
-        return Look(case_id, text if case_id in text else f"Case {case_id}: {text}")
+        return CaseCheck(
+            case_id, text if case_id in text else f"Case {case_id}: {text}"
+        )
     low, high = SPACING_MM
     problem = ""
     if not all(low <= mm <= high for mm in case.spacing_mm):
@@ -114,7 +117,7 @@ def look_at(name: str, root: pathlib.Path, case_id: str) -> Look:
     digest = hashlib.blake2b(np.ascontiguousarray(case.image).data, digest_size=16)
     digest.update(repr(case.image.shape).encode())
     classes = frozenset(np.unique(case.label).tolist()) - {0}
-    return Look(case_id, problem, tuple(_notes(case)), digest.hexdigest(), classes)
+    return CaseCheck(case_id, problem, tuple(_notes(case)), digest.hexdigest(), classes)
 
 
 def format_findings(findings: Findings) -> str:
@@ -137,10 +140,10 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"Case {case.case_id}: its image is {case.image.min():g} everywhere"
 
 
-def _duplicates(looks: Sequence[Look]) -> Iterator[str]:
+def _duplicates(results: Sequence[CaseCheck]) -> Iterator[str]:
     """Yields a line for each case whose image another has."""
     owners: dict[str, str] = {}
-    for seen in looks:
+    for seen in results:
         first = owners.setdefault(seen.digest, seen.case_id) if seen.digest else ""
         if first and first != seen.case_id:
             yield (
@@ -150,19 +153,19 @@ def _duplicates(looks: Sequence[Look]) -> Iterator[str]:
 
 
 def _map(
-    look: functools.partial[Look], case_ids: Sequence[str], workers: int
-) -> Iterator[Look]:
+    check_one: functools.partial[CaseCheck], case_ids: Sequence[str], workers: int
+) -> Iterator[CaseCheck]:
     bar = functools.partial(
         tqdm.tqdm, desc="check", total=len(case_ids), unit="case", disable=None
     )
     if not workers:
-        yield from bar(map(look, case_ids))
+        yield from bar(map(check_one, case_ids))
         return
     # Started afresh: OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         try:
-            yield from bar(pool.map(look, case_ids, chunksize=4))
+            yield from bar(pool.map(check_one, case_ids, chunksize=4))
         except BrokenProcessPool as error:
             raise OSError(
                 "A reading process ended before its time, for example for want of "
@@ -172,3 +175,98 @@ def _map(
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Summary statistics of a dataset.
+
+    Attributes:
+        data: Its settings, complete.
+        cases: Number of cases of each part.
+        patients: Number of patients of each part.
+        ranges: For each measure, its value in each case that could be read.
+        shares: For each class, its share of each case's voxels.
+        unreadable: Why each of the other cases could not be read.
+    """
+
+    data: DataConfig
+    cases: dict[str, int]
+    patients: dict[str, int]
+    ranges: dict[str, list[float]]
+    shares: dict[str, list[float]]
+    unreadable: list[str]
+
+
+def summarize(data: DataConfig) -> Summary:
+    """Reads every case of a dataset.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+        ValueError: If its cases cannot be listed, or not be split as asked.
+    """
+    data = complete(data)
+    dataset, root = DATASETS[data.dataset], data_root(data)
+    parts, owners = split_ids(data), dataset.patients(root)
+    names = dataset.class_names(root)
+    ranges: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {name: [] for name in names}
+    unreadable = []
+    everything = [case_id for ids in parts.values() for case_id in ids]
+    for case_id in tqdm.tqdm(everything, "read", unit="case", disable=None):
+        try:
+            case = dataset.read_case(root, case_id)
+        except (OSError, ValueError) as error:
+            unreadable.append(f"{case_id}: {error}")
+            continue
+        measures = (
+            *zip(
+                ("slices", "rows", "columns", "channels"), case.image.shape, strict=True
+            ),
+            *zip(("slice mm", "row mm", "column mm"), case.spacing_mm, strict=True),
+            ("lowest", case.image.min()),
+            ("median", np.median(case.image)),
+            ("highest", case.image.max()),
+        )
+        for name, value in measures:
+            ranges.setdefault(name, []).append(float(value))
+        counts = np.bincount(case.label.ravel(), minlength=len(names) + 1)
+        for name, count in zip(names, counts[1:], strict=True):
+            shares[name].append(float(count) / case.label.size)
+    return Summary(
+        data=data,
+        cases={part: len(ids) for part, ids in parts.items()},
+        patients={p: len({owners[i] for i in ids}) for p, ids in parts.items()},
+        ranges=ranges,
+        shares=shares,
+        unreadable=unreadable,
+    )
+
+
+def format_summary(summary: Summary) -> str:
+    """Lays a summary out as text; of each measure min, median and max."""
+    data, cases, patients = summary.data, summary.cases, summary.patients
+    split = f"{data.split} split" + (f", fold {data.fold}" if data.fold else "")
+    lines = [
+        f"{data.dataset} at {data.data_dir}: {split}, modality {data.modality}",
+        "",
+    ]
+    lines.append(_row("", "cases", "patients"))
+    lines += [_row(part, f"{cases[part]}", f"{patients[part]}") for part in cases]
+    lines += ["", _row("of each case", "min", "median", "max")]
+    for name, values in summary.ranges.items():
+        numbers = (min(values), float(np.median(values)), max(values))
+        lines.append(_row(name, *(f"{number:.6g}" for number in numbers)))
+    lines += ["", _row("class", "% of voxels", "cases with it")]
+    for name, values in summary.shares.items():
+        share = 100 * float(np.mean(values)) if values else 0.0
+        count = sum(value > 0 for value in values)
+        lines.append(_row(name, f"{share:.3f}", f"{count} of {len(values)}"))
+    if summary.unreadable:
+        lines += ["", f"{len(summary.unreadable)} cases cannot be read:"]
+        lines += summary.unreadable
+    return "\n".join(lines)
+
+
+def _row(name: str, *cells: str) -> str:
+    return "".join([f"{name:<16}", *(f"{cell:>15}" for cell in cells)]).rstrip()

@@ -1,4 +1,4 @@
-"""The same batches as a tf.data pipeline: made in parallel, ahead of the model."""
+"""tf.data pipeline of the batches: made in parallel, prefetched, in order."""
 
 from __future__ import annotations
 

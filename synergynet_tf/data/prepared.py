@@ -1,4 +1,4 @@
-"""What a training needs of its data, also without the data: two stores and some facts.
+"""Prepared dataset of a run: two stores, class names, split and channels.
 
 A folder of it trains where the raw files are not, such as on a borrowed GPU:
 
@@ -16,7 +16,7 @@ from typing import Any
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, split_ids
-from synergynet_tf.data.store import Store, copy_store, open_folder, open_store
+from synergynet_tf.data.store import Store, copy_store, open_cases, open_folder
 from synergynet_tf.safe_io import read_json
 
 PARTS = ("train", "val")
@@ -25,7 +25,7 @@ ABOUT = "about.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """The data of a run, at the network's size.
+    """Preprocessed data of a run, at the network's size.
 
     Attributes:
         train: Images and labels to train with.
@@ -53,7 +53,7 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
     """
     data = complete(data)
     dataset, split = DATASETS[data.dataset], split_ids(data)
-    train, val = (open_store(data, part, image_size) for part in PARTS)
+    train, val = (open_cases(data, p, split[p], image_size) for p in PARTS)
     channels = None
     if data.modality != "rgb":
         case = dataset.read_case(data.data_dir, split["train"][0])

@@ -1,13 +1,18 @@
-"""Between a case's own grid and the network's, in both directions."""
+"""Intensity normalization and resampling to the network's grid, and back."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import cv2
 import numpy as np
 
-from synergynet_tf.data.image_files import read_image
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.data.images import read_image
+from synergynet_tf.data.splits import complete
 
 __all__ = [
+    "Preprocessor",
     "center_box",
     "labels_to_network",
     "read_image",
@@ -24,6 +29,47 @@ MODALITIES = (*WINDOWS, *PERCENTILES)
 # The logits of what a center crop cuts off, where it is the class and where not: their
 # probabilities are 1 and 0 in float32.
 SURELY = (200.0, -200.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessor:
+    """Preprocessing of a run's images and labels, and back to their own grid.
+
+    Attributes:
+        modality: One of `MODALITIES`: how intensities become [0, 1].
+        size: Height and width of the network's input in pixels, `S`.
+        channels: Up to three of the image's to take, such as `"0 1 3"`; `""` for all.
+        center_crop: Share of each side that the network sees, in (0, 1].
+    """
+
+    modality: str
+    size: int
+    channels: str = ""
+    center_crop: float = 1.0
+
+    @classmethod
+    def of(cls, config: ExperimentConfig) -> Preprocessor:
+        """Returns the preprocessing that an experiment's settings name."""
+        data = complete(config.data)
+        size = config.model.image_size
+        return cls(data.modality, size, data.channels, data.center_crop)
+
+    def images(self, image: np.ndarray) -> np.ndarray:
+        """Returns an image as `to_network` scales it: `(slices, S, S, 3)`."""
+        crop = self.center_crop
+        return to_network(image, self.modality, self.size, self.channels, crop)
+
+    def labels(self, label: np.ndarray) -> np.ndarray:
+        """Returns labels as `labels_to_network` resizes them: `(slices, S, S)`."""
+        return labels_to_network(label, self.size, self.center_crop)
+
+    def back(self, logits: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Returns logits as `to_native` resizes them: `(slices, rows, columns, C)`."""
+        return to_native(logits, rows, columns, self.center_crop)
+
+    def box(self, rows: int, columns: int) -> tuple[slice, slice]:
+        """Returns the pixels of an image that the network sees: `center_box`."""
+        return center_box(rows, columns, self.center_crop)
 
 
 def center_box(rows: int, columns: int, share: float) -> tuple[slice, slice]:

@@ -1,4 +1,4 @@
-"""What a dataset is to this project: a `Case`, and the names a reader offers."""
+"""Dataset interface: `Case`, and the functions that every reader has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARTS = ("train", "val", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """One image or volume with its reference segmentation, on its own grid.
+    """Image or volume with its ground truth segmentation, on its own grid.
 
     Attributes:
         case_id: Unique within the dataset.
@@ -62,7 +62,7 @@ class Case:
 
 
 class ListingError(ValueError):
-    """What is wrong with the files of a dataset, all of it.
+    """Error that lists all problems with the files of a dataset.
 
     Its text is the first problem, and how many there are besides.
 
@@ -79,7 +79,7 @@ class ListingError(ValueError):
 
 
 class Dataset(Protocol):
-    """The names every module in `synergynet_tf.data.DATASETS` has.
+    """Interface of the modules in `synergynet_tf.data.DATASETS`.
 
     `root` is the folder given as `--data-dir`. A folder or file that is not as the
     module's docstring says raises FileNotFoundError or ValueError, in one line that

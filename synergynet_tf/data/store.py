@@ -16,6 +16,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import errno
+import functools
 import hashlib
 import json
 import math
@@ -32,7 +33,8 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.preprocess import center_box, labels_to_network, to_network
+from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, part_ids
 from synergynet_tf.safe_io import read_json, require_file
 
@@ -51,7 +53,7 @@ Prepare = Callable[[str], tuple[np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Store:
-    """The images and labels of a part, one slice after the other.
+    """Images and labels of a part, one slice after the other.
 
     Attributes:
         images: float16 `(images, S, S, channels)` in [0, 1]; 1 channel for gray
@@ -74,7 +76,20 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
         OSError: If the store cannot be written.
     """
     data = complete(data)
-    case_ids = part_ids(data, part)
+    return open_cases(data, part, part_ids(data, part), image_size)
+
+
+def open_cases(
+    data: DataConfig, part: str, case_ids: Sequence[str], image_size: int
+) -> Store:
+    """Opens the store of a part whose cases are known, as `open_store` does.
+
+    Args:
+        data: Complete, as `splits.complete` returns it.
+        part: Its name, to be printed.
+        case_ids: Its cases.
+        image_size: Height and width of the network's input.
+    """
     folder = _cache_dir() / _key(data, case_ids, image_size)
     if folder.exists():
         try:
@@ -83,16 +98,20 @@ def open_store(data: DataConfig, part: str, image_size: int) -> Store:
             print(f"{folder} is damaged ({error}); building it again", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
 
-    cut_off: list[np.ndarray] = []  # A case each, in any order.
+    dataset, root = DATASETS[data.dataset], data_root(data)
+    preprocessor = Preprocessor(
+        data.modality, image_size, data.channels, data.center_crop
+    )
+    cut_off: list[np.ndarray] = []  # A case each, in any order; of a crop alone.
 
     def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
-        images, labels, cut = _prepare(data, case_id, image_size)
-        cut_off.append(cut)
-        return images, labels
+        case = dataset.read_case(root, case_id)
+        if data.center_crop < 1:
+            cut_off.append(_cut_off(case.label, preprocessor))
+        return _prepare(case, preprocessor)
 
     _build(folder, prepare, case_ids, f"prepare {part}")
-    cut = np.concatenate(cut_off)
-    if cut.any():
+    if cut_off and (cut := np.concatenate(cut_off)).any():
         print(
             f"warning: --center-crop {data.center_crop:g} cuts off foreground of "
             f"{cut.sum()} of {len(cut)} images of {part}; scores count it as missed",
@@ -109,9 +128,13 @@ def _cache_dir() -> pathlib.Path:
 def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:
     dataset, root = DATASETS[data.dataset], data_root(data)
     files = []
+    resolve = functools.cache(pathlib.Path.resolve)  # Folders once, not once a file.
     for path in sorted({p for i in case_ids for p in dataset.case_files(root, i)}):
         status = path.stat()
-        files.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
+        whole = (
+            path.resolve() if path.is_symlink() else resolve(path.parent) / path.name
+        )
+        files.append([str(whole), status.st_size, status.st_mtime_ns])
     how = [dataset.class_names(root), data.modality, data.channels, image_size]
     if data.center_crop < 1:  # Else the key is that of before there was a crop.
         how.append(data.center_crop)
@@ -119,30 +142,25 @@ def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _prepare(
-    data: DataConfig, case_id: str, image_size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns a case at the network's size, images as float16.
-
-    And of each image whether the center crop cuts off foreground.
-    """
-    case = DATASETS[data.dataset].read_case(data_root(data), case_id)
+def _prepare(case: Case, preprocessor: Preprocessor) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a case at the network's size, images as float16."""
     try:
-        images = to_network(
-            case.image, data.modality, image_size, data.channels, data.center_crop
-        )
+        images = preprocessor.images(case.image)
     except ValueError as error:
-        raise ValueError(f"Case {case_id}: {error}") from error
+        raise ValueError(f"Case {case.case_id}: {error}") from error
     # Gray volumes stay at one channel; photographs may be gray and colored in turn.
-    count = len(data.channels.split()) or case.image.shape[-1]
-    if data.modality != "rgb" and count == 1:
+    count = len(preprocessor.channels.split()) or case.image.shape[-1]
+    if preprocessor.modality != "rgb" and count == 1:
         images = images[..., :1]
-    labels = labels_to_network(case.label, image_size, data.center_crop)
-    outside = case.label > 0
+    return images.astype(np.float16), preprocessor.labels(case.label)
+
+
+def _cut_off(label: np.ndarray, preprocessor: Preprocessor) -> np.ndarray:
+    """Tells of each slice whether the center crop cuts off foreground."""
+    outside = label > 0
     _, rows, columns = outside.shape
-    outside[(slice(None), *center_box(rows, columns, data.center_crop))] = False
-    cut = np.asarray(outside.any(axis=(1, 2)))
-    return images.astype(np.float16), labels, cut
+    outside[(slice(None), *preprocessor.box(rows, columns))] = False
+    return np.asarray(outside.any(axis=(1, 2)))
 
 
 def _build(

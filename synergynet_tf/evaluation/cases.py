@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from synergynet_tf import runs
 from synergynet_tf.config import DataConfig, ExperimentConfig
 from synergynet_tf.data import DATASETS, Dataset
 from synergynet_tf.data.splits import data_root, part_ids
+from synergynet_tf.runs import CONFIG, Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,35 +20,43 @@ class RunCases:
     """A run and the cases it is to be scored on.
 
     Attributes:
-        config: The run's.
+        run: Its classes are the data's.
         trained_epochs: How many epochs it was trained for, up to its config's.
         part: `train`, `val` or `test`.
         dataset: The reader of its data.
         root: Folder of the data.
-        class_names: Foreground classes, the run's and the data's.
         case_ids: At least one.
         patients: The patient of each of them.
     """
 
-    config: ExperimentConfig
+    run: Run
     trained_epochs: int
     part: str
     dataset: Dataset
     root: pathlib.Path
-    class_names: tuple[str, ...]
     case_ids: list[str]
     patients: dict[str, str]
 
+    @property
+    def config(self) -> ExperimentConfig:
+        """The run's settings."""
+        return self.run.config
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Foreground classes, the run's and the data's."""
+        return self.run.class_names
+
 
 def find_cases(
-    run: str | pathlib.Path,
+    run: Run,
     split_part: str,
     data_dir: str | pathlib.Path | None = None,
 ) -> RunCases:
     """Finds the cases of one part of a run's data.
 
     Args:
-        run: Folder of the run.
+        run: The run.
         split_part: `train`, `val` or `test`.
         data_dir: Folder of the raw data, if not the one the run was trained on.
 
@@ -57,21 +65,20 @@ def find_cases(
         ValueError: If the run cannot be used, its data cannot be split as it was, or
             the data has other classes than the run.
     """
-    config = runs.read_config(run)
-    runs.require_weights(run)
-    data: DataConfig = config.data
+    data: DataConfig = run.config.data
+    run.weights()
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=str(data_dir))
     if data.dataset not in DATASETS:
         raise ValueError(
-            f"{pathlib.Path(run, 'config.json')} has an unknown dataset, "
+            f"{run.path / CONFIG} has an unknown dataset, "
             f"{data.dataset!r}; train the run again with --force"
         )
     dataset, root = DATASETS[data.dataset], data_root(data)
     case_ids = part_ids(data, split_part)
     if not case_ids:
         raise ValueError(f"The {split_part} part of {root} has no cases")
-    names, found = runs.class_names(run), tuple(dataset.class_names(root))
+    names, found = run.class_names, tuple(dataset.class_names(root))
     if found != names:
         raise ValueError(
             f"{run} was trained on the classes {', '.join(names)}, but {root} has "
@@ -79,12 +86,11 @@ def find_cases(
         )
     owners = dataset.patients(root)
     return RunCases(
-        config=config,
-        trained_epochs=len(runs.read_history(run)),
+        run=run,
+        trained_epochs=len(run.history),
         part=split_part,
         dataset=dataset,
         root=root,
-        class_names=names,
         case_ids=case_ids,
         patients={case_id: owners[case_id] for case_id in case_ids},
     )

@@ -16,11 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.config import DataConfig
 from synergynet_tf.data import nifti
-from synergynet_tf.data.image_files import KINDS, list_images, read_image
-from synergynet_tf.data.labeled_volume import check_grid, join_channels
-from synergynet_tf.data.preprocess import to_network
+from synergynet_tf.data.images import KINDS, list_images, read_image
+from synergynet_tf.data.nifti import check_grid, join_channels
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.safe_io import require_plain_name
 
 # What follows a file's stem in the name of its picture.
@@ -52,7 +51,7 @@ class Input(NamedTuple):
 def find_inputs(
     source: str | pathlib.Path,
     output: str | pathlib.Path,
-    data: DataConfig,
+    preprocessor: Preprocessor,
     channels: int | None = None,
 ) -> list[pathlib.Path]:
     """Finds the files to label, and refuses what could not be finished.
@@ -66,7 +65,7 @@ def find_inputs(
     Args:
         source: A file, or a folder whose files are taken.
         output: The folder that results will be written to.
-        data: The run's, complete.
+        preprocessor: The run's.
         channels: Of the scans it was trained on; `None` to take any number.
 
     Raises:
@@ -83,7 +82,7 @@ def find_inputs(
             f"No file or folder {source}; name a file or a folder of files with --input"
         )
     folder = source if source.is_dir() else source.parent
-    paths = _list(source, data.modality) if source.is_dir() else [source]
+    paths = _list(source, preprocessor.modality) if source.is_dir() else [source]
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; name a folder with --output")
     if output.resolve() == folder.resolve():
@@ -106,7 +105,7 @@ def find_inputs(
                 f"The picture of {path} and the labels of {stem(path)}{OVERLAY_ENDING} "
                 "would be one file; rename one of the two images"
             )
-        _check(path, data, channels)
+        _check(path, preprocessor, channels)
     return paths
 
 
@@ -204,14 +203,16 @@ def _refuse_gap(path: pathlib.Path) -> None:
         )
 
 
-def _check(path: pathlib.Path, data: DataConfig, channels: int | None) -> None:
+def _check(
+    path: pathlib.Path, preprocessor: Preprocessor, channels: int | None
+) -> None:
     """Refuses a file that cannot be read, or is not of the run's kind."""
-    if is_volume(path) and data.modality == "rgb":
+    if is_volume(path) and preprocessor.modality == "rgb":
         raise ValueError(
             f"{path} is a volume, but the run was trained on photographs; name "
             f"{IMAGES} with --input"
         )
-    if not is_volume(path) and data.modality == "ct":
+    if not is_volume(path) and preprocessor.modality == "ct":
         raise ValueError(
             f"{path} is no volume, but the run was trained on CT, in Hounsfield units; "
             f"name {VOLUMES} with --input"
@@ -223,6 +224,6 @@ def _check(path: pathlib.Path, data: DataConfig, channels: int | None) -> None:
             f"with {channels}; name files with as many, in the same order"
         )
     try:
-        to_network(image[:1, :1, :1], data.modality, 1, data.channels)
+        preprocessor.images(image[:1, :1, :1])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -1,19 +1,45 @@
-"""Labels files with a model, and writes label maps beside pictures."""
+"""Labels files with a model: label maps, overlays and a table of what was found."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
+from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.inputs import read_input
-from synergynet_tf.evaluation.postprocess import PLAIN, Options
+from synergynet_tf.data import nifti
+from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.evaluation.figures.overlays import overlay, write_png
+from synergynet_tf.evaluation.inputs import (
+    OVERLAY_ENDING,
+    SUMMARY,
+    Input,
+    is_volume,
+    read_input,
+    stem,
+)
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import Model, label_all
-from synergynet_tf.evaluation.result_files import Labeled, write_results
+
+
+class Labeled(NamedTuple):
+    """A file that was labeled.
+
+    Attributes:
+        path: Its own.
+        source: Its content.
+        labels: uint8 `(slices, rows, columns)`.
+        class_names: Foreground classes; class `i` has label `i + 1`.
+    """
+
+    path: pathlib.Path
+    source: Input
+    labels: np.ndarray
+    class_names: Sequence[str]
 
 
 def label_files(
@@ -22,7 +48,7 @@ def label_files(
     class_names: Sequence[str],
     paths: Sequence[pathlib.Path],
     output: str | pathlib.Path,
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
@@ -51,4 +77,100 @@ def label_files(
         for path, (source, maps) in zip(paths, progress, strict=True):
             yield Labeled(path, source, maps["native"], class_names)
 
-    return write_results(output, label(), complete(config.data).modality)
+    return write_results(output, label(), Preprocessor.of(config).modality)
+
+
+def write_results(
+    output: str | pathlib.Path, labeled: Iterable[Labeled], modality: str
+) -> list[dict[str, Any]]:
+    """Writes what `write_result` does of each file, and last `summary.csv`.
+
+    The table is also written of the files before one that fails: it marks the folder
+    as one of results, which a next call may replace.
+
+    Args:
+        output: Folder for the results, made if it is not there.
+        labeled: The files, labeled one after the other.
+        modality: The model's.
+
+    Returns:
+        The lines of `summary.csv`.
+    """
+    output, rows = pathlib.Path(output), []
+    try:
+        for file in labeled:
+            rows.append(write_result(output, *file, modality))
+    finally:
+        if rows:
+            runs.write_csv(output / SUMMARY, rows)
+    return rows
+
+
+def write_result(
+    output: pathlib.Path,
+    path: pathlib.Path,
+    source: Input,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    modality: str,
+) -> dict[str, Any]:
+    """Writes the label map of a file and `<stem>_overlay.png`, each whole or not.
+
+    The label map of an image is `<stem>.png` (0 background, `i + 1` class `i`; with
+    one foreground class 0 and 255). That of a volume is `<stem>.nii.gz` with the
+    volume's affine, orientation and spacing.
+
+    Args:
+        output: Folder for both, made if it is not there.
+        path: The file that was labeled.
+        source: Its content.
+        labels: uint8 `(slices, rows, columns)`.
+        class_names: Foreground classes; class `i` has label `i + 1`.
+        modality: The model's. Three channels of a scan are no colors.
+
+    Returns:
+        A line of `summary.csv`: the file's size; each class's pixels and share of
+        the image, or its voxels and milliliters.
+    """
+    shown = source.image if modality == "rgb" else source.image[..., :1]
+    picture = overlay(shown, labels, class_names, caption=path.name)
+    _write_labels(output, path, source, labels, len(class_names))
+    write_png(output / f"{stem(path)}{OVERLAY_ENDING}.png", picture)
+    describe = _describe_volume if is_volume(path) else _describe_image
+    return {"file": path.name, **describe(source, labels, class_names)}
+
+
+def _write_labels(
+    output: pathlib.Path,
+    path: pathlib.Path,
+    source: Input,
+    labels: np.ndarray,
+    num_classes: int,
+) -> None:
+    if source.geometry is None:
+        scale = 255 if num_classes == 1 else 1
+        write_png(output / f"{stem(path)}.png", labels[0] * np.uint8(scale))
+        return
+    with runs.atomic_file(output / f"{stem(path)}.nii.gz") as temporary:
+        nifti.write_labels(temporary, labels, source.geometry)
+
+
+def _describe_image(
+    source: Input, labels: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"rows": labels.shape[1], "columns": labels.shape[2]}
+    for value, name in enumerate(names, start=1):
+        pixels = int(np.count_nonzero(labels == value))
+        row |= {f"{name}_pixels": pixels, f"{name}_share": pixels / labels.size}
+    return row
+
+
+def _describe_volume(
+    source: Input, labels: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    sides = zip(("slices", "rows", "columns"), labels.shape, strict=True)
+    row: dict[str, Any] = dict(sides)
+    for value, name in enumerate(names, start=1):
+        voxels = int(np.count_nonzero(labels == value))
+        row |= {f"{name}_voxels": voxels, f"{name}_ml": voxels * source.voxel_ml}
+    return row

@@ -1,7 +1,7 @@
-"""What may be done to a prediction besides: chosen on validation data, off by default.
+"""Optional post-processing: flip test-time augmentation, largest connected component.
 
-A choice made on the test set would flatter it; so nothing here is ever switched on by
-itself, and `metrics.json` says what was.
+It is chosen on validation data: a choice made on the test set would flatter it. So it
+is off by default, and `metrics.json` says what was on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """What is done to a prediction.
+class Postprocessing:
+    """The post-processing of a prediction.
 
     Attributes:
-        flips: Whether logits are the mean over the four flips of the image.
-        largest: Whether of each class only the largest component is kept.
+        flips: Test-time augmentation: the logits are the mean over the four flips of
+            the image.
+        largest: Of each class only the largest connected component is kept.
     """
 
     flips: bool = False
@@ -29,11 +30,11 @@ class Options:
         return ", ".join(name for name, on in vars(self).items() if on)
 
 
-PLAIN = Options()
+NO_POSTPROCESSING = Postprocessing()
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Gives a command a flag for each option."""
+    """Gives a command a flag for each."""
     parser.add_argument(
         "--flips",
         action="store_true",
@@ -47,7 +48,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def keep_largest(labels: np.ndarray) -> np.ndarray:
-    """Keeps of each class its largest component, the first of equals.
+    """Keeps of each class its largest connected component, the first of equals.
 
     Pixels that touch by a face, an edge or a corner are one component; what is not
     kept becomes background.

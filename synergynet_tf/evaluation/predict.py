@@ -13,15 +13,13 @@ import cv2
 import numpy as np
 
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data.preprocess import (
-    center_box,
-    to_labels,
-    to_native,
-    to_network,
-)
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor, to_labels
 from synergynet_tf.evaluation.parallel import read_ahead
-from synergynet_tf.evaluation.postprocess import PLAIN, Options, keep_largest
+from synergynet_tf.evaluation.postprocess import (
+    NO_POSTPROCESSING,
+    Postprocessing,
+    keep_largest,
+)
 
 BATCH_SIZE = 8
 # Photographs that wait for their batch hold at most about this: a batch that would
@@ -59,13 +57,13 @@ class _Case(Generic[SourceT]):
         source: What was read.
         images: On the network's grid, float32 `(slices, S, S, 3)`.
         maps: For each grid the labels, filled as slices are predicted.
-        center_crop: Share of each side that `images` show.
+        preprocessor: What `images` were made with.
     """
 
     source: SourceT
     images: np.ndarray
     maps: Maps
-    center_crop: float
+    preprocessor: Preprocessor
 
 
 # Slices of a case.
@@ -77,7 +75,7 @@ def label_all(
     config: ExperimentConfig,
     names: Iterable[Name],
     read: Callable[[Name], SourceT],
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     grids: Collection[str] = ("native",),
     alter: Callable[[Name, np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[tuple[SourceT, Maps]]:
@@ -107,20 +105,18 @@ def label_all(
         ValueError: If an image does not fit the model, or a logit is not finite.
         Exception: What `read` raises.
     """
-    data, size = complete(config.data), config.model.image_size
+    preprocessor = Preprocessor.of(config)
 
     def prepare(name: Name) -> _Case[SourceT]:
         source = read(name)
         try:
-            images = to_network(
-                source.image, data.modality, size, data.channels, data.center_crop
-            )
+            images = preprocessor.images(source.image)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         if alter is not None:
             images = alter(name, images)
         maps = _empty_maps(source.image, grids)
-        return _Case(source, images, maps, data.center_crop)
+        return _Case(source, images, maps, preprocessor)
 
     batches = read_ahead(_batches(map(prepare, names), BATCH_SIZE))
     yield from _label_batches(model, batches, options)
@@ -132,7 +128,7 @@ def predict_case(
     modality: str,
     size: int,
     channels: str = "",
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     center_crop: float = 1.0,
 ) -> np.ndarray:
     """Labels each pixel of one photograph or volume, on the image's own grid.
@@ -152,7 +148,7 @@ def predict_grids(
     modality: str,
     size: int,
     channels: str = "",
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     grids: Collection[str] = ("native",),
     batch_size: int = BATCH_SIZE,
     center_crop: float = 1.0,
@@ -180,8 +176,9 @@ def predict_grids(
         For each grid uint8 `(slices, rows, columns)`, always of the image's pixels:
         0 is background, `i + 1` is class `i`.
     """
-    images = to_network(image, modality, size, channels, center_crop)
-    case = _Case(_Image(image), images, _empty_maps(image, grids), center_crop)
+    preprocessor = Preprocessor(modality, size, channels, center_crop)
+    images, maps = preprocessor.images(image), _empty_maps(image, grids)
+    case = _Case(_Image(image), images, maps, preprocessor)
     batches = _batches([case], batch_size)
     ((_, maps),) = _label_batches(model, batches, options)
     return maps
@@ -226,7 +223,7 @@ def _batches(
 
 
 def _label_batches(
-    model: Model, batches: Iterable[list[_Piece[SourceT]]], options: Options
+    model: Model, batches: Iterable[list[_Piece[SourceT]]], options: Postprocessing
 ) -> Iterator[tuple[SourceT, Maps]]:
     """Predicts batch after batch; yields each case when its last slice is labeled."""
     for batch in batches:
@@ -236,7 +233,7 @@ def _label_batches(
             own, logits = np.split(logits, [slices.stop - slices.start])
             for grid, labels in case.maps.items():
                 _, rows, columns = labels.shape
-                labels[slices] = _label(own, grid, rows, columns, case.center_crop)
+                labels[slices] = _label(own, grid, rows, columns, case.preprocessor)
             if slices.stop < len(case.images):
                 continue
             maps = case.maps
@@ -245,7 +242,7 @@ def _label_batches(
             yield case.source, maps
 
 
-def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
+def _logits(model: Model, images: np.ndarray, options: Postprocessing) -> np.ndarray:
     """Returns logits `(n, S, S, C)`, the mean over the flips of images if asked."""
     flips = FLIPS if options.flips else FLIPS[:1]
     total: np.ndarray | float = 0.0
@@ -262,12 +259,12 @@ def _logits(model: Model, images: np.ndarray, options: Options) -> np.ndarray:
 
 
 def _label(
-    logits: np.ndarray, grid: str, rows: int, columns: int, center_crop: float
+    logits: np.ndarray, grid: str, rows: int, columns: int, preprocessor: Preprocessor
 ) -> np.ndarray:
     if grid == "native":
-        return to_labels(to_native(logits, rows, columns, center_crop))
+        return to_labels(preprocessor.back(logits, rows, columns))
     whole = np.zeros((len(logits), rows, columns), np.uint8)
-    box = (slice(None), *center_box(rows, columns, center_crop))
+    box = (slice(None), *preprocessor.box(rows, columns))
     for labels, own in zip(whole[box], to_labels(logits), strict=True):
         size = labels.shape[::-1]
         labels[:] = cv2.resize(own, size, interpolation=cv2.INTER_NEAREST_EXACT)

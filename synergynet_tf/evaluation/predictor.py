@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any
 
 import keras
 import numpy as np
 
-from synergynet_tf import runs
 from synergynet_tf.metrics import codebook_usage
 from synergynet_tf.models import check_method, quantizers
 from synergynet_tf.models.folding import fold_normalizations
 from synergynet_tf.models.outputs import with_codes
 from synergynet_tf.models.weights import load_weights
+from synergynet_tf.runs import CONFIG, Run
 
 
-def load_run_model(run: str | pathlib.Path) -> keras.Model:
+def load_run_model(run: Run) -> keras.Model:
     """Rebuilds a run's model in float32, with its best weights.
 
     Raises:
         FileNotFoundError: If the folder lacks its config or weights.
         ValueError: If they are damaged or do not belong together.
     """
-    config, path = runs.read_config(run).model, runs.require_weights(run)
+    config, path = run.config.model, run.weights()
     try:
         check_method(config)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{pathlib.Path(run, 'config.json')} cannot be used: {error.args[0]}"
+            f"{run.path / CONFIG} cannot be used: {error.args[0]}"
         ) from error
     return load_weights(config, path)
 

@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import pathlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import center_box, to_network
-from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.case_scores import (
-    CaseResult,
-    LabeledCase,
-    score_labeled,
-)
-from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
-from synergynet_tf.evaluation.postprocess import PLAIN, Options
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 from synergynet_tf.evaluation.report.slices import NAME, make_slice
-from synergynet_tf.evaluation.scores import case_rows, make_report
+from synergynet_tf.evaluation.scores import (
+    FILE,
+    LabeledCase,
+    Scores,
+    case_rows,
+    score_labeled,
+)
 
 PAPER = "paper"
 
 
 def evaluate_run(
-    run: str | pathlib.Path,
-    split_part: str = "test",
+    cases: RunCases,
     protocol: str = "strict",
-    data_dir: str | pathlib.Path | None = None,
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     workers: int = 0,
-) -> dict[str, Any]:
+) -> Scores:
     """Predicts and scores every case of one part of a run's data.
 
     Writes into the run's folder `overlays/{best,median,worst}.png`, `slices.json`
@@ -49,31 +44,20 @@ def evaluate_run(
     is whole or as it was before.
 
     Args:
-        run: Folder of the run.
-        split_part: `val` or `test`.
+        cases: Of the run.
         protocol: One of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
-        data_dir: Folder of the raw data, if not the one the run was trained on.
         options: What else is done to the predictions.
         workers: Processes that score while this one predicts; 0 for none.
 
     Returns:
-        What `metrics.json` holds: the run's settings and the `options`; under
-        `protocol` the `mean` over classes and that of each class, `per_class`, with
-        bootstrap intervals by patient, `mean_interval` and `per_class_interval`, and
-        the scores of the `cases`; all of it again under the name of each protocol
-        that was computed (`strict` and the paper's always are); of each case the
-        `counts`: hits, false alarms, misses and rejections, as shares of its pixels;
-        `structures`, how often each class was `empty`, `missed` or `false`; and
-        the `codes` used, `None` for a method without a codebook. Undefined numbers
-        are `None`.
+        What `metrics.json` holds: scores under `protocol`, `strict` and the paper's
+        protocol.
 
     Raises:
-        FileNotFoundError: If the run, its weights or its data are not there.
-        ValueError: If the run or a case cannot be used, or the data has other
-            classes than the run.
+        FileNotFoundError: If a file of the run or of a case is not there.
+        ValueError: If the run or a case cannot be used.
     """
-    cases = find_cases(run, split_part, data_dir)
-    dataset = cases.dataset
+    run, dataset = cases.run, cases.dataset
     protocol = dataset.PAPER_PROTOCOL if protocol == PAPER else protocol
     protocols = list(dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL)))
     predictor = Predictor(load_run_model(run))
@@ -87,19 +71,20 @@ def evaluate_run(
     scored = map_in_processes(score, labeled, workers)
     title, count = f"score {cases.config.model.name}", len(cases.case_ids)
     results = list(tqdm(scored, title, count, unit="case", disable=None))
-    codes = predictor.codes()
+    scores = Scores.of(cases, protocol, options, results, predictor.codes())
 
-    folder = pathlib.Path(run)
-    _write_overlays(folder, cases, predictor, options, results)
-    write_curves(folder)
-    runs.write_csv(folder / "cases.csv", case_rows(results, protocol))
-    report = make_report(cases, protocol, options, results, codes)
-    runs.write_json(folder / "metrics.json", report)
-    return report
+    _write_overlays(cases, predictor, options, scores)
+    write_curves(run)
+    runs.write_csv(run.path / "cases.csv", case_rows(results, protocol))
+    runs.write_json(run.path / FILE, scores.to_json())
+    return scores
 
 
 def _label(
-    cases: RunCases, predictor: Predictor, options: Options, protocols: Sequence[str]
+    cases: RunCases,
+    predictor: Predictor,
+    options: Postprocessing,
+    protocols: Sequence[str],
 ) -> Iterator[LabeledCase]:
     """Predicts case after case, once for all protocols."""
     grids = {metrics.LABEL_GRIDS[protocol] for protocol in protocols}
@@ -112,7 +97,7 @@ def _predict(
     cases: RunCases,
     case_ids: Iterable[str],
     predictor: Predictor,
-    options: Options,
+    options: Postprocessing,
     grids: Collection[str],
 ) -> Iterator[tuple[Case, dict[str, np.ndarray]]]:
     """Reads and labels some of the cases."""
@@ -121,29 +106,23 @@ def _predict(
 
 
 def _write_overlays(
-    folder: pathlib.Path,
     cases: RunCases,
     predictor: Predictor,
-    options: Options,
-    results: Sequence[CaseResult],
+    options: Postprocessing,
+    scores: Scores,
 ) -> None:
     """Draws the best, median and worst case by DSC, of those that have one."""
-    ranked = sorted(
-        (result for result in results if not math.isnan(result.dsc)),
-        key=lambda result: -result.dsc,
-    )
+    ranked = scores.ranked()
     if not ranked:
         return
-    places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
-    shown_ids = [ranked[index].case_id for index in places.values()]
     # Of a scan, three channels are no colors.
-    data, size = complete(cases.config.data), cases.config.model.image_size
-    shown = slice(None) if data.modality == "rgb" else slice(1)
-    labeled = _predict(cases, shown_ids, predictor, options, {"native"})
-    slices = {}
-    for (place, index), (case, maps) in zip(places.items(), labeled, strict=True):
-        dsc = ranked[index].dsc
-        caption = f"{place} of {len(results)}: {case.case_id}, DSC {dsc:.3f}"
+    preprocessor = Preprocessor.of(cases.config)
+    shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
+    labeled = _predict(cases, ranked.values(), predictor, options, {"native"})
+    folder, slices = cases.run.path, {}
+    for place, (case, maps) in zip(ranked, labeled, strict=True):
+        dsc = scores.dsc[case.case_id]
+        caption = f"{place} of {scores.num_cases}: {case.case_id}, DSC {dsc:.3f}"
         image = case.image[..., shown]
         drawn = image, maps["native"], cases.class_names, case.label
         write_png(folder / "overlays" / f"{place}.png", overlay(*drawn, caption))
@@ -156,21 +135,20 @@ def _write_overlays(
             len(cases.class_names),
         )
         slices[place] = dataclasses.asdict(kept)
-        crop = data.center_crop
-        images = to_network(case.image, data.modality, size, data.channels, crop)
+        images = preprocessor.images(case.image)
         codes = predictor.code_maps(images[kept.index : kept.index + 1])
         if codes is not None:
             slices[place]["codes"] = codes[0].tolist()
-            slices[place]["codes_box"] = _box_shares(case.label.shape, crop)
+            slices[place]["codes_box"] = _box_shares(case.label.shape, preprocessor)
     runs.write_json(folder / NAME, slices)
 
 
 def _box_shares(
-    shape: tuple[int, ...], center_crop: float
+    shape: tuple[int, ...], preprocessor: Preprocessor
 ) -> tuple[float, float, float, float]:
-    """Returns left, top, width and height of `center_box` as shares of the image."""
+    """Returns left, top, width and height of the crop as shares of the image."""
     _, rows, columns = shape
-    tall, wide = center_box(rows, columns, center_crop)
+    tall, wide = preprocessor.box(rows, columns)
     return (
         wide.start / columns,
         tall.start / rows,

@@ -1,62 +1,382 @@
-"""What is written about a scored run: `metrics.json` and `cases.csv`."""
+"""Scores of a run: of one case, and of all of them, as `metrics.json` holds them.
+
+Scoring processes import this: NumPy and SciPy, never Keras.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import pathlib
+import typing
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from synergynet_tf import metrics
-from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.case_scores import CaseResult
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
-from synergynet_tf.evaluation.postprocess import Options
-from synergynet_tf.formats import without_nan
-from synergynet_tf.metrics import statistics
+from synergynet_tf.evaluation.postprocess import Postprocessing
+from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
+from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts, bootstrap
+from synergynet_tf.runs import Run
+from synergynet_tf.safe_io import read_json, require, shown
 
+FILE = "metrics.json"
 # What makes another row of the paper's tables, besides the model.
 MODEL_SETTINGS = ("backbone", "num_codes", "hidden_dim")
+# The metrics that a case or a mean has at least, under each protocol.
+LEAST: dict[str, set[str]] = {
+    **{protocol: set(METRICS) for protocol in PROTOCOLS},
+    "pooled": {"dsc", "iou", "acc", "sp", "se"},
+}
+Values = dict[str, float | None]
+# Of a class or of all: `mean`, `mean_interval`, `per_class`, `per_class_interval`.
+Block = dict[str, Any]
 
 
-def make_report(
-    cases: RunCases,
-    protocol: str,
-    options: Options,
-    results: Sequence[CaseResult],
-    codes: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Returns what `metrics.json` holds; `evaluate_run` says what that is."""
-    config, dataset = cases.config, cases.dataset
-    patients = [result.patient for result in results]
-    weights = statistics.draw_patients(patients)
-    blocks = {name: _block(results, name, weights) for name in results[0].scores}
-    report = {
-        **describe(cases, options),
-        "protocol": protocol,
-        "paper_protocol": dataset.PAPER_PROTOCOL,
-        "distance_unit": "px" if complete(config.data).modality == "rgb" else "mm",
-        **blocks[protocol],
-        **blocks,
-        "structures": _structures(results, protocol, cases.class_names),
-        "codes": codes,
-        "cases": [
-            {
-                "case_id": result.case_id,
-                "patient": result.patient,
-                "per_class": result.scores[protocol],
-                **result.scores,
-                "counts": result.counts["strict"],
-            }
-            for result in results
-        ],
-    }
-    return without_nan(report)
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabeledCase:
+    """A case's reference and predictions.
+
+    Attributes:
+        case_id: The dataset's.
+        patient: Whose case it is.
+        true_labels: uint8 `(slices, rows, columns)`.
+        pred_labels: The same for each grid on which they were decided.
+        spacing_mm: Distance between slices, rows and columns.
+    """
+
+    case_id: str
+    patient: str
+    true_labels: np.ndarray
+    pred_labels: Mapping[str, np.ndarray]
+    spacing_mm: tuple[float, float, float]
 
 
-def describe(cases: RunCases, options: Options) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class CaseResult:
+    """What is kept of a scored case.
+
+    Attributes:
+        case_id: The dataset's.
+        patient: Whose case it is.
+        scores: For each protocol, each class's metrics.
+        counts: For each protocol, each class's confusion matrix, as shares of the
+            pixels.
+    """
+
+    case_id: str
+    patient: str
+    scores: dict[str, metrics.ClassScores]
+    counts: dict[str, dict[str, Counts]]
+
+    def presence(self, protocol: str, name: str) -> str:
+        """Says whether the masks have a class: `both`, `empty`, `missed`, `false`."""
+        return self.counts[protocol][name].presence
+
+
+def score_labeled(
+    case: LabeledCase,
+    class_names: Sequence[str],
+    protocols: Sequence[str],
+    tolerance_mm: float,
+) -> CaseResult:
+    """Scores a case under each protocol, on the labels that belong to it.
+
+    Raises:
+        ValueError: If the predictions do not fit the reference; names the case.
+    """
+    scores, counts = {}, {}
+    try:
+        for protocol in protocols:
+            pred = case.pred_labels[metrics.LABEL_GRIDS[protocol]]
+            scores[protocol] = metrics.score_case(
+                case.true_labels,
+                pred,
+                class_names,
+                case.spacing_mm,
+                protocol,
+                tolerance_mm,
+            )
+            counts[protocol] = metrics.count_case(case.true_labels, pred, class_names)
+    except ValueError as error:
+        raise ValueError(f"Case {case.case_id}: {error}") from error
+    return CaseResult(case.case_id, case.patient, scores, counts)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The scores of a run on one part of its data. Undefined numbers are `None`.
+
+    Attributes:
+        dataset: Name of the dataset.
+        data_dir: The folder that was read; empty if a version of before did not say.
+        model: The method.
+        backbone: Its encoder.
+        num_codes: Size of its codebook.
+        hidden_dim: Dimension of its bottleneck.
+        seed: The run's.
+        split: `val` or `test`.
+        data_split: How the data was split.
+        fold: Of a cross-validation; empty without one.
+        limit: How many cases of each part were taken; `None` for all.
+        image_size: Height and width of the model's input in pixels.
+        epochs: How many the run was to be trained for.
+        trained_epochs: How many it was.
+        options: Each post-processing, and whether it was on.
+        num_cases: How many were scored.
+        num_patients: Of how many patients they are.
+        bootstrap: `resamples`, `seed` and `level` of the intervals.
+        protocol: The one that was asked for.
+        paper_protocol: The one of the paper on this dataset.
+        distance_unit: `px` or `mm`.
+        blocks: For each protocol that was computed, the `mean` over classes and that
+            of each class, `per_class`, with bootstrap intervals by patient,
+            `mean_interval` and `per_class_interval`.
+        structures: For each class, in how many cases it was `empty`, `missed` or
+            `false`.
+        codes: How many codes were `used` of the `total`, and their `perplexity`;
+            `None` for a method without a codebook.
+        cases: Of each its `case_id` and `patient`; the scores `per_class` under
+            `protocol`, and again under the name of each protocol; and the `counts`:
+            true positives, false positives, false negatives and true negatives of
+            each class, as shares of the pixels.
+    """
+
+    dataset: str
+    data_dir: str = ""
+    model: str
+    backbone: str
+    num_codes: int
+    hidden_dim: int
+    seed: int
+    split: str
+    data_split: str
+    fold: str
+    limit: int | None
+    image_size: int
+    epochs: int
+    trained_epochs: int
+    options: dict[str, bool]
+    num_cases: int
+    num_patients: int
+    bootstrap: dict[str, Any]
+    protocol: str
+    paper_protocol: str
+    distance_unit: str
+    blocks: dict[str, Block]
+    structures: dict[str, dict[str, int]]
+    codes: dict[str, Any] | None
+    cases: list[dict[str, Any]]
+
+    @classmethod
+    def of(
+        cls,
+        cases: RunCases,
+        protocol: str,
+        options: Postprocessing,
+        results: Sequence[CaseResult],
+        codes: dict[str, Any] | None,
+    ) -> Scores:
+        """Sums up the results of cases.
+
+        Args:
+            cases: Of the run.
+            protocol: The one that was asked for.
+            options: What was done to the predictions.
+            results: Of each case, under this protocol and others.
+            codes: What the predictor has counted.
+        """
+        weights = bootstrap.draw_patients([result.patient for result in results])
+        modality = Preprocessor.of(cases.config).modality
+        parts = {
+            "blocks": {
+                name: _block(results, name, weights) for name in results[0].scores
+            },
+            "structures": _structures(results, protocol, cases.class_names),
+            "codes": codes,
+            "cases": [
+                {
+                    "case_id": result.case_id,
+                    "patient": result.patient,
+                    "per_class": result.scores[protocol],
+                    **result.scores,
+                    "counts": result.counts["strict"],
+                }
+                for result in results
+            ],
+        }
+        return cls(
+            **describe(cases, options),
+            protocol=protocol,
+            paper_protocol=cases.dataset.PAPER_PROTOCOL,
+            distance_unit="px" if modality == "rgb" else "mm",
+            **without_nan(parts),
+        )
+
+    @classmethod
+    def from_json(cls, values: Any) -> Scores:
+        """Takes what `to_json` returned, or refuses what it never would.
+
+        Raises:
+            KeyError: If something is missing, as in files of another version.
+            ValueError: If something is damaged.
+        """
+        require(isinstance(values, dict), "it", "an object", values)
+        blocks = {name: values[name] for name in PROTOCOLS if name in values}
+        found = {"data_dir": "", **values, "blocks": blocks}
+        scores = cls(**{field.name: found[field.name] for field in _FIELDS})
+        _check(scores)
+        return scores
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `metrics.json` holds: all fields, the blocks by protocol.
+
+        The block of `protocol` stands before them, without a name. Nothing is copied
+        but the outermost dictionary.
+        """
+        values = {field.name: getattr(self, field.name) for field in _FIELDS}
+        at = list(values).index("blocks")
+        items = list(values.items())
+        own = self.blocks[self.protocol]
+        return dict([*items[:at], *own.items(), *self.blocks.items(), *items[at + 1 :]])
+
+    def block(self, protocol: str) -> Block:
+        """Returns the means under a protocol, and their intervals."""
+        return self.blocks[protocol]
+
+    def case(self, case_id: str) -> dict[str, Any]:
+        """Returns the scores of a case.
+
+        Raises:
+            KeyError: If it was not scored.
+        """
+        return self._by_id[case_id]
+
+    @functools.cached_property
+    def dsc(self) -> dict[str, float]:
+        """Each case's mean DSC of its classes under `strict`; `nan` if it has none."""
+        return {
+            case_id: metrics.mean_of_classes(
+                {
+                    name: {"dsc": math.nan if of["dsc"] is None else of["dsc"]}
+                    for name, of in case["strict"].items()
+                }
+            )["dsc"]
+            for case_id, case in self._by_id.items()
+        }
+
+    def ranked(self) -> dict[str, str]:
+        """Returns the `best`, the `median` and the `worst` case; see `rank`."""
+        return rank(self.dsc)
+
+    def title(self) -> str:
+        """Says what was scored: what runs in one table have in common."""
+        values = self.to_json()
+        return (
+            f"{data_title(values)}: {cases_title(values)}, {self.image_size} px, "
+            f"{self.epochs} epochs{with_options(self.options)}"
+        )
+
+    def unlike(
+        self,
+        split: str,
+        protocol: str,
+        options: Postprocessing,
+        data_dir: str | pathlib.Path | None = None,
+    ) -> list[str]:
+        """Names what was asked for and is not what these scores are of.
+
+        Args:
+            split: `val` or `test`.
+            protocol: One of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
+            options: What else is done to the predictions.
+            data_dir: Folder of the raw data, if that matters.
+        """
+        asked = {
+            "split": split,
+            "protocol": self.paper_protocol if protocol == "paper" else protocol,
+            "options": dataclasses.asdict(options),
+        }
+        if data_dir is not None:
+            asked["data_dir"] = str(pathlib.Path(data_dir).resolve())
+        return [name for name, value in asked.items() if getattr(self, name) != value]
+
+    @functools.cached_property
+    def _by_id(self) -> dict[str, dict[str, Any]]:
+        return {case["case_id"]: case for case in self.cases}
+
+
+_FIELDS = dataclasses.fields(Scores)
+
+
+def read_scores(run: Run) -> Scores:
+    """Reads a run's `metrics.json`.
+
+    Raises:
+        FileNotFoundError: If the run has not been scored.
+        ValueError: If the file is damaged or of another version.
+    """
+    path, advice = run.path / FILE, f"score it with evaluate.py --run {run}"
+    if not path.is_file():
+        raise FileNotFoundError(f"No {FILE} in {run}; {advice}")
+    try:
+        return Scores.from_json(read_json(path))
+    except KeyError as error:
+        raise ValueError(
+            f"{path} is of another version (there is no {error}); {advice}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged or of another version ({error}); {advice}"
+        ) from error
+
+
+def fresh_scores(run: Run) -> tuple[Scores | None, str]:
+    """Reads a run's `metrics.json` if that is of its weights.
+
+    Returns:
+        The scores, or `None` and what keeps those that are there from being used:
+        nothing if there are none.
+    """
+    path = run.path / FILE
+    if not path.is_file():
+        return None, ""
+    if run.is_older_than_weights(FILE):
+        return None, "older than the weights"
+    try:
+        return Scores.from_json(read_json(path)), ""
+    except KeyError:
+        return None, "of another version"
+    except ValueError:
+        return None, "damaged, or of another version"
+
+
+def rank(dsc: Mapping[str, float]) -> dict[str, str]:
+    """Returns the `best`, the `median` and the `worst` case by DSC.
+
+    Args:
+        dsc: Of each case; those of `nan` are left out.
+
+    Returns:
+        Nothing if no case has a DSC.
+
+    Example:
+    >>> rank({"a": 0.25, "b": 0.75, "c": float("nan")})
+    {'best': 'b', 'median': 'a', 'worst': 'a'}
+    """
+    ranked = sorted((i for i in dsc if not math.isnan(dsc[i])), key=lambda i: -dsc[i])
+    if not ranked:
+        return {}
+    places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
+    return {place: ranked[index] for place, index in places.items()}
+
+
+def describe(cases: RunCases, options: Postprocessing) -> dict[str, Any]:
     """Returns what was predicted: the run's settings, the cases and the options.
 
     `data_dir` is the folder that was read, wherever the run was trained.
@@ -79,9 +399,9 @@ def describe(cases: RunCases, options: Options) -> dict[str, Any]:
         "num_cases": len(cases.case_ids),
         "num_patients": len(set(cases.patients.values())),
         "bootstrap": {
-            "resamples": statistics.RESAMPLES,
-            "seed": statistics.SEED,
-            "level": statistics.LEVEL,
+            "resamples": bootstrap.RESAMPLES,
+            "seed": bootstrap.SEED,
+            "level": bootstrap.LEVEL,
         },
     }
 
@@ -101,23 +421,21 @@ def case_rows(results: Sequence[CaseResult], protocol: str) -> list[dict[str, An
     ]
 
 
-def _block(
-    results: Sequence[CaseResult], protocol: str, weights: np.ndarray
-) -> dict[str, Any]:
+def _block(results: Sequence[CaseResult], protocol: str, weights: np.ndarray) -> Block:
     """Returns the means over all cases, and their intervals."""
     if protocol == "pooled":
         counts = [result.counts[protocol] for result in results]
         per_class = metrics.pool(counts)
-        resampled = statistics.resample_pools(counts, weights)
+        resampled = bootstrap.resample_pools(counts, weights)
     else:
         scores = [result.scores[protocol] for result in results]
         per_class = metrics.average(scores)
-        resampled = statistics.resample_averages(scores, weights)
+        resampled = bootstrap.resample_averages(scores, weights)
     return {
         "mean": metrics.mean_of_classes(per_class),
-        "mean_interval": statistics.mean_intervals(resampled),
+        "mean_interval": bootstrap.mean_intervals(resampled),
         "per_class": per_class,
-        "per_class_interval": statistics.class_intervals(resampled),
+        "per_class_interval": bootstrap.class_intervals(resampled),
     }
 
 
@@ -132,3 +450,116 @@ def _structures(
         name: {kind: counts[kind] for kind in ("empty", "missed", "false")}
         for name, counts in counted.items()
     }
+
+
+def _check(scores: Scores) -> None:
+    """Refuses scores of which a reader could not make sense."""
+    for name, hint in typing.get_type_hints(Scores).items():
+        value = getattr(scores, name)
+        if hint is str:
+            ok = isinstance(value, str) and value.isprintable()
+            require(ok, name, "text", value)
+        elif hint is int:
+            require(type(value) is int, name, "a whole number", value)
+        elif typing.get_origin(hint) is dict:
+            require(isinstance(value, dict), name, "an object", value)
+    limit, codes, cases = scores.limit, scores.codes, scores.cases
+    require(limit is None or type(limit) is int, "limit", "a whole number", limit)
+    for on in scores.options.values():
+        require(type(on) is bool, "an option", "true or false", on)
+    for name in ("resamples", "level"):
+        _require_number(f"{name} of bootstrap", scores.bootstrap[name])
+    require(isinstance(codes, dict | None), "codes", "an object or null", codes)
+    for name in ("used", "total", "perplexity") if codes is not None else ():
+        _require_number(f"{name} of codes", codes[name])  # type: ignore[index]
+    for name, kinds in scores.structures.items():
+        require(isinstance(kinds, dict), f"structures of {name}", "an object", kinds)
+        for kind in ("empty", "missed", "false"):
+            _require_number(f"structures of {name}", kinds[kind])
+    require(isinstance(cases, list) and len(cases) > 0, "cases", "a list", cases)
+    needed = ("strict", scores.protocol, scores.paper_protocol)
+    _require_keys(scores.blocks, needed)
+    for case in cases:
+        _check_case(case, cases[0], ("per_class", *needed, "counts"))
+    for protocol, block in scores.blocks.items():
+        _check_block(protocol, block)
+        _require_same(protocol, block["per_class"], cases[0]["per_class"])
+
+
+def _check_case(case: Any, first: Any, needed: Iterable[str]) -> None:
+    require(isinstance(case, dict), "a case", "an object", case)
+    for name in ("case_id", "patient"):
+        value = case.get(name)
+        require(isinstance(value, str), f"{name} of a case", "text", value)
+    _require_keys(first, needed)
+    title = f"case {case['case_id']}"
+    _require_same(title, case, first)
+    for name in ("per_class", *LEAST):
+        if name in case:
+            least = LEAST.get(name, set())
+            _check_classes(f"{name} of {title}", case[name], first[name], least)
+    counts = case["counts"]
+    require(isinstance(counts, dict), f"counts of {title}", "an object", counts)
+    _require_same(f"counts of {title}", counts, case["per_class"])
+    for value in counts.values():
+        ok = isinstance(value, list) and len(value) == 4
+        ok = ok and all(isinstance(number, int | float) for number in value)
+        require(ok, f"counts of {title}", "four numbers for each class", value)
+
+
+def _check_block(protocol: str, block: Any) -> None:
+    ok = isinstance(block, dict) and {"mean", "per_class"} <= set(block)
+    require(ok, protocol, "the mean and each class's scores", block)
+    mean, classes, least = block["mean"], block["per_class"], LEAST[protocol]
+    _check_values(f"{protocol}, mean", mean, least)
+    _check_classes(f"{protocol}, per_class", classes, classes, least)
+    _check_intervals(f"{protocol}, mean_interval", block["mean_interval"], mean)
+    where, intervals = f"{protocol}, per_class_interval", block["per_class_interval"]
+    require(isinstance(intervals, dict), where, "of each class", intervals)
+    _require_same(where, intervals, classes)
+    for name, values in classes.items():
+        _check_intervals(f"{where}, {name}", intervals[name], values)
+
+
+def _check_intervals(where: str, intervals: Any, values: Values) -> None:
+    require(isinstance(intervals, dict), where, "an interval each", intervals)
+    _require_same(where, intervals, values)
+    for ends in intervals.values():
+        ok = isinstance(ends, list) and len(ends) == 2 and all(map(_is_value, ends))
+        require(ok, where, "two numbers, or null, each", ends)
+
+
+def _check_classes(where: str, classes: Any, first: Any, least: set[str]) -> None:
+    """Refuses what is not the scores of each of the first one's classes."""
+    ok = isinstance(classes, dict) and len(classes) > 0
+    require(ok, where, "the scores of each class", classes)
+    _require_same(where, classes, first)
+    for name, values in classes.items():
+        _check_values(f"{where}, {name}", values, least)
+        _require_same(f"{where}, {name}", values, next(iter(classes.values())))
+        _require_same(f"{where}, {name}", values, first[name])
+
+
+def _check_values(where: str, values: Any, least: set[str]) -> None:
+    ok = isinstance(values, dict) and least <= set(values) <= set(METRICS)
+    require(ok, where, f"scores ({', '.join(METRICS)})", values)
+    for value in values.values():
+        require(_is_value(value), where, "numbers or null", value)
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, int | float | None) and not isinstance(value, bool)
+
+
+def _require_keys(values: Mapping[str, Any], needed: Iterable[str]) -> None:
+    if missing := [name for name in needed if name not in values]:
+        raise KeyError(missing[0])
+
+
+def _require_number(where: str, value: Any) -> None:
+    require(_is_value(value) and value is not None, where, "a number", value)
+
+
+def _require_same(where: str, values: Iterable[str], first: Iterable[str]) -> None:
+    ok = isinstance(first, dict) and set(values) == set(first)
+    require(ok, where, f"of {shown(sorted(first))}, as the first", sorted(values))

@@ -92,15 +92,15 @@ class Job:
         is to be continued must have every setting of `config`, or be of whichever
         precision if that is `auto`.
         """
+        run = runs.Run(self.run)
         try:
-            if runs.is_finished(self.run):
-                found = runs.read_config(self.run)
-                if comparable(found) == comparable(self.config):
-                    return State("finished", f"finished in {found.training.precision}")
-            runs.check_startable(self.run, self.config, force=False)
-            if not (self.run / "history.csv").is_file():
+            if run.is_finished() and comparable(run.config) == comparable(self.config):
+                precision = run.config.training.precision
+                return State("finished", f"finished in {precision}")
+            runs.check_startable(run.path, self.config, force=False)
+            if not (run.path / runs.HISTORY).is_file():
                 return State("open", "not begun")
-            done, epochs = runs.read_history(self.run), self.config.training.epochs
+            done, epochs = run.history, self.config.training.epochs
             return State("open", f"continues after epoch {len(done)} of {epochs}")
         except errors.REFUSALS as error:
             return State("refused", errors.message(error))

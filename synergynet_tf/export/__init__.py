@@ -1,1 +1,1 @@
-"""Trained runs as files that other programs serve; TensorFlow only."""
+"""Export of runs: SavedModel, TFLite, and proof that they match; TensorFlow only."""

@@ -1,4 +1,4 @@
-"""An exported model, opened to predict as the run does that it was made of."""
+"""Exported models: find one with its model card, load it, predict."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synergynet_tf.export import model_card
+from synergynet_tf.export.card import CARD_FILE, Card, read_card
 
 ENDING = ".tflite"
-# What a card says of its `.tflite` file, besides what every card says.
+# The section of a card that only those of `.tflite` files have.
 SECTION = "tflite"
 
 
 class Answers(NamedTuple):
-    """What a model says of images.
+    """The outputs of a model.
 
     Attributes:
         logits: float32 `(n, S, S, C)`.
@@ -32,26 +32,26 @@ class Answers(NamedTuple):
 
     @classmethod
     def of(cls, outputs: Mapping[str, Any]) -> Answers:
-        """Takes them from TensorFlow's tensors, by their names."""
+        """Converts TensorFlow's tensors, by their names."""
         codes = outputs.get("codes")
         return cls(outputs["logits"].numpy(), None if codes is None else codes.numpy())
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """An exported model that was found, with its card.
+    """An exported model that was found, and its model card.
 
     Attributes:
         path: The `.tflite` file, or the SavedModel's own folder.
-        card: What it is.
+        card: Its model card.
     """
 
     path: pathlib.Path
-    card: model_card.Card
+    card: Card
 
     @property
     def precision(self) -> str:
-        """What `--quantize` was for a `.tflite` file; `none` for a SavedModel."""
+        """The `--quantize` of a `.tflite` file; `none` for a SavedModel."""
         section = self.card.values.get(SECTION, {"quantization": "none"})
         return str(section["quantization"])
 
@@ -59,7 +59,7 @@ class Exported:
         """Loads the model.
 
         Raises:
-            ImportError: If what runs it is not installed.
+            ImportError: If its runtime is not installed.
             ValueError: If it is damaged, or the card is another model's.
         """
         if self.path.is_dir():
@@ -106,17 +106,17 @@ def find_exported(path: str | pathlib.Path) -> Exported:
         )
     if path.is_dir():
         folder = _saved_model(path)
-        return Exported(folder, model_card.read_card(folder / model_card.FILE))
+        return Exported(folder, read_card(folder / CARD_FILE))
     if path.suffix != ENDING:
         raise ValueError(
             f"{path} is no {ENDING} file; name one, or the folder of a SavedModel, "
             "with --model"
         )
-    return Exported(path, model_card.read_card(card_path(path)))
+    return Exported(path, read_card(card_path(path)))
 
 
 def card_path(path: pathlib.Path) -> pathlib.Path:
-    """Returns where the card of a `.tflite` file is: beside it."""
+    """Returns the path of a `.tflite` file's card, beside it."""
     return path.with_suffix(".json")
 
 
@@ -159,7 +159,7 @@ class TFLiteModel:
         self.output_shape = tuple(map(int, logits["shape"][1:]))
 
     def answer(self, images: np.ndarray) -> Answers:
-        """Answers images `(n, S, S, 3)`, one by one."""
+        """Runs images `(n, S, S, 3)`, one by one."""
         logits, codes = [], []
         for image in images:
             self._interpreter.set_tensor(self._image, image[None])
@@ -204,7 +204,7 @@ class SavedModel:
         self.output_shape = tuple(logits.shape[1:])
 
     def answer(self, images: np.ndarray) -> Answers:
-        """Answers images `(n, S, S, 3)`."""
+        """Runs images `(n, S, S, 3)`."""
         import tensorflow as tf
 
         images = np.ascontiguousarray(images, np.float32)
@@ -216,10 +216,10 @@ class SavedModel:
 
 
 def require_interpreter() -> None:
-    """Refuses where the package that runs `.tflite` files is missing.
+    """Requires the package that runs `.tflite` files.
 
     Raises:
-        ImportError: If it is.
+        ImportError: If it is missing.
     """
     try:
         import ai_edge_litert.interpreter  # noqa: F401

@@ -1,47 +1,26 @@
-"""Exports a run: `python -m export.saved_model --run RUN --out DIR`.
+"""SavedModel export for TensorFlow Serving.
 
-Writes `DIR/<version>/`, a SavedModel for TensorFlow Serving with the requests that it
-warms up on, `model_card.json` and a README.md made from that; `signatures` says what
-it takes and returns.
+TensorFlow is imported where a model is written, so that a command can check its
+arguments before.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import pathlib
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import cv2
+import numpy as np
+
 from synergynet_tf import runs
-from synergynet_tf.cli import command_line
-from synergynet_tf.export import model_card
-from synergynet_tf.export.model_readme import write_readme
+from synergynet_tf.export.card import CARD_FILE, write_readme
 
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = command_line.ArgumentParser(__doc__)
-    parser.add_argument("--run", required=True, help="folder of a trained run")
-    parser.add_argument("--out", required=True, help="folder of the versions")
-    parser.add_argument("--version", type=int, help="default: the next integer")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Checks the arguments, exports, and prints where and how exactly."""
-    args = parse_args(argv)
-    card = model_card.make_card(args.run)
-    target = version_dir(args.out, args.version)
-
-    # Here, because importing Keras takes seconds and the checks above do not.
-    from synergynet_tf.evaluation.predictor import load_run_model
-
-    model = load_run_model(args.run)
-    difference = save(model, card, target)
-    print(f"{target}: logits differ from the Keras model's by at most {difference:.1e}")
+# Where TensorFlow Serving looks for warm-up requests, in a version's folder.
+WARMUP_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 
 
 def version_dir(out: str | pathlib.Path, version: int | None = None) -> pathlib.Path:
@@ -67,29 +46,32 @@ def version_dir(out: str | pathlib.Path, version: int | None = None) -> pathlib.
 
 
 def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
-    """Writes a SavedModel that has been loaded back and compared, or nothing.
+    """Writes a SavedModel, loads it back and compares it.
+
+    If the comparison fails, nothing is written.
 
     Args:
         model: The Keras model.
-        card: What `model_card.make_card` returns of its run.
-        target: The folder to write. It appears whole: TensorFlow Serving may watch.
+        card: The model card of its run.
+        target: The folder to write. It is renamed into place when it is complete, as
+            TensorFlow Serving may be watching.
 
     Returns:
         The largest difference of the logits from the Keras model's.
 
     Raises:
         ValueError: If Keras does not run on TensorFlow, or the logits differ by more
-            than `synergynet_tf.export.probe` allows.
+            than `parity.MAX_LOGIT_DIFFERENCE` allows.
     """
     import tensorflow as tf
 
-    from synergynet_tf.export import probe, signatures, warmup
+    from synergynet_tf.export import parity, signatures
     from synergynet_tf.export.exported_model import Answers
     from synergynet_tf.models.outputs import with_codes
 
     names = ("modality", "picked_channels", "image_channels")
     modality, picked, channels = (card["input"][name] for name in names)
-    crop = card["input"].get("center_crop", 1.0)  # Cards of before had none.
+    crop = card["input"].get("center_crop", 1.0)  # Older cards have none.
     functions = signatures.build_signatures(
         model, card["classes"], modality, picked, channels, crop
     )
@@ -99,19 +81,67 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     try:
         tf.saved_model.save(module, str(temporary), signatures=functions)
         side = model.input_shape[1]
-        images = probe.probe_images(side)
+        images = parity.probe_images(side)
         loaded = tf.saved_model.load(str(temporary)).signatures
         found = Answers.of(loaded["serving_default"](image=tf.constant(images)))
         expected = Answers.of(with_codes(model)(images, training=False))
-        difference = probe.require_same_answers(expected, found)
-        requests = warmup.make_requests(functions, side, channels or 3)
+        difference = parity.require_same_answers(expected, found)
+        requests = make_warmup(functions, side, channels or 3)
         for name, inputs in requests.items():
-            loaded[name](**inputs)  # As a server will, before it serves.
-        warmup.write_warmup(temporary, requests)
-        runs.write_json(temporary / model_card.FILE, card)
+            loaded[name](**inputs)  # As the server will, when it loads the model.
+        write_warmup(temporary, requests)
+        runs.write_json(temporary / CARD_FILE, card)
         outputs = {name: f.structured_outputs for name, f in functions.items()}
         runs.write_text(temporary / "README.md", write_readme(card, outputs))
         os.rename(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return difference
+
+
+def make_warmup(
+    signatures: Iterable[str], side: int, channels: int
+) -> dict[str, dict[str, Any]]:
+    """Returns the inputs of one warm-up request for each signature.
+
+    TensorFlow Serving makes these requests when it loads a version, because the first
+    call of a graph takes many times as long as the next ones. It does not serve a
+    version whose warm-up fails.
+
+    Args:
+        signatures: Their names.
+        side: Height and width of the network's input, in pixels.
+        channels: Of an image file.
+
+    Returns:
+        By signature, tensors by the names of its inputs.
+    """
+    import tensorflow as tf
+
+    pixels = np.full((side, side, channels), 127, np.uint8)
+    encoded = cv2.imencode(".png", pixels)[1].tobytes()
+    images = np.full((1, side, side, 3), 0.5, np.float32)
+    files = {"image_bytes": tf.constant([encoded])}
+    requests = dict.fromkeys(signatures, files)
+    requests["serving_default"] = {"image": tf.constant(images)}
+    return requests
+
+
+def write_warmup(
+    folder: pathlib.Path, requests: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Writes warm-up requests into the folder of a SavedModel."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+    path = folder / WARMUP_FILE
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, inputs in requests.items():
+            spec = model_pb2.ModelSpec(signature_name=name)
+            request = predict_pb2.PredictRequest(model_spec=spec)
+            for key, value in inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictLog(request=request)
+            record = prediction_log_pb2.PredictionLog(predict_log=log)
+            writer.write(record.SerializeToString())

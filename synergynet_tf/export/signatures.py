@@ -1,4 +1,4 @@
-"""The graphs that are served: decode, resize, model, resize back, label."""
+"""Signatures of an export: decode, resize, model, resize back, label."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from synergynet_tf.data.image_files import MAX_PIXELS
-from synergynet_tf.export import encoded_images
-from synergynet_tf.export.image_graph import to_labels, to_native, to_network
+from synergynet_tf.data.images import MAX_PIXELS
+from synergynet_tf.export.graph import (
+    check_image,
+    decode_image,
+    require,
+    to_labels,
+    to_native,
+    to_network,
+)
 from synergynet_tf.models.outputs import with_codes
 
 
@@ -22,7 +28,7 @@ def build_signatures(
     image_channels: int | None = None,
     center_crop: float = 1.0,
 ) -> dict[str, Any]:
-    """Traces what a client may call.
+    """Traces the signatures that a client may call.
 
     - `serving_default`: `image`, float32 `(batch, S, S, 3)` in [0, 1], to `logits`,
       float32 `(batch, S, S, C)`, and of a method with a codebook `codes`, int32
@@ -32,24 +38,24 @@ def build_signatures(
       columns, C)`; `areas`, the pixels of each foreground class, int32 `(batch,
       classes)`; `classes`, their names, string `(batch, classes)`; and `sizes`, each
       image's own rows and columns, int32 `(batch, 2)`. Images smaller than the largest
-      of the batch are filled up with background, below and to the right.
+      of the batch are padded with background, below and to the right.
     - `png_from_bytes`: the same input, to `labels_png_bytes`, the label map of each
       image as a PNG file of its own size, string `(batch,)`; `areas`, `classes` and
       `sizes`.
 
-    The names are the same for each image, and yet once for each, because a server that
-    merges requests takes outputs apart along their first axis.
+    `classes` is the same for each image, but repeated: a server that batches requests
+    splits every output along its first axis.
 
-    A model of CT has the first alone, as a JPEG file holds no Hounsfield units; so has
-    one of scans with other than 1 or 3 channels.
+    A CT model has `serving_default` only, as a JPEG file holds no Hounsfield units; so
+    has a model of scans with other than 1 or 3 channels.
 
     Args:
         model: From `(batch, S, S, 3)` images to logits with `C` channels.
         class_names: Of the foreground classes.
         modality: A key of `preprocess.MODALITIES`: how pixel values become [0, 1].
-        channels: `DataConfig.channels`: those of an image that the model takes.
+        channels: `DataConfig.channels`: those that the model takes.
         image_channels: How many an image must have; `None` for any number.
-        center_crop: `DataConfig.center_crop`: what the model sees of an image file.
+        center_crop: `DataConfig.center_crop`.
 
     Returns:
         The concrete functions by their names.
@@ -75,8 +81,8 @@ def build_signatures(
 
         def prepare(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             name = tf.strings.format("image_bytes[{}]", position)
-            data, size = encoded_images.require(image_bytes[position], name)
-            image = encoded_images.decode(data, size, name)
+            data, size = check_image(image_bytes[position], name)
+            image = decode_image(data, size, name)
             image = _require_channels(image, image_channels, channels, name)
             image = _pick(image, channels)
             return to_network(image, modality, side, center_crop), size
@@ -171,35 +177,30 @@ def read_variables(function: Any) -> tf.Module:
 
 
 def require_tensorflow() -> None:
-    """Refuses another backend of Keras.
+    """Requires Keras' TensorFlow backend.
 
     Raises:
-        ValueError: If it is another.
+        ValueError: If Keras runs on another.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError("Export needs TensorFlow: set KERAS_BACKEND=tensorflow")
 
 
 def _map(function: Any, elements: Any, specs: Any) -> Any:
-    """Maps over a batch, one after another: one image is in memory at a time."""
+    """Maps over a batch sequentially, so that one image is in memory at a time."""
     return tf.map_fn(
         function, elements, fn_output_signature=specs, parallel_iterations=1
     )
 
 
 def _require_images(batch: tf.Tensor, name: str) -> tf.Tensor:
-    """Gives a batch on, if there is anything in it.
-
-    What waits for no check may fail before it does, and be what the client reads.
-    """
+    """Requires a batch of at least one image, and returns it."""
     empty = f"{name} holds no image; send a batch of at least one"
-    some = tf.shape(batch)[0] > 0
-    with tf.control_dependencies([tf.debugging.Assert(some, [empty])]):
-        return tf.identity(batch)
+    return require(tf.shape(batch)[0] > 0, empty, batch)[0]
 
 
 def _require_range(image: tf.Tensor) -> tf.Tensor:
-    """Gives images on, if they are in [0, 1]."""
+    """Requires images in [0, 1], and returns them."""
     low, high = tf.reduce_min(image), tf.reduce_max(image)
     message = tf.strings.format(
         "image must be in [0, 1] (of a photograph, divide by 255). Received: values "
@@ -207,12 +208,11 @@ def _require_range(image: tf.Tensor) -> tf.Tensor:
         (low, high),
     )
     inside = tf.reduce_all((image >= 0.0) & (image <= 1.0))  # Of NaN neither is true.
-    with tf.control_dependencies([tf.debugging.Assert(inside, [message])]):
-        return tf.identity(image)
+    return require(inside, message, image)[0]
 
 
 def _require_room(count: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
-    """Gives `largest` on, if a batch filled up to it is not larger than one may be."""
+    """Requires that a batch padded to `largest` is small enough; returns `largest`."""
     factors = tf.concat([[count], largest], axis=0)
     message = tf.strings.format(
         "image_bytes holds {} images: filled up to the largest, of {} rows and {} "
@@ -221,14 +221,13 @@ def _require_room(count: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
         (count, largest[0], largest[1]),
     )
     room = tf.reduce_prod(tf.cast(factors, tf.int64)) <= MAX_PIXELS
-    with tf.control_dependencies([tf.debugging.Assert(room, [message])]):
-        return tf.identity(largest)
+    return require(room, message, largest)[0]
 
 
 def _require_channels(
     image: tf.Tensor, wanted: int | None, picked: str, name: tf.Tensor
 ) -> tf.Tensor:
-    """Gives an image on, if it has the channels that the model takes."""
+    """Requires the channels that the model takes, and returns the image."""
     count = tf.shape(image)[-1]
     if wanted is not None:
         enough, taken = count == wanted, f"images with {wanted}"
@@ -236,8 +235,7 @@ def _require_channels(
         enough, taken = count > max(_numbers(picked), default=0), f"{picked} of them"
     rule = f" channels, and the model takes {taken}"
     message = tf.strings.join([name, " has ", tf.strings.as_string(count), rule])
-    with tf.control_dependencies([tf.debugging.Assert(enough, [message])]):
-        return tf.identity(image)
+    return require(enough, message, image)[0]
 
 
 def _pick(image: tf.Tensor, channels: str) -> tf.Tensor:
@@ -250,7 +248,7 @@ def _numbers(channels: str) -> list[int]:
 
 
 def _pad_channels(probabilities: tf.Tensor, pad: list[list[Any]]) -> tf.Tensor:
-    """Fills up `(rows, columns, C)` with what is surely background."""
+    """Pads `(rows, columns, C)` with probability 1 for background."""
     pad = [*pad, [0, 0]]
     if probabilities.shape[-1] == 1:
         return tf.pad(probabilities, pad)

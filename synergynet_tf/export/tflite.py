@@ -1,81 +1,35 @@
-"""Exports a run for phones: `python -m export.tflite --run RUN --out X.tflite`.
+"""TFLite export, optionally quantized.
 
-The file has built-in operators only, so the stock interpreter runs it. Whatever
-`--quantize` says, it takes one float32 image `(1, S, S, 3)` in [0, 1] and returns
-float32 logits `(1, S, S, C)`:
-
-    none       float32; at most 1e-4 from the Keras model's logits
-    float16    weights in 16 bits, computed in float32
-    dynamic    weights in 8 bits, activations in 8 bits by each image's own range
-    int8       weights and activations in 8 bits, by ranges seen on training images;
-               the choice of the code stays in float32
-
-`X.json` beside it is the model's card.
+`synergynet_tf.cli.tflite` lists the kinds. TensorFlow is imported where a model is
+converted, so that a command can check its arguments before.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import hashlib
+import itertools
 import pathlib
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.cli import command_line
-from synergynet_tf.data.preprocess import to_labels, to_network
-from synergynet_tf.data.splits import complete
-from synergynet_tf.evaluation.cases import RunCases, find_cases
-from synergynet_tf.export import model_card
+from synergynet_tf.data.preprocess import Preprocessor, to_labels
+from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.export.exported_model import (
     ENDING,
     SECTION,
     Answers,
     TFLiteModel,
     card_path,
-    require_interpreter,
 )
 
 KINDS = ("none", "float16", "dynamic", "int8")
 REPRESENTATIVE = 64
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = command_line.ArgumentParser(__doc__)
-    add = parser.add_argument
-    add("--run", required=True, help="folder of a trained run")
-    add("--out", required=True, help=f"the {ENDING} file to write")
-    add("--quantize", choices=KINDS, default="none", help="default: %(default)s")
-    add("--data-dir", help="of int8: the run's data, if it is not where it was")
-    args = parser.parse_args(argv)
-    if args.data_dir is not None and args.quantize != "int8":
-        parser.error("only with --quantize int8: --data-dir")
-    return args
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Checks the arguments, exports, and prints how far the logits moved."""
-    args = parse_args(argv)
-    card = model_card.make_card(args.run)
-    target = new_file(args.out)
-    require_interpreter()
-    images: Collection[np.ndarray] = ()
-    if args.quantize == "int8":
-        images = training_images(find_cases(args.run, "train", args.data_dir))
-
-    # Here, because importing Keras takes seconds and the checks above do not.
-    from synergynet_tf.evaluation.predictor import load_run_model
-
-    measured = save(load_run_model(args.run), args.quantize, images, card, target)
-    print(
-        f"{target}: {measured['bytes'] / 1e6:.1f} MB; on {measured['probe_images']} "
-        f"images logits differ from the Keras model's by at most "
-        f"{measured['max_logit_difference']:.1e}, and "
-        f"{measured['changed_labels']:.2%} of the labels"
-    )
+CHOICE = "TOPK_V2"
+CONVOLUTION = "CONV_2D"
 
 
 def new_file(out: str | pathlib.Path) -> pathlib.Path:
@@ -97,74 +51,29 @@ def new_file(out: str | pathlib.Path) -> pathlib.Path:
 
 
 def training_images(cases: RunCases, count: int = REPRESENTATIVE) -> np.ndarray:
-    """Draws slices of a run's training cases, as the network takes them.
+    """Draws calibration images for `int8` from a run's training cases.
 
     Args:
         cases: The run's training part.
-        count: Slices to draw, over as many cases as there are.
+        count: Slices to draw, from as many cases as possible.
 
     Returns:
         float32 `(slices, S, S, 3)` in [0, 1]; fewer than `count` where the cases
-        have fewer. The same each time.
+        have fewer. The seed is fixed.
 
     Raises:
         ValueError: If a case cannot be read.
     """
     generator = np.random.default_rng(0)
-    data, size = complete(cases.config.data), cases.config.model.image_size
+    preprocessor = Preprocessor.of(cases.config)
     chosen = generator.permutation(cases.case_ids)[:count]
     each = -(-count // len(chosen))
     drawn = []
     for case_id in chosen:
         image = cases.dataset.read_case(cases.root, str(case_id)).image
-        slices = to_network(image, data.modality, size, data.channels, data.center_crop)
+        slices = preprocessor.images(image)
         drawn.append(slices[generator.permutation(len(slices))[:each]])
     return np.concatenate(drawn)[:count]
-
-
-def convert(model: Any, kind: str, images: Collection[np.ndarray] = ()) -> bytes:
-    """Converts a Keras model.
-
-    Logits are float32 also of `int8`: they are resized to the image's own grid
-    before they are labeled, where 8 bits would show as steps along the outline.
-
-    Args:
-        model: The Keras model.
-        kind: One of `KINDS`.
-        images: Of `int8`: float32 images `(S, S, 3)` in [0, 1], which set the ranges
-            of the activations.
-
-    Returns:
-        The content of a `.tflite` file.
-
-    Raises:
-        ValueError: If Keras does not run on TensorFlow.
-    """
-    import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
-
-    from synergynet_tf.export import signatures, tflite_graph
-
-    # One image, not any number: then every shape is known when the file is written,
-    # which the delegates for GPUs and NPUs need.
-    with tflite_graph.convolutions_for(kind, model):
-        function = signatures.one_image_function(model)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function], signatures.read_variables(function)
-    )
-    if kind != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if kind == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if kind != "int8":
-        return converter.convert()
-    converter.representative_dataset = lambda: ([image[None]] for image in images)
-    # The converter cannot leave single operators in float; its two halves can.
-    converter._experimental_calibrate_only = True
-    calibrated = converter.convert()
-    kept = tflite_graph.spoiled_by_int8(tflite_graph.read_operators(calibrated))
-    names = [tensor.name for operator in kept for tensor in operator.outputs]
-    return mlir_quantize(calibrated, denylisted_nodes=names)
 
 
 def save(
@@ -174,31 +83,33 @@ def save(
     card: dict[str, Any],
     target: pathlib.Path,
 ) -> dict[str, Any]:
-    """Writes a file that the stock interpreter has run, and its card, or nothing.
+    """Converts, compares in the stock interpreter, and writes file and card.
+
+    If the comparison fails, nothing is written.
 
     Args:
         model: The Keras model.
         kind: One of `KINDS`.
         images: Those of `convert`.
         card: The run's.
-        target: The file to write; the card goes beside it, and before it.
+        target: The file to write; the card is written beside it first.
 
     Returns:
-        What the card says of the file: its size, and how far the logits moved.
+        The card's section about the file: its size, and how far the logits moved.
 
     Raises:
-        ValueError: If the logits differ by more than `probe` allows for
-            `none`, or are not finite.
+        ValueError: If the logits of `none` differ by more than
+            `parity.MAX_LOGIT_DIFFERENCE` allows, or logits are not finite.
     """
-    from synergynet_tf.export import probe
+    from synergynet_tf.export import parity
     from synergynet_tf.models.outputs import with_codes
 
     content = convert(model, kind, images)
-    probes = probe.probe_images(model.input_shape[1])
+    probes = parity.probe_images(model.input_shape[1])
     expected = Answers.of(with_codes(model)(probes, training=False))
     found = TFLiteModel(content).answer(probes)
-    limit = probe.MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
-    difference = probe.require_same_answers(expected, found, limit)
+    limit = parity.MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
+    difference = parity.require_same_answers(expected, found, limit)
     measured = {
         "quantization": kind,
         "representative_images": len(images),
@@ -218,3 +129,152 @@ def save(
         card_path(target).unlink(missing_ok=True)
         raise
     return measured
+
+
+def convert(model: Any, kind: str, images: Collection[np.ndarray] = ()) -> bytes:
+    """Converts a Keras model.
+
+    Logits are float32 even for `int8`: they are resized to the image's own grid
+    before they are labeled, where 8 bits would show as steps along the outline.
+
+    Args:
+        model: The Keras model.
+        kind: One of `KINDS`.
+        images: For `int8`: float32 calibration images `(S, S, 3)` in [0, 1], which
+            set the ranges of the activations.
+
+    Returns:
+        The content of a `.tflite` file.
+
+    Raises:
+        ValueError: If Keras does not run on TensorFlow.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    from synergynet_tf.export import signatures
+
+    # A fixed batch of one, so that every shape is static: delegates for GPUs and NPUs
+    # need that.
+    with convolutions_for(kind, model):
+        function = signatures.one_image_function(model)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function], signatures.read_variables(function)
+    )
+    if kind != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if kind != "int8":
+        return converter.convert()
+    converter.representative_dataset = lambda: ([image[None]] for image in images)
+    # The converter cannot exclude single operators from quantization; calibrating and
+    # quantizing separately can.
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    kept = spoiled_by_int8(read_operators(calibrated))
+    names = [tensor.name for operator in kept for tensor in operator.outputs]
+    return mlir_quantize(calibrated, denylisted_nodes=names)
+
+
+class Tensor(NamedTuple):
+    """A value between operators.
+
+    Attributes:
+        number: Its place in the graph.
+        name: The operations of the Keras model that it comes from.
+        dtype: `FLOAT32`, `INT8` and the like.
+    """
+
+    number: int
+    name: str
+    dtype: str
+
+
+class Operator(NamedTuple):
+    """An operator: `CONV_2D`, `Flex...` and the like, with what goes in and out."""
+
+    kind: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@contextlib.contextmanager
+def convolutions_for(kind: str, model: Any) -> Iterator[None]:
+    """Picks the fastest form of `UpsampledConv2D` for a kind of file.
+
+    For `int8`, upsampling and then a convolution: the interpreter's 8-bit matrix
+    product takes several times as long as its convolution, and accelerators have none.
+    """
+    from synergynet_tf.layers import UpsampledConv2D
+
+    every = model._flatten_layers()
+    layers = [layer for layer in every if isinstance(layer, UpsampledConv2D)]
+    for layer in layers:
+        layer.usual_order = kind == "int8"
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.usual_order = False
+
+
+def read_operators(content: bytes) -> list[Operator]:
+    """Lists the operators of a `.tflite` file in the order in which they run."""
+    from tensorflow.lite.python.schema_py_generated import TensorType
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    (graph,) = model.subgraphs
+    dtypes = {value: name for name, value in vars(TensorType).items()}
+    tensors = [
+        Tensor(number, tensor.name.decode(), dtypes[tensor.type])
+        for number, tensor in enumerate(graph.tensors)
+    ]
+
+    def kind(operator_code: int) -> str:
+        custom = model.operatorCodes[operator_code].customCode
+        name = flatbuffer_utils.opcode_to_name(model, operator_code)
+        return custom.decode() if custom else name
+
+    return [
+        Operator(
+            kind(operator.opcodeIndex),
+            # An input that was left out is -1.
+            tuple(tensors[i] for i in operator.inputs if i >= 0),
+            tuple(tensors[i] for i in operator.outputs),
+        )
+        for operator in graph.operators
+    ]
+
+
+def spoiled_by_int8(operators: Sequence[Operator]) -> list[Operator]:
+    """Returns the operators that must stay in float32.
+
+    - Input normalization, before the first convolution. TensorFlow 2.21's quantizer
+      gives the reversal of the channels a scale of 1 for values in [0, 1], so that
+      every pixel becomes 0 or 1.
+    - The choice of a code, and hard attention's of a position: the operators of the
+      layer from which its `top_k` is computed. Rounded distances change the nearest.
+    - The head, from the last convolution on. 8-bit logits are equal along an outline
+      between two pixels, and show as steps when they are enlarged.
+    """
+    convolutions = [i for i, o in enumerate(operators) if o.kind == CONVOLUTION]
+    scaling, head = operators[: convolutions[0]], operators[convolutions[-1] :]
+    choices = [o for o in operators if o.kind == CHOICE]
+    leading = (_leading_to(choice, operators) for choice in choices)
+    return [*scaling, *itertools.chain.from_iterable(leading), *head]
+
+
+def _leading_to(choice: Operator, operators: Sequence[Operator]) -> Iterator[Operator]:
+    """Yields the operators of a `top_k`'s own layer that it is computed from."""
+    # model/layer/TopKV2, or several such names with ";" between.
+    layer = choice.outputs[0].name.split(";")[0].rpartition("/")[0] + "/"
+    if layer == "/":
+        raise ValueError(f"{choice.outputs[0].name} names no layer: it has no '/'")
+    wanted = {tensor.number for tensor in choice.inputs}
+    for operator in reversed(operators):
+        made = {tensor.number for tensor in operator.outputs}
+        if made & wanted and layer in operator.outputs[0].name:
+            wanted |= {tensor.number for tensor in operator.inputs}
+            yield operator

@@ -1,4 +1,4 @@
-"""Atrous convolution that leaves out what lies beyond the map."""
+"""Atrous (dilated) convolution."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class AtrousConv2D(keras.layers.Conv2D):
-    """Convolution with holes, one position of the kernel at a time.
+    """Atrous (dilated) convolution, one position of the kernel at a time.
 
         output[p] = sum_k W[k] . input[p + rate * k],  zero beyond the map
 

@@ -1,4 +1,4 @@
-"""The attention gate: which positions of a skip the decoder gets to see."""
+"""Attention gate of skip connections (Attention U-Net)."""
 
 import keras
 from keras import ops
@@ -6,7 +6,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class AttentionGate(keras.layers.Layer):
-    """Additive attention from a coarse gating signal `g` to a skip `x`.
+    """Attention gate: from a coarse gating signal `g` to a skip connection `x`.
+
+    Additive attention:
 
         q      = psi . relu(W_x x + W_g g + b_g) + b_psi
         alpha  = sigmoid(q), bilinearly upsampled to the skip's size

@@ -1,4 +1,4 @@
-"""The convolution block that every bottleneck and decoder is made of."""
+"""Convolution block of bottlenecks and decoders."""
 
 import keras
 
@@ -8,7 +8,7 @@ from synergynet_tf.layers.upsampled_conv import UpsampledConv2D
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class ConvBlock(keras.layers.Layer):
-    """Convolution, batch normalization, ReLU.
+    """Convolution block: convolution, batch normalization, ReLU.
 
     Assumption: this is what the paper calls a convolution block (section 3); the
     order and the kernel are those of U-Net's descendants. The normalization has the

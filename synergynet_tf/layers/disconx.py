@@ -1,10 +1,14 @@
-"""DisConX: discrete queries look at continuous keys and values."""
+"""DisConX: cross-attention, discrete queries to continuous keys and values."""
 
 import keras
 from keras import ops
 
-from synergynet_tf.layers.heads import AttentionHeads, glorot_uniform, head_dim
-from synergynet_tf.layers.tokens import to_tokens
+from synergynet_tf.layers.heads import (
+    AttentionHeads,
+    glorot_uniform,
+    head_dim,
+    to_tokens,
+)
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")

@@ -1,12 +1,10 @@
-"""Attention heads: how tokens are projected, compared, and put out again."""
+"""Multi-head attention: tokens, position embedding, projections and scores."""
 
 import math
 
 import keras
+import numpy as np
 from keras import ops
-
-from synergynet_tf.layers.positions import sine_cosine_positions
-from synergynet_tf.layers.tokens import to_tokens
 
 # What the learned temperature of cosine scores may not pass (Swin V2, CLIP).
 MAX_TEMPERATURE = 100.0
@@ -17,9 +15,10 @@ _SHORTEST_SQUARE = 1e-12
 
 
 class AttentionHeads(keras.layers.Layer):
-    """Multi-head attention between grids, but for how scores become weights.
+    """Multi-head attention between feature maps, base of DisConX and Refinement.
 
-    Not normalized, scores are those of the paper's eq. 2:
+    How scores become weights is left to the subclass. Not normalized, scores are
+    those of the paper's eq. 2:
 
         q, k, v = W_q x, W_k y, W_v y            # a head each
         scores  = q . k / sqrt(channels / num_heads)
@@ -172,6 +171,43 @@ def _center(tokens, dtype):
 def _unit(x):
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(ops.maximum(squares, _SHORTEST_SQUARE))
+
+
+def to_tokens(features):
+    """Flattens `(batch, height, width, channels)` to `(batch, tokens, channels)`."""
+    batch, height, width, channels = ops.shape(features)
+    return ops.reshape(features, (batch, height * width, channels))
+
+
+def sine_cosine_positions(height, width, channels):
+    """Returns the fixed 2-D sine-cosine position embedding of a grid.
+
+    The first half of the channels tells the row, the second the column, each by sines
+    and cosines of `place / 10000^(i / n)`, `i` from 0 to `n - 1`, where `n` is a
+    quarter of the channels (rounded up; what is too many is cut off). Values are
+    scaled by `sqrt(2)`, so that their mean square is 1.
+
+    Args:
+        height: int. Rows of the grid.
+        width: int. Columns of the grid.
+        channels: int.
+
+    Returns:
+        float32 array `(height * width, channels)`, row by row.
+
+    Reference:
+        Vaswani et al., 2017, Attention Is All You Need, section 3.5,
+        https://arxiv.org/abs/1706.03762: of one axis.
+        Dosovitskiy et al., 2021, https://arxiv.org/abs/2010.11929v2, appendix D.4:
+        half of the channels for each of two.
+    """
+    count = -(-channels // 4)
+    frequencies = 10000.0 ** -(np.arange(count) / count)
+    places = np.indices((height, width)).reshape(2, -1, 1)
+    angles = places * frequencies
+    parts = [f(axis) for axis in angles for f in (np.sin, np.cos)]
+    embedding = np.sqrt(2.0) * np.concatenate(parts, axis=-1)
+    return embedding[:, :channels].astype("float32")
 
 
 def check_num_heads(num_heads):

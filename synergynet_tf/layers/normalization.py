@@ -1,4 +1,4 @@
-"""The image normalization of the ResNets in `keras.applications`."""
+"""Image normalization of the ResNets in `keras.applications`."""
 
 import keras
 from keras import ops
@@ -10,7 +10,7 @@ _MEAN_BGR = (103.939, 116.779, 123.68)
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class CaffeNormalization(keras.layers.Layer):
-    """Turns RGB in [0, 1] into what `keras.applications`' ResNets expect.
+    """ImageNet normalization, `caffe` mode: RGB in [0, 1] to mean-free BGR.
 
         output = 255 * BGR - (103.939, 116.779, 123.68)
 

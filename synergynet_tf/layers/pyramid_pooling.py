@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling: one map of features seen at several scales."""
+"""Atrous spatial pyramid pooling (ASPP) of DeepLab."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from synergynet_tf.layers.conv import ConvBlock
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class AtrousPyramidPooling(keras.layers.Layer):
-    """Convolutions of several reaches side by side, concatenated and projected.
+    """Atrous spatial pyramid pooling (ASPP): parallel dilated convolutions.
 
         output = dropout(project([1x1, 3x3 at each rate, image pooling]))
 

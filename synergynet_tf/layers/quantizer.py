@@ -1,23 +1,24 @@
-"""The Quantizer: continuous features to the nearest entries of a codebook."""
+"""Vector quantization layer: the paper's Quantizer (section 2.1.2)."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from synergynet_tf.layers.code_gradients import ESTIMATORS
-from synergynet_tf.layers.moving_average import average_codes
+from synergynet_tf.layers import codebook
 
-INITIALIZATIONS = ("uniform", "first_batches", "kmeans")
-UPDATES = ("gradient", "moving_average")
-DISTANCES = ("euclidean", "cosine")
-LOSSES = ("mean", "sum")
-# A vector under this length is not stretched to a unit, nor is its gradient.
-_SHORTEST = 1e-4
+# What each option can be; `config.VQ_CHOICES` offers the same.
+CHOICES = {
+    "initialization": ("uniform", "first_batches", "kmeans"),
+    "update": ("gradient", "moving_average"),
+    "estimator": tuple(codebook.ESTIMATORS),
+    "distance": ("euclidean", "cosine"),
+    "loss": ("mean", "sum"),
+}
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class VectorQuantizer(keras.layers.Layer):
-    """Replaces each feature vector by its nearest codebook entry.
+    """Vector quantization: replaces each feature vector by its nearest code.
 
     For a vector `z` and a codebook `E` of `K` rows (paper, section 2.1.2):
 
@@ -27,11 +28,10 @@ class VectorQuantizer(keras.layers.Layer):
 
     `sg` is stop-gradient. The loss is added with `add_loss`, in training and in
     inference, so that validation curves show it too. Distances are taken in float32
-    whatever the dtype policy, and from the codebook's mean: far from the origin, or
-    in 16 bits, the expanded square loses the digits that decide.
+    whatever the dtype policy.
 
-    A `moving_average` takes the loss's first term away: each code is the mean of its
-    vectors, which forgets 1 % a step (`layers.moving_average`).
+    With the update `moving_average` the loss's first term goes, and each code is an
+    exponential moving average (EMA) of its vectors, with a decay of 0.99 a step.
 
     With the distance `cosine`, `z` and the codes are first divided by their lengths
     (ViT-VQGAN, section 3.2): all above holds on the unit sphere, and so is the output.
@@ -43,8 +43,8 @@ class VectorQuantizer(keras.layers.Layer):
     the training's business (`training.codebook`).
 
     Devices that share a batch compute with the whole of it: `replica_sum` adds up
-    over the devices, `replica_join` puts their parts one after the other, and whoever
-    shares batches sets both. Here they return what they get.
+    tensors, in any nested structure, over the devices, `replica_join` puts their parts
+    one after the other; `training.replicas` sets both. Here they return what they get.
 
     Assumption: by default the loss is a mean over vectors and channels; the paper
     prints the squared norm of one vector, a sum over channels, under which the encoder
@@ -107,13 +107,15 @@ class VectorQuantizer(keras.layers.Layer):
                 raise ValueError(
                     f"`{name}` must be at least {least}. Received: {name}={value}"
                 )
-        for name, value, choices in (
-            ("initialization", initialization, INITIALIZATIONS),
-            ("update", update, UPDATES),
-            ("estimator", estimator, ESTIMATORS),
-            ("distance", distance, DISTANCES),
-            ("loss", loss, LOSSES),
-        ):
+        options = {
+            "initialization": initialization,
+            "update": update,
+            "estimator": estimator,
+            "distance": distance,
+            "loss": loss,
+        }
+        for name, choices in CHOICES.items():
+            value = options[name]
             if value not in choices:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(choices)}. "
@@ -142,7 +144,7 @@ class VectorQuantizer(keras.layers.Layer):
             )
         table, averages = (self.num_codes, channels), self.update == "moving_average"
         limit = 1.0 / self.num_codes
-        # Of one seed: what it draws for the codes, it draws for their sums again.
+        # An initializer draws the same each time: `sums` starts as codebook / K.
         uniform = keras.initializers.RandomUniform(-limit, limit)
         self.codebook = self._weight("codebook", table, uniform, trainable=not averages)
         self.candidates = self._weight("candidates", table)
@@ -179,54 +181,60 @@ class VectorQuantizer(keras.layers.Layer):
     def to_compare(self, x):
         """Returns vectors as they are compared: float32, for `cosine` of length 1."""
         x = ops.cast(x, "float32")
-        if self.distance == "euclidean":
-            return x
-        squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-        return x * ops.rsqrt(ops.maximum(squares, _SHORTEST**2))
-
-    def _nearest(self, z):
-        codes = self.to_compare(self.codebook)
-        center = ops.mean(codes, axis=0)
-        codes, z = codes - center, z - center
-        # ||z||^2 is the same for every code and cannot change which is nearest.
-        nearness = ops.matmul(z, ops.transpose(codes)) - 0.5 * ops.sum(
-            ops.square(codes), axis=-1
-        )
-        # Not `argmax`, whose lowering TFLite and ONNX refuse.
-        return ops.squeeze(ops.top_k(nearness, 1)[1], axis=-1)
+        return codebook.unit(x) if self.distance == "cosine" else x
 
     def call(self, inputs, training=None):
+        sg = ops.stop_gradient
         z = self.to_compare(inputs)
-        constant = ops.stop_gradient(z)
-        indices = self._nearest(constant)
-        codes = self.to_compare(ops.take(self.codebook, indices, axis=0))
-        output = ESTIMATORS[self.estimator](z, codes)
-        commitment = self._square(z - ops.stop_gradient(codes))
-        loss = self.commitment_cost * commitment
+        k = self._nearest(sg(z))
+        e_k = self.to_compare(ops.take(self.codebook, k, axis=0))
+
+        loss = self.commitment_cost * self._squared_norm(z - sg(e_k))
         if self.update == "gradient":
-            loss = self._square(constant - codes) + loss
+            loss = self._squared_norm(sg(z) - e_k) + loss
         self.add_loss(loss)
-        flat = ops.reshape(indices, (-1,))
+
         if training or self.count_in_inference:
-            ones = ops.ones_like(flat, dtype="float32")
-            uses = self.replica_sum(ops.segment_sum(ones, flat, self.num_codes))
-            self.counts.assign_add(uses)
-            squares = ops.sum(ops.square(constant - ops.stop_gradient(codes)))
-            squares = self.replica_sum(squares)
-            self.errors.assign_add(ops.stack([squares, ops.sum(uses)]))
-        if training and (self.restart_every or self.initialization == "first_batches"):
-            batch = self.replica_join(constant)
-            self.candidates.assign(_spread(batch, self.num_codes))
-        if training and self.update == "moving_average":
-            vectors = ops.reshape(constant, (-1, z.shape[-1]))
-            totals = ops.segment_sum(vectors, flat, self.num_codes)
-            totals = self.replica_sum(totals)
-            codes = average_codes(self.shares, self.sums, uses, totals)
-            self.codebook.assign(codes)
+            self._observe(sg(z), k, sg(e_k), training)
+        output = codebook.ESTIMATORS[self.estimator](z, e_k)
         return ops.cast(output, self.compute_dtype)
 
-    def place(self, numbers, vectors):
-        """Puts codes at vectors, where a moving average starts anew.
+    def _nearest(self, z):
+        return codebook.nearest_code(z, self.to_compare(self.codebook))
+
+    def _squared_norm(self, x):
+        """Returns `||x||^2` by `loss`, a mean over the vectors of all devices."""
+        values = ops.cast(ops.size(x), "float32")
+        if self.loss == "sum":
+            values = values / x.shape[-1]
+        total, values = self.replica_sum((ops.sum(ops.square(x)), values))
+        return total / values
+
+    def _observe(self, z, k, e_k, training):
+        """Counts uses and errors, and in training keeps what moves the codes.
+
+        Args:
+            z: float32 `(batch, height, width, channels)`.
+            k: int32 `(batch, height, width)`.
+            e_k: float32, of `z`'s shape.
+            training: bool.
+        """
+        vectors, k = ops.reshape(z, (-1, z.shape[-1])), ops.reshape(k, (-1,))
+        uses = ops.segment_sum(ops.ones_like(k, dtype="float32"), k, self.num_codes)
+        squares = ops.sum(ops.square(z - e_k))
+        uses, squares = self.replica_sum((uses, squares))
+        self.counts.assign_add(uses)
+        self.errors.assign_add(ops.stack([squares, ops.sum(uses)]))
+        if training and (self.restart_every or self.initialization == "first_batches"):
+            batch = self.replica_join(vectors)
+            self.candidates.assign(codebook.evenly_spaced(batch, self.num_codes))
+        if training and self.update == "moving_average":
+            totals = self.replica_sum(ops.segment_sum(vectors, k, self.num_codes))
+            codes = codebook.ema_update(self.shares, self.sums, uses, totals)
+            self.codebook.assign(codes)
+
+    def set_codes(self, numbers, vectors):
+        """Sets codes to vectors, where a moving average starts anew.
 
         Args:
             numbers: int array `(n,)`: which codes.
@@ -241,19 +249,11 @@ class VectorQuantizer(keras.layers.Layer):
             array[numbers] = values
             variable.assign(array)
 
-    def _square(self, x):
-        """Returns the mean or sum of `x^2`, over the batch of all devices a mean."""
-        values = ops.cast(ops.size(x), "float32")
-        if self.loss == "sum":
-            values = values / x.shape[-1]
-        sums = self.replica_sum(ops.stack([ops.sum(ops.square(x)), values]))
-        return sums[0] / sums[1]
-
     def restart_dead_codes(self, uses, generator):
         """Moves codes without a use to vectors of the last training step.
 
-        No two go to the same vector: of equal codes the first takes all. A batch
-        with fewer vectors leaves the rest for the next time.
+        No two go to the same vector. A batch with fewer vectors leaves the rest for the
+        next time.
 
         Args:
             uses: float array `(num_codes,)`: how often each code was used lately.
@@ -262,10 +262,9 @@ class VectorQuantizer(keras.layers.Layer):
         Returns:
             int array: the indices of the codes that were moved.
         """
-        vectors = np.unique(ops.convert_to_numpy(self.candidates), axis=0)
-        chosen = generator.permutation(len(vectors))
-        moved = (uses == 0).nonzero()[0][: len(vectors)]
-        self.place(moved, vectors[chosen[: moved.size]])
+        candidates = ops.convert_to_numpy(self.candidates)
+        moved, vectors = codebook.restarts(uses, candidates, generator)
+        self.set_codes(moved, vectors)
         return moved
 
     def save_own_variables(self, store):
@@ -300,10 +299,3 @@ class VectorQuantizer(keras.layers.Layer):
             "distance": self.distance,
             "loss": self.loss,
         }
-
-
-def _spread(z, count):
-    """Picks `count` vectors of `z`, evenly spaced: `(count, channels)`."""
-    vectors = ops.reshape(z, (-1, z.shape[-1]))
-    total = ops.shape(vectors)[0]
-    return ops.take(vectors, ops.arange(count) * total // count, axis=0)

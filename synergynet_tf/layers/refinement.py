@@ -1,4 +1,4 @@
-"""The Refinement module: each element takes over its most similar element."""
+"""Refinement: hard attention, each element to its most similar one."""
 
 import keras
 from keras import ops
@@ -11,7 +11,7 @@ _OUT_OF_REACH = 1e9
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class HardAttentionRefinement(AttentionHeads):
-    """Multi-head self-attention whose weights are exactly one-hot.
+    """Multi-head hard self-attention: the weights are exactly one-hot.
 
     For each head, with `s_ij` the score of the query of element `i` of the fused
     features `z_f` and the key of element `j`, and `v` their values (paper, section

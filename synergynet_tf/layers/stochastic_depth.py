@@ -1,4 +1,4 @@
-"""Stochastic depth: in training, some images skip a block."""
+"""Stochastic depth: drops residual branches in training."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class StochasticDepth(keras.layers.Layer):
-    """Drops the residual of a random share of the images, in training.
+    """Stochastic depth: drops the residual of random images in training.
 
         output = input * b / (1 - rate),  b = 0 with probability rate, else 1
 

@@ -1,16 +1,82 @@
-"""The transformer block of ViT, and so of R50-ViT, TransUNet and TransVQUNet."""
+"""Vision transformer (ViT): learned position embedding and transformer block."""
+
+import math
 
 import keras
-from keras import ops
+from keras import backend, ops
 
-from synergynet_tf.layers.gelu import gelu
-from synergynet_tf.layers.heads import check_num_heads, glorot_uniform, head_dim
-from synergynet_tf.layers.tokens import to_tokens
+from synergynet_tf.layers.heads import (
+    check_num_heads,
+    glorot_uniform,
+    head_dim,
+    to_tokens,
+)
+
+
+@keras.saving.register_keras_serializable(package="synergynet_tf")
+class LearnedPositions(keras.layers.Layer):
+    """Learned position embedding, added to a grid of features; then dropout.
+
+    Args:
+        dropout: float in [0, 1). Share of the sums set to 0 in training; 0.1 is
+            TransUNet's.
+        **kwargs: Base layer arguments (`name`, `dtype`).
+
+    Input shape: `(batch, height, width, channels)`, of which only `batch` may be
+        unknown.
+    Output shape: the input's.
+
+    Raises:
+        ValueError: If `dropout` is not in [0, 1), or the input's height, width or
+            channels are not known when the layer is built.
+
+    Example:
+    >>> tuple(LearnedPositions()(keras.ops.ones((1, 7, 7, 16))).shape)
+    (1, 7, 7, 16)
+
+    Reference:
+        Dosovitskiy et al., 2021, An Image is Worth 16x16 Words, section 3.1, eq. 1,
+        https://arxiv.org/abs/2010.11929v2.
+    """
+
+    def __init__(self, dropout=0.1, **kwargs):
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"`dropout` must be in [0, 1). Received: dropout={dropout}"
+            )
+        super().__init__(**kwargs)
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        if None in input_shape[1:]:
+            raise ValueError(
+                "Height, width and channels of the input must be known. "
+                f"Received: input_shape={input_shape}"
+            )
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=input_shape[1:],
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+        )
+        self.seed_generator = keras.random.SeedGenerator()
+        self.built = True
+
+    def call(self, inputs, training=None):
+        x = inputs + ops.convert_to_tensor(self.embedding)
+        if training and self.dropout:
+            x = keras.random.dropout(x, self.dropout, seed=self.seed_generator)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "dropout": self.dropout}
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class TransformerBlock(keras.layers.Layer):
-    """Self-attention over all positions of a grid, then a perceptron at each.
+    """Transformer block: self-attention over a grid, then an MLP at each position.
 
     With `LN` a layer normalization (epsilon 1e-6) and `MSA` multi-head softmax
     attention:
@@ -107,3 +173,38 @@ class TransformerBlock(keras.layers.Layer):
         if training and self.dropout:
             return keras.random.dropout(x, self.dropout, seed=self.seed_generator)
         return x
+
+
+def gelu(x):
+    """GELU: `x Phi(x)`, where `Phi` is the normal distribution.
+
+    In 16 bits it is computed in float32. The derivative is then not left to the
+    framework, whose steps in 16 bits took half of a transformer block's training step
+    on a CPU: with the density `phi`, and from `x` alone,
+
+        gelu'(x) = Phi(x) + x phi(x)
+
+    Args:
+        x: Tensor of any shape, float32 or 16 bits.
+
+    Reference:
+        Hendrycks and Gimpel, 2016, Gaussian Error Linear Units, section 2,
+        https://arxiv.org/abs/1606.08415v5.
+    """
+    if backend.standardize_dtype(x.dtype) == "float32":
+        return ops.gelu(x, approximate=False)
+    return _gelu_of_16_bits(x)
+
+
+@ops.custom_gradient
+def _gelu_of_16_bits(x):
+    def grad(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        z = ops.cast(x, "float32")
+        # Twice the derivative: its halves share the last product.
+        twice = 1.0 + ops.erf(z * math.sqrt(0.5))
+        twice = twice + z * (math.sqrt(2.0 / math.pi) * ops.exp(-0.5 * z * z))
+        return ops.cast(0.5 * ops.cast(upstream, "float32") * twice, x.dtype)
+
+    result = ops.gelu(ops.cast(x, "float32"), approximate=False)
+    return ops.cast(result, x.dtype), grad

@@ -1,17 +1,15 @@
-"""The convolution of an upsampled map, for the price of the map before."""
+"""Convolution of a bilinearly upsampled map, at the coarse map's cost."""
 
 import keras
 import numpy as np
 from keras import ops
-
-from synergynet_tf.layers.tokens import to_tokens
 
 _KERNEL_SIZE = 3
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
 class UpsampledConv2D(keras.layers.Layer):
-    """Convolves a bilinearly upsampled map and the skip beside it.
+    """Convolution of a bilinearly upsampled map and its skip connection.
 
         output = conv3x3(concat(upsample(coarse), skip)),  zero beyond the map
 
@@ -110,7 +108,8 @@ class UpsampledConv2D(keras.layers.Layer):
         k, filters, wide = _KERNEL_SIZE, self.filters, self.factor * width
         # Columns of the kernel outside of rows, as the columns' matrix wants them.
         kernel = ops.reshape(ops.transpose(kernel, (2, 1, 0, 3)), (channels, -1))
-        x = ops.matmul(to_tokens(coarse), kernel)
+        x = ops.reshape(coarse, (-1, height * width, channels))
+        x = ops.matmul(x, kernel)
         x = ops.reshape(x, (-1, width * k, k * filters))
         x = ops.matmul(ops.convert_to_tensor(self._columns, x.dtype), x)
         x = ops.reshape(x, (-1, wide, k, filters))

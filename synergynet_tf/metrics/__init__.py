@@ -1,4 +1,4 @@
-"""How well a prediction agrees with its reference. NumPy and SciPy only."""
+"""Segmentation metrics of a prediction and its ground truth: NumPy and SciPy."""
 
 from synergynet_tf.metrics.codebook import (
     class_entropy,
@@ -10,6 +10,7 @@ from synergynet_tf.metrics.overlap import (
     Counts,
     accuracy,
     dice,
+    dice_of_classes,
     iou,
     sensitivity,
     specificity,
@@ -43,6 +44,7 @@ __all__ = [
     "codebook_usage",
     "count_case",
     "dice",
+    "dice_of_classes",
     "hausdorff95_mm",
     "iou",
     "mean_of_classes",

@@ -1,4 +1,4 @@
-"""How well a codebook is used, and what its codes tell of classes."""
+"""Codebook metrics: usage, perplexity, purity, mutual information."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def codebook_usage(counts: np.ndarray) -> tuple[int, float]:
-    """Says how many codes are used, and how evenly.
+    """Number of used codes, and their perplexity.
 
         perplexity = exp(-sum_k p_k log p_k),  p_k = share of the uses of code k
 
@@ -25,7 +25,7 @@ def codebook_usage(counts: np.ndarray) -> tuple[int, float]:
 
 
 def purity(table: np.ndarray) -> np.ndarray:
-    """Share of what lies in its code's most frequent class.
+    """Purity: share of what lies in its code's most frequent class.
 
         purity = sum_k max_c n_kc / sum_kc n_kc
 
@@ -46,7 +46,7 @@ def purity(table: np.ndarray) -> np.ndarray:
 
 
 def mutual_information(table: np.ndarray) -> np.ndarray:
-    """What the code tells of the class, in bits.
+    """Mutual information of code and class, in bits.
 
         I = H(code) + H(class) - H(code, class),  H(p) = -sum p log2 p
 

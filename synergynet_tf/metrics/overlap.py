@@ -1,4 +1,4 @@
-"""Overlap of two masks: what follows from counting agreeing pixels.
+"""Overlap metrics: Dice, IoU, accuracy, sensitivity, specificity.
 
 Every metric here is a ratio of the four counts of a confusion matrix. Where its
 denominator is zero the ratio says nothing about the prediction, and is `nan`.
@@ -13,21 +13,21 @@ import numpy as np
 
 
 class Counts(NamedTuple):
-    """A confusion matrix: pixels, or any number that adds up like pixels.
+    """Confusion matrix: pixels, or any number that adds up like pixels.
 
     Counts are added with `total`, not with `+`, which joins tuples.
 
     Attributes:
-        hits: In both masks (true positives).
-        false_alarms: In the prediction only (false positives).
-        misses: In the reference only (false negatives).
-        rejections: In neither mask (true negatives).
+        tp: True positives, in both masks.
+        fp: False positives, in the prediction only.
+        fn: False negatives, in the ground truth only.
+        tn: True negatives, in neither mask.
     """
 
-    hits: float
-    false_alarms: float
-    misses: float
-    rejections: float
+    tp: float
+    fp: float
+    fn: float
+    tn: float
 
     @property
     def pixels(self) -> float:
@@ -36,13 +36,13 @@ class Counts(NamedTuple):
 
     @property
     def reference_is_empty(self) -> bool:
-        """Whether the structure is absent from the reference."""
-        return self.hits + self.misses == 0
+        """Whether the structure is absent from the ground truth."""
+        return self.tp + self.fn == 0
 
     @property
     def prediction_is_empty(self) -> bool:
         """Whether the structure is absent from the prediction."""
-        return self.hits + self.false_alarms == 0
+        return self.tp + self.fp == 0
 
     @property
     def presence(self) -> str:
@@ -54,28 +54,28 @@ class Counts(NamedTuple):
     @property
     def dice(self) -> float:
         """`2 |A and B| / (|A| + |B|)`; `nan` if both masks are empty."""
-        errors = self.false_alarms + self.misses
-        return _ratio(2 * self.hits, 2 * self.hits + errors)
+        errors = self.fp + self.fn
+        return _ratio(2 * self.tp, 2 * self.tp + errors)
 
     @property
     def iou(self) -> float:
         """`|A and B| / |A or B|`; `nan` if both masks are empty."""
-        return _ratio(self.hits, self.hits + self.false_alarms + self.misses)
+        return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
     def accuracy(self) -> float:
         """Share of pixels on which the masks agree; `nan` if there are no pixels."""
-        return _ratio(self.hits + self.rejections, self.pixels)
+        return _ratio(self.tp + self.tn, self.pixels)
 
     @property
     def sensitivity(self) -> float:
-        """Share of the reference that was found; `nan` if it is empty."""
-        return _ratio(self.hits, self.hits + self.misses)
+        """Share of the ground truth that was found; `nan` if it is empty."""
+        return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
         """Share of the background left alone; `nan` if there is no background."""
-        return _ratio(self.rejections, self.rejections + self.false_alarms)
+        return _ratio(self.tn, self.tn + self.fp)
 
     def fractions(self) -> Counts:
         """Returns the counts as shares of the pixels, which sum to one."""
@@ -86,17 +86,17 @@ def count(true: np.ndarray, pred: np.ndarray) -> Counts:
     """Counts the pixels of two masks.
 
     Args:
-        true: The reference: bool, any rank.
+        true: The ground truth: bool, any rank.
         pred: The prediction: bool, same shape.
 
     Raises:
         ValueError: If the shapes differ or a mask is not boolean.
     """
     check_masks(true, pred)
-    hits = int(np.count_nonzero(true & pred))
-    false_alarms = int(np.count_nonzero(pred)) - hits
-    misses = int(np.count_nonzero(true)) - hits
-    return Counts(hits, false_alarms, misses, true.size - hits - false_alarms - misses)
+    tp = int(np.count_nonzero(true & pred))
+    fp = int(np.count_nonzero(pred)) - tp
+    fn = int(np.count_nonzero(true)) - tp
+    return Counts(tp, fp, fn, true.size - tp - fp - fn)
 
 
 def total(counts: list[Counts]) -> Counts:
@@ -110,7 +110,7 @@ def dice(true: np.ndarray, pred: np.ndarray) -> float:
     dice = 2 |true and pred| / (|true| + |pred|)
 
     Args:
-        true: The reference: bool, any rank.
+        true: The ground truth: bool, any rank.
         pred: The prediction: bool, same shape.
 
     Returns:
@@ -126,6 +126,27 @@ def dice(true: np.ndarray, pred: np.ndarray) -> float:
     return count(true, pred).dice
 
 
+def dice_of_classes(
+    true_labels: np.ndarray, pred_labels: np.ndarray, num_classes: int
+) -> list[float]:
+    """Dice similarity coefficient of each foreground class of two label maps.
+
+    Args:
+        true_labels: The ground truth: integers, any rank; class `i` has label `i + 1`.
+        pred_labels: The prediction, same shape.
+        num_classes: Foreground classes.
+
+    Returns:
+        `dice` of each class, `nan` for one that neither has.
+
+    Example:
+    >>> dice_of_classes(np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
+    [0.6666666666666666, nan]
+    """
+    labels = range(1, num_classes + 1)
+    return [dice(true_labels == label, pred_labels == label) for label in labels]
+
+
 def iou(true: np.ndarray, pred: np.ndarray) -> float:
     """Intersection over union (Jaccard index) of two masks, in [0, 1].
 
@@ -135,7 +156,7 @@ def iou(true: np.ndarray, pred: np.ndarray) -> float:
 
 
 def accuracy(true: np.ndarray, pred: np.ndarray) -> float:
-    """Share of pixels on which two masks agree, in [0, 1].
+    """Accuracy: share of pixels on which two masks agree, in [0, 1].
 
     Arguments and errors are those of `dice`. Two empty masks agree: 1.0.
     """
@@ -143,17 +164,17 @@ def accuracy(true: np.ndarray, pred: np.ndarray) -> float:
 
 
 def sensitivity(true: np.ndarray, pred: np.ndarray) -> float:
-    """Share of the reference's pixels that were predicted, in [0, 1].
+    """Sensitivity (recall): share of the ground truth predicted, in [0, 1].
 
-    Arguments and errors are those of `dice`. `nan` when the reference is empty.
+    Arguments and errors are those of `dice`. `nan` when the ground truth is empty.
     """
     return count(true, pred).sensitivity
 
 
 def specificity(true: np.ndarray, pred: np.ndarray) -> float:
-    """Share of the background's pixels that were left alone, in [0, 1].
+    """Specificity: share of the background left alone, in [0, 1].
 
-    Arguments and errors are those of `dice`. `nan` when the reference fills the
+    Arguments and errors are those of `dice`. `nan` when the ground truth fills the
     image, so that there is no background.
     """
     return count(true, pred).specificity

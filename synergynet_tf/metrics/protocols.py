@@ -1,4 +1,4 @@
-"""Rules that turn label maps into published numbers.
+"""Evaluation protocols: rules that turn label maps into published numbers.
 
 Four choices change a result more than most methods do: what an empty mask counts
 as, the unit of HD95, what is averaged, and on which grid logits become labels. A
@@ -34,7 +34,7 @@ ClassScores = dict[str, Scores]
 
 
 class Metric(NamedTuple):
-    """How a number is to be read.
+    """Unit and direction of a metric.
 
     Attributes:
         unit: `fraction`, in [0, 1], or `mm`, which is voxels under `transunet`.
@@ -74,7 +74,7 @@ def score_case(
     """Scores the prediction of one case, structure by structure.
 
     Args:
-        true_labels: Reference labels: integers, 0 for background and `i + 1` for
+        true_labels: Ground-truth labels: integers, 0 for background and `i + 1` for
             `class_names[i]`, `(slices, rows, columns)` or `(rows, columns)`.
         pred_labels: Predicted labels, same shape.
         class_names: Foreground classes.

@@ -1,4 +1,4 @@
-"""Distance between the boundaries of two masks.
+"""Surface distance metrics: HD95 and normalized surface Dice (NSD).
 
 A boundary is a mask without its erosion by the face-connected neighborhood (4
 neighbors in 2-D, 6 in 3-D); beyond the border of the array is outside. Distances
@@ -24,12 +24,12 @@ from synergynet_tf.metrics.overlap import check_masks
 def hausdorff95_mm(
     true: np.ndarray, pred: np.ndarray, spacing_mm: Sequence[float]
 ) -> float:
-    """95th percentile of the symmetric boundary distance.
+    """Hausdorff distance, 95th percentile (HD95), of two boundaries.
 
     HD95 = max(p95(d(true -> pred)), p95(d(pred -> true)))
 
     Args:
-        true: The reference mask: bool, 2-D or 3-D.
+        true: The ground-truth mask: bool, 2-D or 3-D.
         pred: The predicted mask: bool, same shape.
         spacing_mm: Distance between neighbors along each axis, in mm.
 
@@ -60,14 +60,14 @@ def surface_dice(
     spacing_mm: Sequence[float],
     tolerance_mm: float,
 ) -> float:
-    """Share of both boundaries that lies within a tolerance of the other (NSD).
+    """Normalized surface Dice (NSD): share of both boundaries within a tolerance.
 
     NSD = (|d(true -> pred) <= t| + |d(pred -> true) <= t|) / (|true| + |pred|)
 
     where `|true|` and `|pred|` count boundary pixels, every pixel alike.
 
     Args:
-        true: The reference mask: bool, 2-D or 3-D.
+        true: The ground-truth mask: bool, 2-D or 3-D.
         pred: The predicted mask: bool, same shape.
         spacing_mm: Distance between neighbors along each axis, in mm.
         tolerance_mm: `t`, at least 0.
@@ -115,12 +115,12 @@ def surface_distances(
     """Distances between the boundaries, both ways.
 
     Args:
-        true: The reference mask: bool, 2-D or 3-D.
+        true: The ground-truth mask: bool, 2-D or 3-D.
         pred: The predicted mask: bool, same shape.
         spacing_mm: Distance between neighbors along each axis, in mm.
 
     Returns:
-        From each boundary pixel of the reference to the nearest of the prediction,
+        From each boundary pixel of the ground truth to the nearest of the prediction,
         and the reverse: float64, in mm. An empty mask has no boundary pixel; the
         pixels of the other one are then at `inf`.
 

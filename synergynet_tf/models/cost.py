@@ -1,9 +1,7 @@
-"""What a model costs: parameters, arithmetic, and the memory of a prediction."""
+"""What a model costs: its parameters, and the operations (FLOPs) of a prediction."""
 
 import dataclasses
 import math
-import resource
-import sys
 
 import keras
 import numpy as np
@@ -26,18 +24,15 @@ class Cost:
         parameters: Trainable and other weights, without a quantizer's counters.
         operations: Multiplications and additions, one each.
         tokens: Positions of the bottleneck.
-        memory: Bytes that the process grows by, at its peak, from Keras alone to a
-            built model that has segmented one image.
     """
 
     parameters: int
     operations: int
     tokens: int
-    memory: int
 
 
 def measure(config):
-    """Builds a model in this process, which should do nothing else, and measures it.
+    """Builds a model and counts.
 
     Args:
         config: `ModelConfig`; `encoder_weights` change nothing.
@@ -46,13 +41,9 @@ def measure(config):
         `Cost`.
     """
     config = dataclasses.replace(config, encoder_weights="none", vit_weights="none")
-    keras.ops.convert_to_numpy(keras.ops.zeros(1))  # The backend's own memory.
-    before = _peak_bytes()
     model = build_model(config)
-    model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), "float32"))
     return Cost(
         parameters=count_parameters(model),
-        memory=_peak_bytes() - before,
         operations=count_operations(model),
         tokens=(config.image_size // config.bottleneck_stride) ** 2,
     )
@@ -199,8 +190,3 @@ _COUNTS = {
 
 def _count_of(layer):
     return _COUNTS.get(type(layer))
-
-
-def _peak_bytes():
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # KiB elsewhere

@@ -1,4 +1,4 @@
-"""Tensors out of a file that `torch.save` wrote, without torch and without its trust.
+"""Safe unpickler of `torch.save` files: reads tensors without torch or arbitrary code.
 
 Such a file is a pickle, which can run any program, and the numbers beside it. Here a
 pickle may use only the instructions that describe a dict of tensors, and name only the
@@ -19,7 +19,7 @@ import numpy as np
 
 from synergynet_tf.safe_io import read_content
 
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 _MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 _INSTRUCTIONS = frozenset(
@@ -34,7 +34,7 @@ def read_tensors(path):
     """Reads a state dict.
 
     Args:
-        path: File of at most `MOST_BYTES`.
+        path: File of at most `MAX_BYTES`.
 
     Returns:
         dict from names to arrays, float32 or int64.
@@ -44,7 +44,7 @@ def read_tensors(path):
         ValueError: If it is too large or damaged, or holds anything but a dict of
             finite float32 and int64 tensors.
     """
-    content = read_content(path, MOST_BYTES)
+    content = read_content(path, MAX_BYTES)
     read = _read_zip if zipfile.is_zipfile(io.BytesIO(content)) else _read_legacy
     try:
         tensors = _StateDict.plain(read(content))

@@ -107,6 +107,30 @@ def require_room(folder: str | pathlib.Path, size: int) -> None:
             ) from error
 
 
+def require_writable(folder: str | pathlib.Path, flag: str) -> None:
+    """Refuses a folder in which nothing can be written, or that cannot be made.
+
+    It tries: permissions alone do not tell for every user and file system.
+
+    Args:
+        folder: The folder, which may not be there yet.
+        flag: The command's flag that named it.
+
+    Raises:
+        PermissionError: If nothing can be written there.
+    """
+    folder = pathlib.Path(folder)
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"{flag}: {folder} cannot be written: {there} is not a folder that can be "
+            f"written to ({error.strerror}); name another"
+        ) from error
+
+
 def sha256(path: str | pathlib.Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:

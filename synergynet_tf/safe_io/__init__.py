@@ -12,7 +12,7 @@ from synergynet_tf.safe_io.content import (
     require_plain_name,
 )
 from synergynet_tf.safe_io.hdf5 import read_datasets, require_plain_hdf5
-from synergynet_tf.safe_io.json_text import parse_json, read_json, shown
+from synergynet_tf.safe_io.json_text import parse_json, read_json, require, shown
 from synergynet_tf.safe_io.npz import list_npz, read_npz
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "read_datasets",
     "read_json",
     "read_npz",
+    "require",
     "require_file",
     "require_plain_hdf5",
     "require_plain_name",

@@ -58,6 +58,16 @@ def shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ..."
 
 
+def require(ok: bool, where: str, rule: str, value: object) -> None:
+    """Refuses a value of a file, unless it is as it must be.
+
+    Raises:
+        ValueError: Then.
+    """
+    if not ok:
+        raise ValueError(f"{shown(where)} must be {rule}. Received: {shown(value)}")
+
+
 def _float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):

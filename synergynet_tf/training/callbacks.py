@@ -18,8 +18,8 @@ from synergynet_tf.training.weight_average import averaged
 _SAVE_EVERY_S = 1800
 
 
-class ServeEpoch(keras.callbacks.Callback):
-    """Tells the batches which epoch to serve; tf.data does not need to be told.
+class SetEpoch(keras.callbacks.Callback):
+    """Sets the epoch that the batches serve; tf.data does not need to be told.
 
     Args:
         batches: `Batches`.
@@ -91,7 +91,7 @@ class RunFiles(keras.callbacks.Callback):
         runs.write_csv(self.run / runs.HISTORY, self.rows)
         if self.best is self.rows[-1] and not self.begun:
             try:
-                runs.check_weights(self.run, self.weights_sha256)
+                runs.Run(self.run).check_weights(self.weights_sha256)
             except (FileNotFoundError, ValueError):
                 with self._best_weights(model):
                     pass
@@ -250,13 +250,32 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+
     def on_epoch_end(self, epoch, logs=None):
-        line = f"epoch {epoch + 1}/{self.epochs}"
-        for name in sorted(logs, key=lambda name: name.removeprefix("val_")):
-            digits = 0 if "codes" in name else 1 if "perplexity" in name else 4
-            line += f"  {name} {float(logs[name]):.{digits}f}"
-        self.bar.write(line)
+        seconds = time.monotonic() - self.started
+        self.bar.write(epoch_line(epoch + 1, self.epochs, logs, seconds))
 
     def close(self):
         """Ends the bar's line; needed also where training fails."""
         self.bar.close()
+
+
+def epoch_line(epoch, epochs, logs, seconds):
+    """Returns an epoch as one line of under 100 columns, the validation's score first.
+
+    Args:
+        epoch: int. From 1.
+        epochs: int. Of the whole run.
+        logs: dict. Of the epoch, as in `history.csv`.
+        seconds: float. That it took here.
+    """
+    line = f"epoch {epoch:{len(str(epochs))}}/{epochs}  val DSC {logs['val_dsc']:.4f}"
+    line += f"  DSC {logs['dsc']:.4f}"
+    line += f"  loss {logs['loss']:.3f}, val {logs['val_loss']:.3f}"
+    if "codes_used" in logs:
+        used = (logs[name] for name in ("codes_used", "val_codes_used"))
+        line += "  codes {:.0f}, val {:.0f}".format(*used)
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{line}  {minutes}:{rest:02d} min"

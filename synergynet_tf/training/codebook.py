@@ -46,7 +46,7 @@ def start_codebooks(model, batches, seed):
             # A center that lost its vectors stays, and may be restarted.
             warnings.filterwarnings("ignore", "One of the clusters is empty")
             codes, _ = kmeans2(vectors, centers, iter=_ROUNDS, minit="matrix")
-        layer.place(np.arange(size), from_chief(codes))
+        layer.set_codes(np.arange(size), from_chief(codes))
 
 
 def _first_vectors(model, layer, batches):

@@ -26,7 +26,7 @@ from synergynet_tf.training import (
     replicas,
     strategy,
 )
-from synergynet_tf.training.callbacks import Progress, RunFiles, ServeEpoch
+from synergynet_tf.training.callbacks import Progress, RunFiles, SetEpoch
 from synergynet_tf.training.codebook import CodebookCare, start_codebooks
 from synergynet_tf.training.normalization import fuse_normalizations
 from synergynet_tf.training.optimizer import build_optimizer
@@ -132,7 +132,7 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
         with contextlib.ExitStack() as stack:
             # In this order: the codebook's numbers, their files, a line of them.
             average = ValidateAverage()
-            callbacks = [ServeEpoch(train_batches), average, care, files]
+            callbacks = [SetEpoch(train_batches), average, care, files]
             if lock:
                 progress = Progress(epochs, steps, done)
                 callbacks += [stack.enter_context(contextlib.closing(progress))]
@@ -157,7 +157,7 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
     if not lock:
         return
     best = files.best
-    runs.check_weights(run, files.weights_sha256)
+    runs.Run(run).check_weights(files.weights_sha256)
     runs.write_json(
         run / runs.FINISHED,
         {

@@ -23,7 +23,7 @@ def resolve(config, run, force):
     if config.training.precision != AUTO:
         return config
     if pathlib.Path(run, "config.json").exists() and not force:
-        precision = runs.read_config(run).training.precision
+        precision = runs.Run(run).config.training.precision
         reason = "the run was begun in it"
     else:
         hardware = distribution.hardware(config.training.strategy)

@@ -98,10 +98,10 @@ def _join_function(strategy):
 
 
 def replica_sum(x):
-    """Sums a tensor over the replicas, also in its gradient.
+    """Sums tensors over the replicas, also in their gradients: one collective.
 
     Args:
-        x: Tensor of the same shape on each replica.
+        x: Tensor, or any nested structure of them, of the same shapes on each replica.
     """
     tf = distribution.tensorflow()
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import machine, report, steps
+from benchmarks import report, steps
 from tests.benchmarks.results import everything_run
 
 
@@ -121,10 +121,10 @@ def test_the_machine_is_read_from_linux(tmp_path, monkeypatch):
         "processor\t: 1\nmodel name\t: Other\n"
     )
     monkeypatch.setattr("synergynet_tf.environment.CPU_INFO", cpuinfo)
-    found = machine.describe()
+    found = report.describe_machine()
     assert found["cpu"] == "Some CPU"
     assert found["flags"] == ["avx2", "avx512_bf16"]
     assert found["cores"] >= 1
     assert found["versions"]["numpy"][0].isdigit()
     monkeypatch.setattr("synergynet_tf.environment.CPU_INFO", tmp_path / "none")
-    assert machine.describe()["flags"] == []
+    assert report.describe_machine()["flags"] == []

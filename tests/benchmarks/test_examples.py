@@ -2,12 +2,9 @@
 
 import doctest
 
-import pytest
-
-from benchmarks import report, rounds
+from benchmarks import rounds
 
 
-@pytest.mark.parametrize("module", [report, rounds], ids=lambda m: m.__name__)
-def test_examples_hold(module):
-    found = doctest.testmod(module)
+def test_examples_hold():
+    found = doctest.testmod(rounds)
     assert found.attempted > 0 and found.failed == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks import startup, trained_run
+from benchmarks import startup
 
 # Draws what train.py draws, without training.
 DRAWS = """
@@ -18,7 +18,7 @@ REFUSES = "import sys; sys.exit('error: no such data')"
 def trains(monkeypatch):
     def as_if(code):
         command = ["-c", code]
-        monkeypatch.setattr(trained_run, "train_command", lambda *args: command)
+        monkeypatch.setattr(startup, "train_command", lambda *args: command)
 
     return as_if
 
@@ -56,13 +56,11 @@ def test_what_the_bar_shows(shown, done):
 def test_every_command_is_there():
     for arguments, _ in startup.COMMANDS.values():
         name = arguments[1] if arguments[0] == "-m" else arguments[0]
-        path = trained_run.ROOT / name.removesuffix(".py").replace(".", "/")
+        path = startup.ROOT / name.removesuffix(".py").replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
 
 
 def test_a_command_that_fails_is_said(tmp_path):
     with pytest.raises(ChildProcessError, match="failed: error: no such data"):
-        trained_run.call(["-c", REFUSES], tmp_path)
-    assert trained_run.environment(tmp_path)["SYNERGYNET_CACHE"].startswith(
-        str(tmp_path)
-    )
+        startup.call(["-c", REFUSES], tmp_path)
+    assert startup.environment(tmp_path)["SYNERGYNET_CACHE"].startswith(str(tmp_path))

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks import example, steps
+from benchmarks import steps, worker
 from benchmarks.worker import WorkerError
 
 OPTIONS = steps.Options("python", compile_peer=False, rounds=2, image_size=32)
@@ -149,10 +149,10 @@ def test_the_rate_of_products_by_hand(pretended):
 
 
 def test_the_batch_is_that_of_training():
-    images, labels = example.images(2, 32), example.labels(2, 32)
+    images, labels = worker.images(2, 32), worker.labels(2, 32)
     assert images.shape == (2, 32, 32, 3) and images.dtype == np.float32
     assert 0 <= images.min() and images.max() < 1
     assert labels.shape == (2, 32, 32) and labels.dtype == np.uint8
     # A disk of radius 8: pi 64 pixels of each image.
     assert labels[1].sum() == pytest.approx(201, abs=8)
-    assert np.array_equal(images, example.images(2, 32))
+    assert np.array_equal(images, worker.images(2, 32))

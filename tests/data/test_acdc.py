@@ -7,6 +7,7 @@ import pytest
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data.datasets import acdc
+from synergynet_tf.data.listing import Listing
 from synergynet_tf.data.splits import split_ids
 from tests.data.trees import box_labels, volume, write_acdc, write_nifti
 
@@ -40,7 +41,9 @@ def test_paper_split_has_this_checksum():
 
 
 def test_paper_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(acdc, "_part_ids", lambda root: {"train": ids(range(1, 101))})
+    cases = {case_id: [] for case_id in ids(range(1, 101))}
+    listing = Listing(tmp_path, {"train": cases})
+    monkeypatch.setattr(acdc, "_listing", lambda root: listing)
     parts = acdc.splits(tmp_path, "paper", 0)
     assert acdc.default_split(tmp_path) == "paper"
     assert [len(part) for part in parts.values()] == [140, 20, 40]

@@ -59,7 +59,7 @@ def test_a_run_of_prepared_arrays_is_that_of_the_raw_data(tiny, tmp_path):
     fit(moved, tmp_path / "packed", prepared=prepared.load(moved.data, size, arrays))
 
     def history(run):
-        rows = runs.read_history(tmp_path / run)
+        rows = runs.Run(tmp_path / run).history
         return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
     assert history("raw") == history("packed")

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import (
+    Preprocessor,
     center_box,
     labels_to_network,
     to_labels,
@@ -183,3 +185,24 @@ def test_what_a_center_crop_cuts_off_is_background(classes):
     # Bilinear, within the box alone.
     ones = to_native(np.ones((1, 3, 3, classes)), 10, 10, center_crop=0.6)
     assert (ones[:, 2:8, 2:8] == 1).all()
+
+
+def test_a_preprocessor_takes_a_config_and_does_all_of_it():
+    config = ExperimentConfig().replace(
+        dataset="phantom", image_size=16, channels="1 0", center_crop=0.6
+    )
+    preprocessor = Preprocessor.of(config)
+    assert preprocessor == Preprocessor("mri", 16, "1 0", 0.6)
+    image = np.random.default_rng(0).random((2, 20, 10, 2), np.float32)
+    np.testing.assert_array_equal(
+        preprocessor.images(image), to_network(image, "mri", 16, "1 0", 0.6)
+    )
+    label = (image[..., 0] > 0.5).astype(np.uint8)
+    np.testing.assert_array_equal(
+        preprocessor.labels(label), labels_to_network(label, 16, 0.6)
+    )
+    logits = np.random.default_rng(1).random((2, 16, 16, 3), np.float32)
+    np.testing.assert_array_equal(
+        preprocessor.back(logits, 20, 10), to_native(logits, 20, 10, 0.6)
+    )
+    assert preprocessor.box(20, 10) == (slice(4, 16), slice(2, 8))

@@ -5,17 +5,14 @@ import pytest
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data.datasets import folder
-from synergynet_tf.data.splits import (
-    complete,
-    data_root,
+from synergynet_tf.data.split_rules import (
     fold_split,
     holdout,
     named_split,
     official_split,
-    part_ids,
     random_split,
-    split_ids,
 )
+from synergynet_tf.data.splits import complete, data_root, part_ids, split_ids
 from tests.data.trees import write_folder
 
 IDS = [f"case{number:03d}" for number in range(50)]

@@ -2,6 +2,7 @@ import concurrent.futures
 import dataclasses
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -59,6 +60,31 @@ def test_a_center_crop_has_a_store_of_its_own_and_says_what_it_cuts_off(cache, c
         "warning: --center-crop 0.6 cuts off foreground of 3 of 8 images of train; "
         "scores count it as missed"
     )
+
+
+def test_without_a_crop_nothing_is_looked_for_around_it(cache, monkeypatch):
+    monkeypatch.setattr(store_module, "_cut_off", None)
+    assert len(open_store(PHANTOM, "train", 16).labels) == 8
+
+
+def test_a_link_to_a_file_has_the_key_of_the_file(data, tmp_path):
+    image = tmp_path / "raw" / "images" / "case00.png"
+    image.rename(tmp_path / "away.png")
+    image.symlink_to(tmp_path / "away.png")
+    data = dataclasses.replace(data, modality="rgb")
+    key = store_module._key(data, ["case00"], 16)
+    image.unlink()
+    image.symlink_to(tmp_path / "raw" / ".." / "away.png")
+    assert store_module._key(data, ["case00"], 16) == key
+    shutil.copy2(tmp_path / "away.png", tmp_path / "other.png")
+    image.unlink()
+    image.symlink_to(tmp_path / "other.png")
+    assert store_module._key(data, ["case00"], 16) != key
+    key = store_module._key(data, ["case00"], 16)
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path / "raw")
+    moved = dataclasses.replace(data, data_dir=str(linked))
+    assert store_module._key(moved, ["case00"], 16) == key
 
 
 def test_photographs_are_not_cropped(data):

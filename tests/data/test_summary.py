@@ -7,7 +7,7 @@ import pytest
 from synergynet_tf.cli.data import main
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.summary import format_summary, summarize
+from synergynet_tf.data.check import format_summary, summarize
 from tests.data.trees import WRITERS, box_labels, write_acdc, write_nifti
 
 

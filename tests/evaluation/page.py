@@ -3,6 +3,7 @@
 import html.parser
 
 from synergynet_tf.evaluation.report.page import write_html_report
+from synergynet_tf.runs import Run
 
 VOID = {"br", "img", "input", "meta"}
 
@@ -52,7 +53,7 @@ class Page(html.parser.HTMLParser):
 
 def read_page(run):
     """Writes the report of a run; returns it, and its text."""
-    text = write_html_report(run).read_text("utf-8")
+    text = write_html_report(Run(run)).read_text("utf-8")
     return Page(text), text
 
 

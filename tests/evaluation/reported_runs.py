@@ -6,16 +6,20 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf import runs
+from synergynet_tf import metrics, runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.evaluation.case_scores import LabeledCase, score_labeled
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.codes.agreement import describe_codes
-from synergynet_tf.evaluation.codes.cases import CodedCase
-from synergynet_tf.evaluation.postprocess import PLAIN
+from synergynet_tf.evaluation.codes.model import CodedCase
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING
 from synergynet_tf.evaluation.report.slices import NAME, make_slice
-from synergynet_tf.evaluation.scores import make_report, without_nan
+from synergynet_tf.evaluation.scores import (
+    LabeledCase,
+    Scores,
+    score_labeled,
+    without_nan,
+)
 
 CLASSES = ("rv", "myo", "lv")
 HOSTILE = """<img src=x onerror=alert(1)>&"'</script><!--"""
@@ -142,7 +146,8 @@ def write_run(folder, copies=1, model="vqunet"):
     for place, name in zip(("best", "median", "worst"), IDS, strict=False):
         true, pred = labels[name]
         image = np.random.default_rng(0).random((*true.shape, 1)).astype(np.float32)
-        dsc = next(result.dsc for result in results if result.case_id == name)
+        (result,) = (result for result in results if result.case_id == name)
+        dsc = metrics.mean_of_classes(result.scores["strict"])["dsc"]
         part = make_slice(name, dsc, image, pred, true, len(CLASSES))
         slices[place] = dataclasses.asdict(part) | {"codes": GRID}
     runs.write_json(run / NAME, slices)
@@ -152,16 +157,16 @@ def write_run(folder, copies=1, model="vqunet"):
         for result in results
     ]
     cases = RunCases(
-        config=config,
+        run=runs.Run(run),
         trained_epochs=3,
         part="test",
         dataset=DATASETS["acdc"],
         root=pathlib.Path("nowhere"),
-        class_names=CLASSES,
         case_ids=list(IDS),
         patients={},
     )
     codes = {"used": 12, "total": 1024, "perplexity": 9.5}
-    report = make_report(cases, "strict", PLAIN, [*results, *more], codes)
-    runs.write_json(run / "metrics.json", report)
+    every = [*results, *more]
+    scores = Scores.of(cases, "strict", NO_POSTPROCESSING, every, codes)
+    runs.write_json(run / "metrics.json", scores.to_json())
     return run

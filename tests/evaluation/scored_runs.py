@@ -11,6 +11,37 @@ CLASSES = {"acdc": ("rv", "myo", "lv"), "isic": ("lesion",)}
 PROTOCOLS = {"acdc": "transunet", "isic": "pooled"}
 
 
+# What scores say of their run, and of how they were made.
+RUN = {
+    "data_dir": "/data",
+    "model": "synergynet-8s2h",
+    "backbone": "resnet50",
+    "num_codes": 1024,
+    "hidden_dim": 512,
+    "split": "test",
+    "fold": "",
+    "limit": None,
+    "image_size": 224,
+    "epochs": 150,
+    "trained_epochs": 150,
+    "options": {"flips": False, "largest": False},
+    "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
+    "distance_unit": "mm",
+    "codes": None,
+}
+
+
+def make_block(names, mean):
+    """Returns a mean that each class has, too, without intervals."""
+    intervals = {metric: [None, None] for metric in mean}
+    return {
+        "mean": mean,
+        "mean_interval": intervals,
+        "per_class": dict.fromkeys(names, mean),
+        "per_class_interval": dict.fromkeys(names, intervals),
+    }
+
+
 def make_scores(dsc):
     return dict.fromkeys(metrics.METRICS, dsc) | {"hd95": 10 * dsc}
 
@@ -32,20 +63,22 @@ def make_case(number, dsc, dataset):
 def make_report(dsc, dataset="acdc", seed=0, split="paper", limit=None):
     """Returns what `evaluate_run` would of cases with these DSC."""
     names = CLASSES[dataset]
-    mean = make_scores(sum(dsc) / len(dsc))
-    block = {"mean": mean, "per_class": dict.fromkeys(names, mean)}
+    block = make_block(names, make_scores(sum(dsc) / len(dsc)))
     return without_nan(
         {
+            **RUN,
             "dataset": dataset,
             "seed": seed,
-            "split": "test",
             "data_split": split,
             "limit": limit,
-            "options": {"flips": False, "largest": False},
             "num_cases": len(dsc),
             "num_patients": len(dsc),
+            "protocol": "strict",
+            "paper_protocol": PROTOCOLS[dataset],
+            **block,
             "strict": block,
             PROTOCOLS[dataset]: block,
+            "structures": {n: {"empty": 0, "missed": 0, "false": 0} for n in names},
             "cases": [make_case(i, value, dataset) for i, value in enumerate(dsc)],
         }
     )

@@ -14,7 +14,9 @@ from synergynet_tf.config import (
     ModelConfig,
     TrainingConfig,
 )
+from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.label_files import label_files
+from synergynet_tf.evaluation.score import evaluate_run
 
 SIZE = 32
 # Rows and columns of the white square, and of the reference's.
@@ -80,13 +82,19 @@ def build_model(run=None):
 
 def label(run, paths, output):
     """Labels files as predict.py does with the run."""
-    config, names = runs.read_config(run), runs.class_names(run)
+    config, names = runs.Run(run).config, runs.Run(run).class_names
     return label_files(build_model(), config, names, paths, output)
+
+
+def evaluate(run, part="test", data_dir=None, **settings):
+    """Scores a run as evaluate.py does; returns what `metrics.json` holds."""
+    cases = find_cases(runs.Run(run), part, data_dir)
+    return evaluate_run(cases, **settings).to_json()
 
 
 def make_run(folder, monkeypatch):
     """Writes data and a run of it, and lets `build_model` stand for its weights."""
-    for module in ("score", "predictor", "robustness.score", "figures.slices"):
+    for module in ("score", "predictor"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, build_model)
     return write_run(folder / "runs", write_data(folder / "data"))

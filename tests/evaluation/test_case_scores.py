@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from synergynet_tf.evaluation.case_scores import LabeledCase, score_labeled
+from synergynet_tf.evaluation.scores import LabeledCase, score_labeled
 
 
 def labeled(**pred_labels):

@@ -5,23 +5,30 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
+from synergynet_tf.metrics import METRICS
+from tests.evaluation.scored_runs import RUN, make_block
 
 NAMES = ("a", "b")
 
 
 def write_scores(folder, dsc, patients=None, **changes):
     """Writes a scored run; `dsc` has a row of two classes for each case."""
+    # What is compared is `per_class`; the rest is there because files have it.
+    scores = dict.fromkeys(METRICS, 0.5)
+    block, by_class = make_block(NAMES, scores), dict.fromkeys(NAMES, scores)
     report = {
+        **RUN,
         "dataset": "acdc",
         "data_split": "paper",
-        "fold": "",
-        "split": "test",
         "protocol": "strict",
-        "distance_unit": "mm",
+        "paper_protocol": "pooled",
         "model": folder.name,
         "seed": 0,
-        "options": {"flips": False, "largest": False},
-        "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
+        "num_cases": len(dsc),
+        "num_patients": len(dsc),
+        "strict": block,
+        "pooled": block,
+        "structures": {},
         "cases": [
             {
                 "case_id": f"case{i}",
@@ -30,6 +37,9 @@ def write_scores(folder, dsc, patients=None, **changes):
                     name: {"dsc": value, "hd95": None if value is None else 10 - value}
                     for name, value in zip(NAMES, values, strict=True)
                 },
+                "strict": by_class,
+                "pooled": by_class,
+                "counts": {name: [0.25] * 4 for name in NAMES},
             }
             for i, values in enumerate(dsc)
         ],
@@ -51,7 +61,7 @@ def folders(tmp_path):
 
 
 def test_differences_by_hand(folders):
-    comparison = compare_runs(*folders)
+    comparison = compare_runs(*map(runs.Run, folders))
     a = comparison["per_class"]["a"]["dsc"]
     # 0.1, 0, -0.1 and 0.1.
     assert a["difference"] == pytest.approx(0.025)
@@ -71,19 +81,19 @@ def test_differences_by_hand(folders):
 
 
 def test_of_distances_less_is_better(folders):
-    hd95 = compare_runs(*folders)["per_class"]["a"]["hd95"]
+    hd95 = compare_runs(*map(runs.Run, folders))["per_class"]["a"]["hd95"]
     assert hd95["difference"] == pytest.approx(-0.025)
     assert (hd95["better"], hd95["worse"]) == (2, 1)
 
 
 def test_what_is_written_is_what_is_returned(folders):
-    comparison = compare_runs(*folders)
+    comparison = compare_runs(*map(runs.Run, folders))
     assert json.loads((folders[1] / "compare.json").read_text()) == comparison
     assert not (folders[0] / "compare.json").exists()
 
 
 def test_a_run_against_itself_differs_nowhere(folders):
-    comparison = compare_runs(folders[0], folders[0])
+    comparison = compare_runs(runs.Run(folders[0]), runs.Run(folders[0]))
     for summary in comparison["mean"].values():
         assert summary["difference"] == 0 and summary["p"] == 1
         assert summary["interval"] == [0, 0]
@@ -98,7 +108,7 @@ def test_a_clear_difference_is_found(tmp_path):
         write_scores(tmp_path / "low", low.tolist()),
         write_scores(tmp_path / "high", high.tolist()),
     )
-    dsc = compare_runs(*folders)["mean"]["dsc"]
+    dsc = compare_runs(*map(runs.Run, folders))["mean"]["dsc"]
     assert dsc["interval"][0] > 0 and dsc["p"] < 1e-6 and dsc["better"] == 30
 
 
@@ -108,7 +118,7 @@ def test_intervals_and_p_are_by_patient(tmp_path):
         write_scores(tmp_path / name, dsc, patients)
         for name, dsc in (("first", FIRST), ("second", SECOND))
     ]
-    comparison = compare_runs(*folders)
+    comparison = compare_runs(*map(runs.Run, folders))
     assert comparison["num_patients"] == 2
     # Patients of 0.1 and 0.025: each mean is one of them, or 0.0625.
     low, high = comparison["mean"]["dsc"]["interval"]
@@ -121,7 +131,7 @@ def test_one_patient_has_no_interval(tmp_path):
         write_scores(tmp_path / name, dsc, ["x"] * 4)
         for name, dsc in (("first", FIRST), ("second", SECOND))
     ]
-    comparison = compare_runs(*folders)
+    comparison = compare_runs(*map(runs.Run, folders))
     assert comparison["mean"]["dsc"]["interval"] == [None, None]
     line = format_comparison(comparison).splitlines()[5]
     # Mean of 0.2, 0, -0.05 and 0.1.
@@ -142,13 +152,13 @@ def test_one_patient_has_no_interval(tmp_path):
 def test_what_was_not_scored_alike_is_refused(changes, message, folders):
     other = write_scores(folders[1], **{"dsc": SECOND, **changes})
     with pytest.raises(ValueError, match=f"cannot be compared: .*{message}"):
-        compare_runs(folders[0], other)
+        compare_runs(runs.Run(folders[0]), runs.Run(other))
     assert not (other / "compare.json").exists()
 
 
 def test_scores_that_cannot_be_read_are_refused(folders, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"metrics.json in .*--run"):
-        compare_runs(folders[0], tmp_path)
+        compare_runs(runs.Run(folders[0]), runs.Run(tmp_path))
     for text, message in (
         ("{", "damaged"),
         ("{}", "another version"),
@@ -156,13 +166,13 @@ def test_scores_that_cannot_be_read_are_refused(folders, tmp_path):
     ):
         (folders[1] / "metrics.json").write_text(text)
         with pytest.raises(ValueError, match=f"{message}.*--run"):
-            compare_runs(*folders)
+            compare_runs(*map(runs.Run, folders))
 
 
 def test_table(folders):
     options = {"flips": True, "largest": False}
     write_scores(folders[1], SECOND, options=options)
-    text = format_comparison(compare_runs(*folders))
+    text = format_comparison(compare_runs(*map(runs.Run, folders)))
     lines = text.splitlines()
     assert lines[0] == "acdc, paper split, test part, strict: 4 cases of 4 patients"
     assert lines[2].startswith("second  second seed 0, with flips, ")

@@ -32,7 +32,7 @@ def browser():
 def address(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("run"))
     write_codes(run)
-    return write_html_report(run).as_uri()
+    return write_html_report(runs.Run(run)).as_uri()
 
 
 @contextlib.contextmanager
@@ -174,7 +174,7 @@ def test_a_code_of_the_shown_slices_alone_is_marked_too(browser, tmp_path):
     slices["best"]["codes"][0][:2] = [17, 17]
     slices["worst"]["codes"][0][0] = 17
     runs.write_json(run / NAME, slices)
-    with opened(browser, write_html_report(run).as_uri()) as page:
+    with opened(browser, write_html_report(runs.Run(run)).as_uri()) as page:
         choice, text = page.locator("#code-choice"), page.locator("#code-text")
         marked = page.locator("#code-slices .chosen")
         page.locator("#code-slices [data-code='17']").first.click()

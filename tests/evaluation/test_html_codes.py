@@ -2,10 +2,10 @@ import json
 import os
 
 import pytest
+from synergynet_tf.evaluation.report.code_effects import TERM_WORDS, WORDS
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.codes.ablations import PARTS, TERMS
-from synergynet_tf.evaluation.report.code_effects import TERM_WORDS, WORDS
+from synergynet_tf.evaluation.codes.interventions import PARTS, TERMS
 from synergynet_tf.evaluation.report.page import write_html_report
 from synergynet_tf.evaluation.report.slices import NAME
 from tests.evaluation.page import read_page
@@ -55,7 +55,7 @@ def test_codes_lie_where_the_network_looked(run):
         slices["best"]["codes_box"] = box
         runs.write_json(run / NAME, slices)
         with pytest.raises(ValueError, match="'codes_box' must be"):
-            write_html_report(run)
+            write_html_report(runs.Run(run))
 
 
 def test_slices_of_before_have_codes_all_over(run):
@@ -157,4 +157,4 @@ def test_damaged_codes_are_refused(run, damage, said):
     damage(codes)
     runs.write_json(run / "codes/codes.json", codes)
     with pytest.raises(ValueError, match=rf"codes.json is damaged \(.*{said}"):
-        write_html_report(run)
+        write_html_report(runs.Run(run))

@@ -8,9 +8,8 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.cli import evaluate, report
 from synergynet_tf.evaluation import score
-from synergynet_tf.evaluation.postprocess import Options
-from synergynet_tf.evaluation.report.markup import element
-from synergynet_tf.evaluation.report.page import write_html_report
+from synergynet_tf.evaluation.postprocess import Postprocessing
+from synergynet_tf.evaluation.report.page import environment, write_html_report
 from synergynet_tf.evaluation.report.slices import NAME
 from synergynet_tf.experiments import PAPER
 from tests.evaluation.page import Page, read_page, shown
@@ -27,9 +26,12 @@ def scores_of(run):
 
 
 def test_text_is_escaped_and_markup_is_not():
-    inner = element("b", "<&>")
-    assert element("p", "<", inner, title='"') == (
-        '<p title="&quot;">&lt;<b>&lt;&amp;&gt;</b></p>'
+    template = environment().from_string(
+        "{% macro bold(text) %}<b>{{ text }}</b>{% endmacro %}"
+        '<p title="{{ title }}">{{ text }}{{ bold(inner) }}</p>'
+    )
+    assert template.render(text="<", inner="<&>", title='"') == (
+        '<p title="&#34;">&lt;<b>&lt;&amp;&gt;</b></p>'
     )
 
 
@@ -117,7 +119,7 @@ def test_page_can_be_read_aloud(run):
 
 def test_curves_have_their_values_in_tables(run):
     page, _ = read_page(run)
-    history = runs.read_history(run)
+    history = runs.Run(run).history
     for caption, columns in (
         ("Training", ("loss", "val_loss", "dsc", "val_dsc", "learning_rate")),
         ("Codebook", ("codes_used", "val_codes_used", "perplexity")),
@@ -130,7 +132,7 @@ def test_curves_have_their_values_in_tables(run):
 
 def test_run_without_a_codebook_has_no_life_of_one(tmp_path):
     run = write_run(tmp_path, model="r50-unet")
-    rows = runs.read_history(run)
+    rows = runs.Run(run).history
     kept = [
         {k: v for k, v in r.items() if not re.search("code|perp|quan", k)} for r in rows
     ]
@@ -164,7 +166,9 @@ def test_slices_of_other_scores_are_not_shown(run):
 
 
 def test_500_cases_stay_light(tmp_path):
-    text = write_html_report(write_run(tmp_path, copies=100)).read_text("utf-8")
+    text = write_html_report(runs.Run(write_run(tmp_path, copies=100))).read_text(
+        "utf-8"
+    )
     page = Page(text)
     assert len(page.table("500 cases")) == 501
     assert len(page.all("img")) == 3
@@ -190,7 +194,7 @@ def test_what_is_missing_or_damaged_is_refused(run, name, content, said):
     if content is not None:
         (run / name).write_text(content)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        write_html_report(run)
+        write_html_report(runs.Run(run))
     assert not (run / "report.html").exists()
 
 
@@ -206,14 +210,14 @@ def test_what_is_missing_or_damaged_is_refused(run, name, content, said):
 def test_scores_that_lack_a_part_are_refused(run, change):
     runs.write_json(run / "metrics.json", scores_of(run) | change)
     with pytest.raises(ValueError, match=r"metrics.json is of another version"):
-        write_html_report(run)
+        write_html_report(runs.Run(run))
 
 
 def test_scores_older_than_the_weights_are_refused(run):
     later = (run / "metrics.json").stat().st_mtime + 10
     os.utime(run / runs.BEST_WEIGHTS, (later, later))
     with pytest.raises(ValueError, match="older than the weights"):
-        write_html_report(run)
+        write_html_report(runs.Run(run))
 
 
 def test_the_flag_takes_scores_that_are_there(run, capsys):
@@ -236,8 +240,10 @@ def test_scores_that_do_not_name_their_data_do_not_serve(run, monkeypatch):
     del scores["data_dir"]
     (run / "metrics.json").write_text(json.dumps(scores))
     plain = "test", "strict"
-    assert report._why_not(run, *plain, None, Options()) == ""
-    assert "data_dir" in report._why_not(run, *plain, "nowhere", Options())
+    assert report._why_not(runs.Run(run), *plain, None, Postprocessing()) == ""
+    assert "data_dir" in report._why_not(
+        runs.Run(run), *plain, "nowhere", Postprocessing()
+    )
 
 
 def test_the_flag_makes_scores_that_are_missing(squares_run, capsys):
@@ -274,8 +280,8 @@ def test_the_flag_makes_scores_that_do_not_serve(
     evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])
     assert f"{reason}\n" in capsys.readouterr().err
     assert len(found) == len(scored) == 1
-    assert scored[0][1] == ("val" if "val" in flags else "test")
-    assert scored[0][4] == Options("--flips" in flags, "--largest" in flags)
+    assert found[0][1] == ("val" if "val" in flags else "test")
+    assert scored[0][2] == Postprocessing("--flips" in flags, "--largest" in flags)
 
 
 def test_all_of_a_run_is_in_the_report(run):

@@ -30,4 +30,4 @@ def test_robustness_is_shown_if_it_was_tried(squares_run):
         runs.write_json(path, report | damage)
         (named,) = damage
         with pytest.raises(ValueError, match=rf"corruption.json is damaged .*{named}"):
-            write_html_report(squares_run)
+            write_html_report(runs.Run(squares_run))

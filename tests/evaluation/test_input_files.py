@@ -3,11 +3,11 @@ import shutil
 import numpy as np
 import pytest
 
-from synergynet_tf.config import DataConfig
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs, read_input, stem
 from tests.data.trees import photograph, write_nifti, write_png
 
-RGB, CT, MRI = (DataConfig(modality=modality) for modality in ("rgb", "ct", "mri"))
+RGB, CT, MRI = (Preprocessor(modality, 16) for modality in ("rgb", "ct", "mri"))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_channels_of_a_fourth_axis_are_picked(tmp_path):
     write_nifti(tmp_path / "a.nii", array)
     path, out = tmp_path / "a.nii", tmp_path / "out"
     assert read_input(path).image.shape[-1] == 4
-    assert find_inputs(path, out, DataConfig(modality="mri", channels="0 1 3"))
+    assert find_inputs(path, out, Preprocessor("mri", 16, "0 1 3"))
     with pytest.raises(ValueError, match=r"a\.nii: .*--channels"):
         find_inputs(path, out, MRI)
 
@@ -73,7 +73,7 @@ def test_a_scan_needs_the_channels_that_were_trained_on(tmp_path):
         with pytest.raises(ValueError, match=rf"{path.name} .* {count} .*with 4;"):
             find_inputs(path, out, MRI, channels=4)
     # Picked channels are counted in the scan that they are picked of.
-    picked = DataConfig(modality="mri", channels="1")
+    picked = Preprocessor("mri", 16, "1")
     with pytest.raises(ValueError, match=r"b\.nii\.gz .* 1 .*with 2;"):
         find_inputs(one, out, picked, channels=2)
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.config import DataConfig
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs
 from tests.evaluation import squares
 
@@ -53,5 +53,5 @@ def test_what_was_labeled_before_a_failure_can_be_labeled_again(squares_run, tmp
     with open(tmp_path / "out" / "summary.csv") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [paths[0].name]
     paths[1].write_bytes(whole)
-    found = find_inputs(images, tmp_path / "out", DataConfig(modality="rgb"))
+    found = find_inputs(images, tmp_path / "out", Preprocessor("rgb", 16))
     assert found == paths

@@ -1,6 +1,10 @@
 import numpy as np
 
-from synergynet_tf.evaluation.postprocess import PLAIN, Options, keep_largest
+from synergynet_tf.evaluation.postprocess import (
+    NO_POSTPROCESSING,
+    Postprocessing,
+    keep_largest,
+)
 
 
 def test_largest_component_of_each_class_is_kept():
@@ -29,5 +33,5 @@ def test_a_class_does_not_connect_another():
 
 
 def test_options_say_what_is_on():
-    assert str(PLAIN) == ""
-    assert str(Options(flips=True, largest=True)) == "flips, largest"
+    assert str(NO_POSTPROCESSING) == ""
+    assert str(Postprocessing(flips=True, largest=True)) == "flips, largest"

@@ -68,7 +68,7 @@ def test_a_process_that_died_is_one_line():
 
 
 def test_scoring_processes_do_not_import_keras():
-    modules = ["synergynet_tf.evaluation.case_scores", "evaluate"]
+    modules = ["synergynet_tf.evaluation.scores", "evaluate"]
     assert list(map_in_processes(keras_is_imported, modules, 1)) == [set(), set()]
 
 

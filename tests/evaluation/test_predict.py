@@ -7,7 +7,7 @@ import pytest
 
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.evaluation import predict
-from synergynet_tf.evaluation.postprocess import Options
+from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.evaluation.predict import label_all, predict_case, predict_grids
 from synergynet_tf.evaluation.predictor import Predictor
 from synergynet_tf.layers import VectorQuantizer
@@ -142,14 +142,19 @@ def test_flips_are_turned_back_and_averaged():
     for scale, plain, flipped in ((1.0, 1, 1), (0.6, 0, 1), (0.4, 0, 0)):
         model, case = Lopsided(), (scale * image, "rgb", 2)
         assert predict_case(model, *case).sum() == plain
-        assert predict_case(model, *case, options=Options(flips=True)).sum() == flipped
+        assert (
+            predict_case(model, *case, options=Postprocessing(flips=True)).sum()
+            == flipped
+        )
         assert len({images.tobytes() for images in model.images[1:]}) == 4
 
 
 def test_largest_component_is_that_of_the_volume():
     image = np.zeros((3, 16, 16, 1), np.float32)
     image[0, 1:4, 1:4] = image[1, 1:4, 1:4] = image[2, 8:12, 8:12] = 255
-    labels = predict_case(Recorder(), image, "rgb", 16, options=Options(largest=True))
+    labels = predict_case(
+        Recorder(), image, "rgb", 16, options=Postprocessing(largest=True)
+    )
     # Of 18 and 16 voxels; slice by slice the last would stay too.
     assert labels.sum(axis=(1, 2)).tolist() == [9, 9, 0]
 

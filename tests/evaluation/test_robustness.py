@@ -1,5 +1,4 @@
 import csv
-import dataclasses
 import json
 import os
 
@@ -18,17 +17,16 @@ from synergynet_tf.evaluation.robustness.table import (
     format_robustness,
     summarize,
 )
-from synergynet_tf.evaluation.score import evaluate_run
 from tests.evaluation import squares
 from tests.test_evaluate import refusal
 
 
 def corrupt(run, **settings):
-    return score.corrupt_run(run, find_cases(run, "test"), **settings)
+    return score.corrupt_run(find_cases(runs.Run(run), "test"), **settings)
 
 
 def test_clean_row_is_what_evaluate_scores(squares_run):
-    report, scores = corrupt(squares_run), evaluate_run(squares_run)
+    report, scores = corrupt(squares_run), squares.evaluate(squares_run)
     clean = report["rows"][0]
     assert (clean["corruption"], clean["severity"]) == ("clean", 0)
     assert clean["dsc"] == scores["strict"]["mean"]["dsc"]
@@ -105,7 +103,7 @@ def test_what_other_data_gave_is_scored_again(squares_run, tmp_path):
     other = squares.write_data(tmp_path / "other")
     # `half` is found whole now: of 1, 0, none and 1 the mean is 2 / 3.
     cv2.imwrite(str(other / "test/masks/half.png"), squares.square(8, 8))
-    second = score.corrupt_run(squares_run, find_cases(squares_run, "test", other))
+    second = score.corrupt_run(find_cases(runs.Run(squares_run), "test", other))
     assert first["rows"][0]["dsc"] == pytest.approx(5 / 9)
     assert second["rows"][0]["dsc"] == pytest.approx(2 / 3)
     written = json.loads((squares_run / "corruption.json").read_text())
@@ -123,16 +121,15 @@ def test_what_is_older_than_the_weights_is_scored_again(squares_run):
 
 @pytest.mark.parametrize("modality", ["rgb", "mri"])
 def test_corruptions_are_those_of_the_runs_modality(squares_run, modality, monkeypatch):
-    cases, seen = find_cases(squares_run, "test"), set()
-    data = dataclasses.replace(cases.config.data, modality=modality)
-    config = dataclasses.replace(cases.config, data=data)
+    config, seen = runs.Run(squares_run).config.replace(modality=modality), set()
+    runs.write_text(squares_run / "config.json", config.to_json())
 
     def look(images, name, severity, case_id, modality, seed):
         seen.add(modality)
         return images
 
     monkeypatch.setattr(score, "corrupt", look)
-    score.corrupt_run(squares_run, dataclasses.replace(cases, config=config))
+    corrupt(squares_run)
     assert seen == {modality}
 
 
@@ -150,7 +147,7 @@ def test_contrast_hides_squares_by_hand(squares_run):
 
 
 def test_the_network_is_given_what_was_altered(squares_run):
-    cases, seen = find_cases(squares_run, "test"), []
+    cases, seen = find_cases(runs.Run(squares_run), "test"), []
 
     def alter(name, images):
         seen.append((name, images.shape, images.max()))
@@ -168,7 +165,7 @@ def test_the_network_is_given_what_was_altered(squares_run):
 
 def test_table_of_two_runs_by_hand(squares_run):
     report = corrupt(squares_run)
-    patients = find_cases(squares_run, "test").patients
+    patients = find_cases(runs.Run(squares_run), "test").patients
     reports = [report, report]
     summaries = summarize(reports, patients)
     lines = format_robustness(["one", "another"], reports, summaries).splitlines()

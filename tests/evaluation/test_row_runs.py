@@ -120,8 +120,8 @@ def score(tmp_path):
     def run():
         made = []
 
-        def evaluate(folder):
-            made.append(folder)
+        def evaluate(run):
+            made.append(run.path)
             return make_report(DSC)
 
         found, _ = find_row_runs(TABLES[2], "acdc", BUDGETS["short"], tmp_path)

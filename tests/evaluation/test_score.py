@@ -11,18 +11,18 @@ from synergynet_tf.data.datasets import folder
 from synergynet_tf.evaluation import cases, score
 from synergynet_tf.evaluation.figures.overlays import overlay
 from synergynet_tf.evaluation.report.slices import NAME
-from synergynet_tf.evaluation.score import evaluate_run
+from synergynet_tf.evaluation.scores import Scores
 from synergynet_tf.evaluation.tables.console import format_tables
 from tests.evaluation import squares
 from tests.evaluation.page import read_page
 
-# Of 1,024 pixels: perfect 64 hits; half 64 hits, 64 misses; missed 16 misses.
+# Of 1,024 pixels: perfect TP 64; half TP 64, FN 64; missed FN 16.
 POOLED_DSC = 2 * 128 / (2 * 128 + 64 + 16)
 DIAGONAL = math.hypot(squares.SIZE, squares.SIZE)
 
 
 def test_strict_means_by_hand(squares_run):
-    report = evaluate_run(squares_run)
+    report = squares.evaluate(squares_run)
     assert report["protocol"] == "strict"
     assert report["num_cases"] == 4
     # The case in which neither mask has a square is left out of the mean.
@@ -35,7 +35,7 @@ def test_strict_means_by_hand(squares_run):
 
 
 def test_pooled_stands_beside_by_hand(squares_run):
-    pooled = evaluate_run(squares_run)["pooled"]["mean"]
+    pooled = squares.evaluate(squares_run)["pooled"]["mean"]
     assert pooled["dsc"] == pytest.approx(POOLED_DSC)
     assert pooled["acc"] == pytest.approx(1 - (64 + 16) / (4 * 1024))
     assert pooled["se"] == pytest.approx(128 / (128 + 64 + 16))
@@ -44,19 +44,19 @@ def test_pooled_stands_beside_by_hand(squares_run):
 
 @pytest.mark.parametrize("protocol", ["pooled", "paper"])
 def test_protocol_decides_the_means(squares_run, protocol):
-    report = evaluate_run(squares_run, protocol=protocol)
+    report = squares.evaluate(squares_run, protocol=protocol)
     assert report["protocol"] == "pooled"
     assert report["mean"]["dsc"] == pytest.approx(POOLED_DSC)
     assert report["strict"]["mean"]["dsc"] == pytest.approx(5 / 9)
 
 
 def test_transunet_counts_the_empty_as_zero(squares_run):
-    report = evaluate_run(squares_run, protocol="transunet")
+    report = squares.evaluate(squares_run, protocol="transunet")
     assert report["mean"]["dsc"] == pytest.approx((1 + 2 / 3 + 0 + 0) / 4)
 
 
 def test_what_is_written_is_what_is_returned(squares_run):
-    report = evaluate_run(squares_run)
+    report = squares.evaluate(squares_run)
     text = (squares_run / "metrics.json").read_text()
     assert json.loads(text) == report
     assert "NaN" not in text
@@ -71,7 +71,7 @@ def test_what_is_written_is_what_is_returned(squares_run):
 
 
 def test_intervals_stand_beside_every_mean(squares_run):
-    report = evaluate_run(squares_run)
+    report = squares.evaluate(squares_run)
     assert report["num_patients"] == 4
     assert report["bootstrap"] == {"resamples": 2000, "seed": 0, "level": 0.95}
     for block in (report, report["strict"], report["pooled"]):
@@ -81,21 +81,21 @@ def test_intervals_stand_beside_every_mean(squares_run):
             assert block["per_class_interval"]["square"][metric] == [low, high]
     # Of dsc 1, 2/3 and 0 a resample may hold the first or the last alone.
     assert report["mean_interval"]["dsc"] == [0.0, 1.0]
-    assert evaluate_run(squares_run) == report
+    assert squares.evaluate(squares_run) == report
 
 
 def test_one_case_has_no_interval_and_every_text_a_dash(squares_run, tmp_path):
     for name in ("missed", "nothing", "perfect"):
         for kind in ("images", "masks"):
             (tmp_path / "data/test" / kind / f"{name}.png").unlink()
-    report = evaluate_run(squares_run)
+    report = squares.evaluate(squares_run)
     assert report["mean"]["dsc"] == pytest.approx(2 / 3)
     for block in (report["strict"], report["pooled"]):
         intervals = [block["mean_interval"], block["per_class_interval"]["square"]]
         assert [ends for i in intervals for ends in i.values()] == [[None, None]] * (
             2 * len(block["mean"])
         )
-    lines = format_tables([report]).splitlines()
+    lines = format_tables([Scores.from_json(report)]).splitlines()
     for label in ("  95 % interval, from", "  to"):
         (line,) = (line for line in lines if line.startswith(label))
         # Five pooled scores and three strict.
@@ -108,7 +108,7 @@ def test_one_case_has_no_interval_and_every_text_a_dash(squares_run, tmp_path):
 
 
 def test_report_names_the_experiment(squares_run):
-    report = evaluate_run(squares_run)
+    report = squares.evaluate(squares_run)
     expected = {
         "dataset": "folder",
         "model": "r50-unet",
@@ -126,7 +126,7 @@ def test_report_names_the_experiment(squares_run):
 
 def test_other_part_and_other_folder(squares_run, tmp_path):
     elsewhere = (tmp_path / "data").rename(tmp_path / "moved")
-    report = evaluate_run(squares_run, "val", data_dir=elsewhere)
+    report = squares.evaluate(squares_run, "val", data_dir=elsewhere)
     # One of the two training cases is held out.
     assert (report["split"], report["num_cases"]) == ("val", 1)
 
@@ -139,7 +139,7 @@ def test_overlays_show_best_median_and_worst(squares_run, monkeypatch):
         return overlay(image, pred_labels, class_names, true_labels, caption)
 
     monkeypatch.setattr(score, "overlay", record)
-    evaluate_run(squares_run)
+    squares.evaluate(squares_run)
     assert captions == [
         "best of 4: test/perfect, DSC 1.000",
         "median of 4: test/half, DSC 0.667",
@@ -161,9 +161,9 @@ def test_codes_of_a_center_crop_are_laid_on_it(squares_run, monkeypatch):
         return np.zeros((1, 2, 2), int)
 
     monkeypatch.setattr(score.Predictor, "code_maps", code_maps)
-    config = runs.read_config(squares_run).replace(modality="mri", center_crop=0.75)
+    config = runs.Run(squares_run).config.replace(modality="mri", center_crop=0.75)
     runs.write_text(squares_run / "config.json", config.to_json())
-    evaluate_run(squares_run)
+    squares.evaluate(squares_run)
     slices = json.loads((squares_run / NAME).read_text())
     # Rows and columns 4 to 27 of 32.
     assert slices["best"]["codes_box"] == [0.125, 0.125, 0.75, 0.75]
@@ -176,24 +176,28 @@ def test_dataset_may_choose_the_tolerance(squares_run, monkeypatch):
     far = 2 * squares.SIZE
     monkeypatch.setattr(folder, "NSD_TOLERANCE_MM", far, raising=False)
     # Whatever was found is near enough; what was missed is not.
-    assert evaluate_run(squares_run)["mean"]["nsd"] == pytest.approx((1 + 1 + 0) / 3)
+    assert squares.evaluate(squares_run)["mean"]["nsd"] == pytest.approx(
+        (1 + 1 + 0) / 3
+    )
 
 
 def test_missing_case_is_an_error_and_leaves_the_old_scores(squares_run, tmp_path):
-    evaluate_run(squares_run)
+    squares.evaluate(squares_run)
     before = (squares_run / "metrics.json").read_bytes()
     image = tmp_path / "data" / "test" / "images" / "missed.png"
     image.write_bytes(image.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"missed\.png"):
-        evaluate_run(squares_run)
+        squares.evaluate(squares_run)
     assert (squares_run / "metrics.json").read_bytes() == before
 
 
 def test_scores_do_not_change_with_the_other_cases(squares_run, monkeypatch):
-    together = {case["case_id"]: case for case in evaluate_run(squares_run)["cases"]}
+    together = {
+        case["case_id"]: case for case in squares.evaluate(squares_run)["cases"]
+    }
     for case_id, expected in together.items():
         monkeypatch.setattr(cases, "part_ids", lambda data, part, i=case_id: [i])
-        (alone,) = evaluate_run(squares_run)["cases"]
+        (alone,) = squares.evaluate(squares_run)["cases"]
         assert alone == expected
 
 
@@ -201,5 +205,5 @@ def test_case_that_cannot_be_read_is_refused_by_name(squares_run, tmp_path):
     image = tmp_path / "data" / "test" / "images" / "missed.png"
     image.write_bytes(image.read_bytes()[:50])
     with pytest.raises(ValueError, match=r"missed\.png is not a readable image"):
-        evaluate_run(squares_run)
+        squares.evaluate(squares_run)
     assert not (squares_run / "metrics.json").exists()

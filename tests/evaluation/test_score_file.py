@@ -1,8 +1,12 @@
+import dataclasses
 import json
+import os
 
 import pytest
 
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf import runs
+from synergynet_tf.evaluation.scores import Scores, fresh_scores, rank, read_scores
+from synergynet_tf.runs import Run
 from tests.evaluation.scored_runs import make_report
 
 REPORT = make_report((0.5, 0.75))
@@ -11,7 +15,10 @@ REPORT = make_report((0.5, 0.75))
 def test_a_report_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(REPORT))
-    assert read_report(path) == REPORT
+    scores = read_scores(Run(tmp_path))
+    assert scores.to_json() == REPORT
+    assert list(scores.to_json())[:2] == ["dataset", "data_dir"]
+    assert Scores.from_json(scores.to_json()) == scores
 
 
 def set_(*keys, value):
@@ -60,5 +67,68 @@ def test_what_was_never_written_is_refused(change, reason, tmp_path):
     change(report)
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(report))
-    with pytest.raises(ValueError, match=reason):
-        read_report(path)
+    with pytest.raises(ValueError, match=rf"{reason}.*; score it with evaluate\.py"):
+        read_scores(Run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        drop("fold"),
+        drop("strict"),
+        drop("strict", "mean_interval"),
+        drop("bootstrap", "resamples"),
+        drop("structures", "rv", "false"),
+        drop("cases", 0, "counts"),
+        set_("protocol", value="pooled"),
+        set_("codes", value={}),
+    ],
+)
+def test_what_another_version_did_not_write_is_said_to_be_missing(change, tmp_path):
+    report = json.loads(json.dumps(REPORT))
+    change(report)
+    runs.write_json(tmp_path / "metrics.json", report)
+    runs.write_text(tmp_path / runs.BEST_WEIGHTS, "")
+    os.utime(tmp_path / runs.BEST_WEIGHTS, (1, 1))
+    with pytest.raises(ValueError, match=r"is of another version \(there is no '"):
+        read_scores(Run(tmp_path))
+    assert fresh_scores(Run(tmp_path)) == (None, "of another version")
+
+
+def test_fresh_scores_are_those_of_the_weights(tmp_path):
+    assert fresh_scores(Run(tmp_path)) == (None, "")
+    with pytest.raises(
+        FileNotFoundError, match=r"No metrics\.json .*evaluate\.py --run"
+    ):
+        read_scores(Run(tmp_path))
+    runs.write_json(tmp_path / "metrics.json", REPORT)
+    runs.write_text(tmp_path / runs.BEST_WEIGHTS, "")
+    os.utime(tmp_path / runs.BEST_WEIGHTS, (1, 1))
+    assert fresh_scores(Run(tmp_path)) == (Scores.from_json(REPORT), "")
+    os.utime(tmp_path / "metrics.json", (0, 0))
+    assert fresh_scores(Run(tmp_path)) == (None, "older than the weights")
+
+
+def test_scores_are_asked_for_parts_cases_and_a_title():
+    report = json.loads(json.dumps(make_report((0.5, 0.25, 0.0, 1.0))))
+    for by_class in report["cases"][2]["strict"].values():
+        by_class["dsc"] = None
+    scores = Scores.from_json(report)
+    assert scores.block("transunet") is scores.blocks["transunet"]
+    assert scores.case("case1")["patient"] == "patient1"
+    assert scores.dsc["case1"] == 0.25
+    assert scores.ranked() == {"best": "case3", "median": "case0", "worst": "case1"}
+    assert scores.title() == (
+        "acdc, paper split, test part: 4 cases of 4 patients, 224 px, 150 epochs"
+    )
+    options = {"flips": True, "largest": True}
+    other = dataclasses.replace(scores, fold="1/5", limit=4, options=options)
+    assert other.title() == (
+        "acdc, paper split, fold 1/5, test part: 4 cases of 4 patients (--limit 4), "
+        "224 px, 150 epochs, with flips, largest"
+    )
+
+
+def test_of_one_case_all_places_are_that_one():
+    assert rank({"a": 0.5}) == {"best": "a", "median": "a", "worst": "a"}
+    assert rank({"a": float("nan")}) == rank({}) == {}

@@ -1,6 +1,8 @@
 import pytest
 
+from synergynet_tf.evaluation.scores import Scores
 from synergynet_tf.evaluation.tables.console import format_tables
+from synergynet_tf.metrics import PROTOCOLS
 
 POOLED = {"iou": 0.8, "dsc": 0.8889, "acc": 0.95, "sp": 0.97, "se": 0.88}
 STRICT = POOLED | {"dsc": 0.9012, "iou": 0.8123, "hd95": 12.345, "nsd": 0.5}
@@ -16,7 +18,7 @@ def block(mean):
 
 
 def report(**changes):
-    return {
+    values = {
         "dataset": "isic",
         "model": "synergynet-8s2h",
         "backbone": "resnet50",
@@ -35,11 +37,17 @@ def report(**changes):
         "paper_protocol": "pooled",
         "distance_unit": "px",
         "num_cases": 520,
+        "num_patients": 520,
+        "bootstrap": {},
+        "cases": [],
         "strict": block(STRICT),
         "pooled": block(POOLED),
         "structures": {"lesion": {"empty": 0, "missed": 0, "false": 0}},
         "codes": {"used": 732, "total": 1024, "perplexity": 300.0},
     } | changes
+    names = [name for name in PROTOCOLS if name in values]
+    blocks = {name: values.pop(name) for name in names}
+    return Scores(**values, blocks=blocks)
 
 
 def words(text, start):
@@ -97,7 +105,8 @@ def test_title_says_the_fold_and_the_options():
 def test_title_says_what_was_run():
     title = format_tables([report(epochs=3, limit=520)]).splitlines()[0]
     assert title == (
-        "isic, paper split, test part: 520 cases (--limit 520), 224 px, 3 epochs"
+        "isic, paper split, test part: 520 cases of 520 patients (--limit 520), "
+        "224 px, 3 epochs"
     )
 
 

@@ -9,7 +9,6 @@ import SimpleITK
 
 from synergynet_tf import runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
-from synergynet_tf.evaluation.score import evaluate_run
 from tests.data.test_nifti import AFFINES
 from tests.data.trees import write_dataset_json, write_nifti
 from tests.evaluation import squares
@@ -29,7 +28,7 @@ def write_block(path, affine, columns=slice(2, 18)):
 
 @pytest.fixture
 def volume_run(tmp_path, monkeypatch):
-    for module in ("score", "run_model"):
+    for module in ("score", "predictor"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, squares.build_model)
     config = ExperimentConfig(
@@ -89,7 +88,7 @@ def test_a_volume_is_scored_with_its_spacing(volume_run, tmp_path):
         labels = (nibabel.load(image).get_fdata() > 450).astype(np.uint8)
         labels = np.roll(labels, 1, axis=0)  # 1.5 mm
         write_nifti(root / f"labelsTr/{number}.nii.gz", labels, SPACING, affine)
-    report = evaluate_run(volume_run, protocol="transunet")
+    report = squares.evaluate(volume_run, protocol="transunet")
     assert report["strict"]["mean"]["dsc"] == pytest.approx(15 / 16)
     assert report["strict"]["mean"]["hd95"] == pytest.approx(1.5)
     assert report["transunet"]["mean"]["hd95"] == 1.0  # voxels
@@ -107,7 +106,7 @@ def test_a_volume_is_scored_with_its_spacing(volume_run, tmp_path):
 def test_what_a_center_crop_cuts_off_counts_as_missed(
     columns, dsc, volume_run, tmp_path
 ):
-    config = runs.read_config(volume_run).replace(center_crop=0.5)
+    config = runs.Run(volume_run).config.replace(center_crop=0.5)
     runs.write_text(volume_run / "config.json", config.to_json())
     root, affine = tmp_path / "data", AFFINES["LPS"]
     write_dataset_json(root, labels={"background": 0, "block": 1})
@@ -116,7 +115,7 @@ def test_what_a_center_crop_cuts_off_counts_as_missed(
         bright = nibabel.load(image).get_fdata() > 450
         labels = bright.astype(np.uint8)
         write_nifti(root / f"labelsTr/{number}.nii.gz", labels, SPACING, affine)
-    report = evaluate_run(volume_run)
+    report = squares.evaluate(volume_run)
     assert report["strict"]["mean"]["dsc"] == pytest.approx(dsc)
     missed = {"empty": 0, "missed": int(dsc == 0), "false": 0}
     assert report["structures"] == {"block": missed}

@@ -10,7 +10,7 @@ from synergynet_tf.config import (
     ModelConfig,
     TrainingConfig,
 )
-from synergynet_tf.export import model_card
+from synergynet_tf.export import card
 from tests.evaluation.squares import write_history
 
 SIZE = 32
@@ -42,7 +42,7 @@ def make_card(folder, modality="rgb", classes=1, channels="", image_channels=Non
     write_history(folder, 3)
     if image_channels is not None:
         runs.write_json(folder / runs.CHANNELS, image_channels)
-    return model_card.make_card(folder)
+    return card.make_card(runs.Run(folder))
 
 
 def random_pixels(*shape, dtype=np.uint8):

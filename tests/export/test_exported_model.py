@@ -9,9 +9,10 @@ import keras
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.cli import predict
+from synergynet_tf.cli import predict, saved_model, tflite
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.export import exported_model, model_card, saved_model, tflite
+from synergynet_tf.export import exported_model
+from synergynet_tf.export.card import CARD_FILE, FORMAT
 from synergynet_tf.training import fit
 from tests.evaluation import squares
 
@@ -54,7 +55,7 @@ def test_exported_models_label_as_their_run(run, tmp_path, crop, options):
     expected = label(images, "--run", run, *options)
     if crop < 1:
         whole = expected
-        config = runs.read_config(run).replace(modality="mri", center_crop=crop)
+        config = runs.Run(run).config.replace(modality="mri", center_crop=crop)
         runs.write_text(run / "config.json", config.to_json())
         expected = label(images, "--run", run, *options)
         assert expected["half.png"] != whole["half.png"]
@@ -98,10 +99,10 @@ def test_a_trained_run_s_labels_of_real_images(
 
 
 def test_the_highest_version_is_taken(tmp_path):
-    card = {"format": model_card.FORMAT, "classes": ["a"]}
+    card = {"format": FORMAT, "classes": ["a"]}
     card["config"] = json.loads(ExperimentConfig().to_json())
     for version in ("2", "10", "11", "notes"):
-        runs.write_json(tmp_path / version / model_card.FILE, card)
+        runs.write_json(tmp_path / version / CARD_FILE, card)
         if version != "11":  # Which is being written.
             (tmp_path / version / "saved_model.pb").touch()
     assert exported_model.find_exported(tmp_path).path == tmp_path / "10"
@@ -138,7 +139,7 @@ def test_a_card_of_another_model_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="not the model that its card"):
         exported_model.find_exported(file).open()
     folder = export_folder(run, tmp_path / "exported") / "1"
-    runs.write_json(folder / model_card.FILE, card)
+    runs.write_json(folder / CARD_FILE, card)
     with pytest.raises(ValueError, match="not the model that its card"):
         exported_model.find_exported(folder).open()
 

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from synergynet_tf.cli import saved_model as command
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.data import preprocess
 from synergynet_tf.evaluation.predict import predict_case
-from synergynet_tf.export import model_card, saved_model
+from synergynet_tf.export import saved_model
+from synergynet_tf.export.card import read_card
 from synergynet_tf.models import build_model
 from synergynet_tf.models.outputs import with_codes
 from tests.export.models import SIZE, make_card, random_pixels, small_model
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 from synergynet_tf.export import signatures  # noqa: E402  (it imports TensorFlow)
-from synergynet_tf.export.image_graph import to_labels  # noqa: E402
+from synergynet_tf.export.graph import to_labels  # noqa: E402
 
 
 def visible_files(folder):
@@ -140,7 +142,7 @@ def test_logits_and_names(exports):
 
 def test_the_card_and_its_page_go_with_the_model(exports):
     folder, _ = exports("mri", 4)
-    card = model_card.read_card(folder / "model_card.json")
+    card = read_card(folder / "model_card.json")
     assert card.class_names == ("organ1", "organ2", "organ3")
     page = (folder / "README.md").read_text("utf-8")
     for text in (
@@ -266,5 +268,5 @@ def test_versions_that_cannot_be_written_are_refused(tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     flags = ["--run", str(tmp_path), "--out", str(tmp_path / "out")]
     with pytest.raises(FileNotFoundError, match=r"No config\.json"):
-        saved_model.main(flags)
+        command.main(flags)
     assert not (tmp_path / "out").exists()

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
+from synergynet_tf.cli import tflite as command
 from synergynet_tf.data.datasets import phantom
 from synergynet_tf.data.preprocess import to_network
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.export import exported_model, probe, tflite
+from synergynet_tf.export import exported_model, parity, tflite
 from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
 from synergynet_tf.models.outputs import with_codes
 from tests.conftest import tiny_encoder
@@ -45,9 +46,7 @@ def images(count=8):
 
 
 def kinds(content):
-    from synergynet_tf.export.tflite_graph import read_operators
-
-    return {operator.kind for operator in read_operators(content)}
+    return {operator.kind for operator in tflite.read_operators(content)}
 
 
 @pytest.mark.parametrize(
@@ -61,10 +60,10 @@ def test_every_method_runs_in_the_stock_interpreter(name, monkeypatch):
     model = tiny_model(monkeypatch, name)
     content = tflite.convert(model, "none")
     assert not {kind for kind in kinds(content) if not kind.isupper()}  # Flex, custom
-    probes = probe.probe_images(SIZE)
+    probes = parity.probe_images(SIZE)
     found = exported_model.TFLiteModel(content).answer(probes)
     expected = exported_model.Answers.of(with_codes(model)(probes, training=False))
-    probe.require_same_answers(expected, found)
+    parity.require_same_answers(expected, found)
 
 
 def run_all(content, image):
@@ -83,19 +82,17 @@ def run_all(content, image):
 
 
 def test_int8_chooses_the_codes_in_float(monkeypatch):
-    from synergynet_tf.export.tflite_graph import CHOICE, read_operators
-
     model = tiny_model(monkeypatch, "synergynet-8s2h")
     # Untrained, its keys are its queries, and would be computed once.
     key = model.get_layer("refinement").key.kernel
     key.assign(keras.random.normal(key.shape, seed=0))
     content = tflite.convert(model, "int8", images())
-    operators = read_operators(content)
+    operators = tflite.read_operators(content)
     *convolutions, head = (o for o in operators if o.kind == "CONV_2D")
     assert {o.inputs[1].dtype for o in convolutions} == {"INT8"}
     assert {t.dtype for t in (*head.inputs, *head.outputs)} == {"FLOAT32"}
 
-    codes, winners = (o for o in operators if o.kind == CHOICE)
+    codes, winners = (o for o in operators if o.kind == tflite.CHOICE)
     codebook = np.asarray(model.get_layer("quantizer").codebook, np.float64)
     center = codebook.mean(axis=0)
     sources = {t.number: o for o in operators for t in o.outputs}
@@ -154,7 +151,7 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", tflite.KINDS)
 def test_a_run_is_exported_with_its_card(run, tmp_path, capsys, kind):
     out = tmp_path / "out" / "model.tflite"
-    tflite.main(["--run", str(run), "--out", str(out), "--quantize", kind])
+    command.main(["--run", str(run), "--out", str(out), "--quantize", kind])
     assert "labels" in capsys.readouterr().out
     assert sorted(p.name for p in out.parent.iterdir()) == ["model.json", out.name]
     content = out.read_bytes()
@@ -180,7 +177,7 @@ def test_float32_that_comes_out_different_leaves_nothing(run, tmp_path, monkeypa
     monkeypatch.setattr(tflite.TFLiteModel, "answer", altered)
     out = tmp_path / "out" / "model.tflite"
     with pytest.raises(ValueError, match="nothing was written"):
-        tflite.main(["--run", str(run), "--out", str(out)])
+        command.main(["--run", str(run), "--out", str(out)])
     assert not out.parent.exists()
 
 
@@ -195,7 +192,7 @@ def phantom_cases(tmp_path, limit):
     runs.write_json(run / "classes.json", phantom.class_names(""))
     runs.write_text(run / runs.BEST_WEIGHTS, "")
     squares.write_history(run, epochs=1)
-    return find_cases(run, "train")
+    return find_cases(runs.Run(run), "train")
 
 
 @pytest.mark.parametrize("limit", [2, 8])
@@ -232,20 +229,18 @@ def test_a_file_that_cannot_be_written_leaves_no_card(run, tmp_path, monkeypatch
     monkeypatch.setattr(pathlib.Path, "write_bytes", full)
     flags = ["--run", str(run), "--out", str(tmp_path / "out" / "a.tflite")]
     with pytest.raises(OSError, match="No space"):
-        tflite.main(flags)
+        command.main(flags)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_choice_without_a_layer_is_refused():
-    from synergynet_tf.export import tflite_graph
-
-    tensor = tflite_graph.Tensor(0, "TopKV2", "FLOAT32")
+    tensor = tflite.Tensor(0, "TopKV2", "FLOAT32")
     operators = [
-        tflite_graph.Operator("CONV_2D", (), (tensor,)),
-        tflite_graph.Operator("TOPK_V2", (tensor,), (tensor,)),
+        tflite.Operator("CONV_2D", (), (tensor,)),
+        tflite.Operator("TOPK_V2", (tensor,), (tensor,)),
     ]
     with pytest.raises(ValueError, match="names no layer"):
-        tflite_graph.spoiled_by_int8(operators)
+        tflite.spoiled_by_int8(operators)
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
@@ -265,11 +260,11 @@ def test_int8_without_the_runs_data_is_refused(run, tmp_path):
     flags = ["--run", str(run), "--out", str(tmp_path / "a.tflite")]
     gone = [*flags, "--quantize", "int8", "--data-dir", str(tmp_path / "gone")]
     with pytest.raises(FileNotFoundError, match="gone"):
-        tflite.main(gone)
+        command.main(gone)
     assert not (tmp_path / "a.tflite").exists()
 
 
 def test_data_without_int8_is_refused(capsys):
     with pytest.raises(SystemExit):
-        tflite.parse_args(["--run", "r", "--out", "a.tflite", "--data-dir", "d"])
+        command.parse_args(["--run", "r", "--out", "a.tflite", "--data-dir", "d"])
     assert "only with --quantize int8" in capsys.readouterr().err

@@ -5,17 +5,9 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import VQ_CHOICES
-from synergynet_tf.layers import VectorQuantizer, quantizer
-from synergynet_tf.layers.code_gradients import ESTIMATORS
-from synergynet_tf.layers.moving_average import DECAY, SMOOTHING
-
-OPTIONS = {
-    "initialization": quantizer.INITIALIZATIONS,
-    "update": quantizer.UPDATES,
-    "estimator": tuple(ESTIMATORS),
-    "distance": quantizer.DISTANCES,
-    "loss": quantizer.LOSSES,
-}
+from synergynet_tf.layers import VectorQuantizer
+from synergynet_tf.layers.codebook import DECAY, SMOOTHING
+from synergynet_tf.layers.quantizer import CHOICES
 
 
 @pytest.fixture
@@ -32,7 +24,7 @@ def averaging(codebook):
     codebook = np.array(codebook, "float32")
     layer = VectorQuantizer(num_codes=len(codebook), update="moving_average")
     layer.build((None, None, None, codebook.shape[1]))
-    layer.place(np.arange(len(codebook)), codebook)
+    layer.set_codes(np.arange(len(codebook)), codebook)
     return layer
 
 
@@ -58,19 +50,19 @@ def pulled(layer, z, target):
 def test_config_offers_what_the_layer_takes():
     offered = {name: set(choices) for name, choices in VQ_CHOICES.items()}
     assert offered == {
-        "vq_init": set(OPTIONS["initialization"]),
-        "vq_update": set(OPTIONS["update"]),
-        "vq_estimator": set(OPTIONS["estimator"]),
-        "vq_distance": set(OPTIONS["distance"]),
-        "vq_loss": set(OPTIONS["loss"]),
+        "vq_init": set(CHOICES["initialization"]),
+        "vq_update": set(CHOICES["update"]),
+        "vq_estimator": set(CHOICES["estimator"]),
+        "vq_distance": set(CHOICES["distance"]),
+        "vq_loss": set(CHOICES["loss"]),
     }
 
 
-@pytest.mark.parametrize("update", OPTIONS["update"])
+@pytest.mark.parametrize("update", CHOICES["update"])
 def test_a_sum_over_channels_by_hand(update):
     z = np.array([[[[1.0, 0.0], [0.0, 3.0]]]], "float32")
     losses = {}
-    for loss in OPTIONS["loss"]:
+    for loss in CHOICES["loss"]:
         layer = VectorQuantizer(2, commitment_cost=0.5, update=update, loss=loss)
         layer.build(z.shape)
         layer.codebook.assign([[0.0, 0.0], [0.0, 1.0]])
@@ -230,9 +222,9 @@ def test_cosine_by_hand():
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("distance", OPTIONS["distance"])
-@pytest.mark.parametrize("estimator", OPTIONS["estimator"])
-@pytest.mark.parametrize("update", OPTIONS["update"])
+@pytest.mark.parametrize("distance", CHOICES["distance"])
+@pytest.mark.parametrize("estimator", CHOICES["estimator"])
+@pytest.mark.parametrize("update", CHOICES["update"])
 def test_every_combination_trains_a_step_and_is_saved(
     update, estimator, distance, policy, features, tmp_path
 ):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.layers import DisConX, HardAttentionRefinement, TransformerBlock
+from synergynet_tf.layers.heads import sine_cosine_positions
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,24 @@ def test_heads_start_in_the_range_of_the_matrix_that_they_share(layer, inputs):
         # sqrt(6 / (64 + 64)), with 4,096 values drawn evenly below it.
         assert np.abs(kernel).max() == pytest.approx(6**0.5 / 128**0.5, rel=0.02)
     assert len({kernel.ravel()[0] for kernel in heads}) == 4
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (3, 5), (14, 14), (40, 2)])
+@pytest.mark.parametrize("channels", [4, 6, 16, 512])
+def test_sines_and_cosines_of_any_grid(grid, channels):
+    positions = sine_cosine_positions(*grid, channels)
+    assert positions.shape == (grid[0] * grid[1], channels)
+    assert positions.dtype == np.float32
+    # A sine and its cosine: sin^2 + cos^2 = 1, times 2, of two channels.
+    if channels % 4 == 0:
+        np.testing.assert_allclose((positions**2).mean(axis=1), 1, rtol=1e-5)
+    assert len(np.unique(positions.round(4), axis=0)) == len(positions)
+
+
+def test_sines_and_cosines_by_hand():
+    positions = sine_cosine_positions(2, 3, 8)
+    # Row 1, column 2; frequencies 1 and 1 / 10000^(1/2).
+    row = [f(x) for f in (np.sin, np.cos) for x in (1, 0.01)]
+    column = [f(x) for f in (np.sin, np.cos) for x in (2, 0.02)]
+    expected = np.sqrt(2) * np.array(row + column)
+    np.testing.assert_allclose(positions[5], expected, rtol=1e-6)

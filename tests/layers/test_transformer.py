@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from synergynet_tf.layers import TransformerBlock
+from synergynet_tf.layers import LearnedPositions, TransformerBlock
+from synergynet_tf.layers.transformer import gelu
 from tests.checks import check_layer
 
 
@@ -89,3 +90,76 @@ def test_refuses(features):
         TransformerBlock(num_heads=3)(features)
     with pytest.raises(ValueError, match="channels=None, num_heads=2"):
         TransformerBlock(num_heads=2).build((None, 4, 4, None))
+
+
+def test_learned_positions(features):
+    check_layer(LearnedPositions, {"dropout": 0.5}, [features], weights=(1, 0))
+
+
+def test_each_position_has_its_own_vector(features):
+    layer = LearnedPositions()
+    layer.build(features.shape)
+    embedding = np.arange(96, dtype="float32").reshape(3, 4, 8)
+    layer.embedding.assign(embedding)
+    result = keras.ops.convert_to_numpy(layer(features, training=False))
+    np.testing.assert_array_equal(result, features + embedding)
+
+
+def test_training_drops_out_the_sum(features):
+    layer = LearnedPositions(dropout=0.25)
+    kept = keras.ops.convert_to_numpy(layer(features, training=False))
+    first, second = (
+        keras.ops.convert_to_numpy(layer(features, training=True)) for _ in range(2)
+    )
+    # What is left is scaled by 1 / (1 - 0.25).
+    left = first != 0
+    np.testing.assert_allclose(first[left], kept[left] / 0.75, rtol=1e-5)
+    # 192 values: 0.25 with a deviation of 0.03.
+    assert (~left).mean() == pytest.approx(0.25, abs=0.12)
+    assert np.any(first != second)
+
+
+def test_learned_positions_refuse():
+    with pytest.raises(ValueError, match="dropout=1"):
+        LearnedPositions(dropout=1)
+    with pytest.raises(ValueError, match="must be known"):
+        LearnedPositions().build((None, None, 4, 8))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Gelu(keras.layers.Layer):
+    """Hands its input over in 16 bits, and adds a weight that shows the gradient."""
+
+    def build(self, input_shape):
+        self.offset = self.add_weight(shape=input_shape[1:], initializer="zeros")
+
+    def call(self, inputs):
+        return gelu(inputs + keras.ops.cast(self.offset, inputs.dtype))
+
+
+@pytest.mark.parametrize(
+    ("policy", "tolerance"),
+    # Results, and a gradient's, are rounded once: to 24, 8 and 11 binary digits. The
+    # input is exact in each.
+    [("float32", 1e-6), ("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11)],
+)
+def test_gelu_value_and_gradient(policy, tolerance):
+    x = np.linspace(-4, 4, 65, dtype="float32")[None]
+    layer = Gelu(dtype=policy)
+    image = keras.Input(x.shape[1:])
+    model = keras.Model(
+        image, keras.layers.Activation("linear", dtype="float32")(layer(image))
+    )
+    found = keras.ops.convert_to_numpy(model(x))
+    z = x.astype("float64")
+    np.testing.assert_allclose(
+        found, z * scipy.special.ndtr(z), rtol=2 * tolerance, atol=tolerance / 8
+    )
+
+    # One step of rate 1 against the mean over 65 outputs, times 65, is the gradient.
+    model.compile(keras.optimizers.SGD(65.0), loss=lambda y, pred: keras.ops.mean(pred))
+    model.train_on_batch(x, np.zeros_like(x))
+    gradient = -keras.ops.convert_to_numpy(layer.offset)
+    density = np.exp(-0.5 * z[0] ** 2) / np.sqrt(2 * np.pi)
+    expected = scipy.special.ndtr(z[0]) + z[0] * density
+    np.testing.assert_allclose(gradient, expected, rtol=4 * tolerance, atol=tolerance)

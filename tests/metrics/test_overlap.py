@@ -3,13 +3,20 @@ import math
 import numpy as np
 import pytest
 
-from synergynet_tf.metrics import accuracy, dice, iou, sensitivity, specificity
+from synergynet_tf.metrics import (
+    accuracy,
+    dice,
+    dice_of_classes,
+    iou,
+    sensitivity,
+    specificity,
+)
 from synergynet_tf.metrics.overlap import Counts, count, total
 
 RATIOS = (dice, iou, accuracy, sensitivity, specificity)
 EMPTY = np.zeros((2, 5), bool)
 FULL = np.ones((2, 5), bool)
-# 4 hits, 1 false alarm, 2 misses, 3 rejections.
+# TP 4, FP 1, FN 2, TN 3.
 TRUE = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], bool)
 PRED = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], bool)
 
@@ -73,3 +80,10 @@ def test_total_adds_entry_by_entry():
 
 def test_fractions_sum_to_one():
     assert Counts(4, 1, 2, 3).fractions() == pytest.approx((0.4, 0.1, 0.2, 0.3))
+
+
+def test_dice_of_each_class_by_hand():
+    true, pred = np.zeros((2, 4, 4), np.uint8)
+    true[0, :2], pred[0, :1], pred[3, 0] = 1, 1, 2
+    one, two, three = dice_of_classes(true, pred, 3)
+    assert (one, two) == (pytest.approx(2 / 3), 0) and np.isnan(three)

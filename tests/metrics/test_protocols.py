@@ -117,7 +117,7 @@ def test_pool_weighs_cases_alike_whatever_their_size():
     small = (labels((0, 0, 0), shape=(1, 2, 2)), labels((0, 0, 0), shape=(1, 2, 2)))
     large = (labels((0, 0), shape=(1, 8, 8)), labels(shape=(1, 8, 8)))
     cases = [metrics.count_case(*case, ("a",)) for case in (small, large)]
-    # Hits 1/4 + 0, misses 0 + 1/8: dice 0.5 / (0.5 + 0.125), iou 0.25 / 0.375.
+    # TP 1/4 + 0, FN 0 + 1/8: dice 0.5 / (0.5 + 0.125), iou 0.25 / 0.375.
     pooled = metrics.pool(cases)["a"]
     assert pooled["dsc"] == pytest.approx(0.8)
     assert pooled["iou"] == pytest.approx(2 / 3)

@@ -55,7 +55,7 @@ def test_packed_arrays_train_without_the_data(data, tmp_path, monkeypatch):
     there = args("--arrays", tmp_path / "arrays", "--runs", tmp_path / "runs", *flags)
     job = job_of(campaign.plan(there)[0], small)
     campaign.fit_arrays(tmp_path / "arrays", job.config, tmp_path / "run")
-    assert runs.is_finished(tmp_path / "run")
+    assert runs.Run(tmp_path / "run").is_finished()
     with pytest.raises(FileNotFoundError, match="--pack"):
         campaign.plan(args("--arrays", tmp_path, *flags))
 

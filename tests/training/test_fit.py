@@ -69,9 +69,9 @@ def interrupt(patch, epoch, step):
 def test_a_run_has_its_files(tiny, tmp_path):
     run = runs.run_dir(tmp_path, tiny)
     fit(tiny, run)
-    assert runs.find_runs(tmp_path) == [run]
-    assert runs.read_config(run) == tiny
-    assert runs.image_channels(run) == 1
+    assert [found.path for found in runs.find_runs(tmp_path)] == [run]
+    assert runs.Run(run).config == tiny
+    assert runs.Run(run).image_channels == 1
     rows = history(run)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     measured = {"loss", "dsc", "codes_used", "perplexity", "quantization_error"}
@@ -111,7 +111,7 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, epoch=1, step=2)
         fit(tiny, tmp_path / "interrupted")
-    assert not runs.is_finished(tmp_path / "interrupted")
+    assert not runs.Run(tmp_path / "interrupted").is_finished()
     fit(tiny, tmp_path / "interrupted")
     assert_equal_runs(tmp_path / "undisturbed", tmp_path / "interrupted")
 
@@ -202,13 +202,13 @@ def test_early_stopping(tiny, tmp_path):
     tiny = tiny.replace(learning_rate=1e-30, early_stopping=2, epochs=9, name="vqunet")
     fit(tiny.replace(l2=0.0, restart_every=0, vq_init="uniform"), tmp_path)
     assert 3 <= len(history(tmp_path)) < 9
-    assert runs.is_finished(tmp_path)
+    assert runs.Run(tmp_path).is_finished()
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_word(tiny, tmp_path):
     with pytest.raises(ValueError, match=r"became .*Lower --learning-rate"):
         fit(tiny.replace(learning_rate=1e30), tmp_path)
-    assert not runs.is_finished(tmp_path)
+    assert not runs.Run(tmp_path).is_finished()
     # The weights of such an epoch are not kept.
     assert not (tmp_path / runs.BEST_WEIGHTS).exists()
 
@@ -261,7 +261,7 @@ def test_a_kill_after_the_checkpoint_loses_nothing(tiny, tmp_path):
     fit(tiny.replace(epochs=1), run)
     assert_equal_runs(before, run)
     assert history(run) == history(before)
-    assert runs.is_finished(run)
+    assert runs.Run(run).is_finished()
     environment = json.loads((run / "environment.json").read_text())
     assert len(environment["continued"]) == 1
 

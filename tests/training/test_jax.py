@@ -61,7 +61,7 @@ def test_training_on_jax_without_tensorflow(recipe, tiny, tmp_path):
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    assert runs.is_finished(tmp_path)
+    assert runs.Run(tmp_path).is_finished()
     # The other backend reads what this one wrote, and computes the same.
     image = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
     model = load_weights(tiny.model, tmp_path / runs.BEST_WEIGHTS)

@@ -88,7 +88,7 @@ def test_a_run_keeps_its_precision_on_other_hardware(
     auto = tiny.replace(precision="auto", epochs=1)
     fit(auto, tmp_path)
     assert "precision bfloat16: this CPU has avx512_bf16\n" in capsys.readouterr().out
-    begun = runs.read_config(tmp_path)
+    begun = runs.Run(tmp_path).config
     assert begun == auto.replace(precision="bfloat16")
 
     monkeypatch.setattr(environment, "cpu_flags", lambda: ())

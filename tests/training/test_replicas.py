@@ -87,7 +87,7 @@ def test_epochs_and_validation_are_those_of_one_device(tiny, tmp_path):
         env=ENVIRONMENT,
         check=True,
     )
-    assert runs.read_config(tmp_path / "many") == many
+    assert runs.Run(tmp_path / "many").config == many
     for one, many in zip(
         tiny_fit.history(tmp_path / "one"),
         tiny_fit.history(tmp_path / "many"),

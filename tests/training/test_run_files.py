@@ -8,7 +8,7 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.training import checkpoint, fit
-from synergynet_tf.training.callbacks import RunFiles
+from synergynet_tf.training.callbacks import RunFiles, epoch_line
 from synergynet_tf.training.fit import compiled_model
 
 
@@ -48,7 +48,7 @@ def test_a_checkpoint_that_cannot_be_written_loses_nothing(
     runs.check_seal(path)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert not list(tmp_path.glob(".*"))
-    assert len(runs.read_history(tmp_path)) == 1
+    assert len(runs.Run(tmp_path).history) == 1
 
 
 def test_a_run_that_is_removed_is_not_made_again(tiny, tmp_path, before_epoch_two):
@@ -98,7 +98,7 @@ def test_weights_that_are_damaged_while_a_run_trains_do_not_end_in_a_finished_ru
     tiny = tiny.replace(epochs=1, name="r50-unet")
     with pytest.raises(ValueError, match=r"best\.weights\.h5 is damaged.*--force"):
         fit(tiny, tmp_path)
-    assert not runs.is_finished(tmp_path)
+    assert not runs.Run(tmp_path).is_finished()
 
 
 def test_a_damaged_record_of_the_machine_is_begun_anew(tiny, tmp_path, capsys):
@@ -108,4 +108,14 @@ def test_a_damaged_record_of_the_machine_is_begun_anew(tiny, tmp_path, capsys):
     (tmp_path / "environment.json").write_text("{")
     fit(tiny, tmp_path)
     assert "environment.json is damaged" in capsys.readouterr().err
-    assert runs.is_finished(tmp_path)
+    assert runs.Run(tmp_path).is_finished()
+
+
+def test_an_epoch_is_a_line_of_under_100_columns():
+    logs = {"dsc": 0.38406, "loss": 0.90349, "val_dsc": 0.77002, "val_loss": 0.40291}
+    expected = "epoch   1/150  val DSC 0.7700  DSC 0.3841  loss 0.903, val 0.403  "
+    assert epoch_line(1, 150, logs, 63.6) == f"{expected}1:04 min"
+    logs |= {"codes_used": 1024.0, "val_codes_used": 182.0, "perplexity": 121.8}
+    line = epoch_line(150, 150, logs, 6000)
+    assert line.endswith("  codes 1024, val 182  100:00 min")
+    assert len(line) < 100

@@ -35,7 +35,7 @@ def stop_at(monkeypatch, heard):
             patch.setattr(RunFiles, moment, before)
             fit(config, run)
         assert stopped.value.code == 128 + signum
-        assert not runs.is_finished(run)
+        assert not runs.Run(run).is_finished()
         return str(stopped.value)
 
     return stop
@@ -46,7 +46,7 @@ def names(run):
 
 
 def assert_ended_alike(run, undisturbed):
-    assert runs.is_finished(run)
+    assert runs.Run(run).is_finished()
     assert_equal_runs(undisturbed, run)
     for ours, theirs in zip(history(run), history(undisturbed), strict=True):
         assert {**ours, "seconds": ""} == {**theirs, "seconds": ""}

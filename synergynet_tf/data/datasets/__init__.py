@@ -1,1 +1,1 @@
-"""Datasets: one reader a file."""
+"""Dataset readers, one a file."""

@@ -17,9 +17,10 @@ from __future__ import annotations
 import pathlib
 import re
 
-from synergynet_tf.data.labeled_volume import read_labeled
-from synergynet_tf.data.spec import Case, ListingError
-from synergynet_tf.data.splits import named_split, official_split, random_split
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import read_labeled
+from synergynet_tf.data.spec import Case
+from synergynet_tf.data.split_rules import named_split, official_split, random_split
 
 CLASSES: tuple[str, ...] = ("rv", "myo", "lv")
 PAPER_PROTOCOL: str = "transunet"
@@ -54,7 +55,6 @@ PAPER_TRAIN = tuple(sorted({*range(1, 101)} - {*PAPER_VAL, *PAPER_TEST}))
 
 FOLDERS = {"train": "training", "test": "testing"}
 FRAME = re.compile(r"(patient\d{3})_frame\d{2}")
-ENDINGS = (".nii.gz", ".nii")
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ListingError: If a frame lacks its labels or labels their frame, or a patient
             has no frame; names it.
     """
-    return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+    return _listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -85,15 +85,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the frame and its labels."""
-    for folder in _folders(root).values():
-        for ending in ENDINGS:
-            image, label = (
-                folder / case_id.partition("_")[0] / (case_id + suffix + ending)
-                for suffix in ("", "_gt")
-            )
-            if image.is_file() and label.is_file():
-                return [image, label]
-    raise FileNotFoundError(f"No frame {case_id} with its labels in {root}")
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -109,7 +101,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where its 100 patients are, else `official` or `random`."""
-    parts = _part_ids(root)
+    parts = _listing(root).part_ids()
     found = {_patient(case_id) for case_id in parts["train"]}
     if found >= {_name(number) for number in range(1, 101)}:
         return "paper"
@@ -129,7 +121,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the patients are not those of the split.
     """
-    parts = _part_ids(root)
+    parts = _listing(root).part_ids()
     if split == "paper":
         numbers = {"train": PAPER_TRAIN, "val": PAPER_VAL, "test": PAPER_TEST}
         names = {part: [_name(n) for n in numbers[part]] for part in numbers}
@@ -151,62 +143,61 @@ def _patient(case_id: str) -> str:
     return case_id.partition("_")[0]
 
 
-def _folders(root: str | pathlib.Path) -> dict[str, pathlib.Path]:
-    folders = {part: pathlib.Path(root, name) for part, name in FOLDERS.items()}
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the frames of each folder; testing/ without any labels is left out."""
+    folders = {part: root / name for part, name in FOLDERS.items()}
+    for folder in folders.values():
+        watch(folder)
     if not folders["train"].is_dir():
         raise FileNotFoundError(
             f"No training/ in {root}; download ACDC and pass the folder that holds "
             "training/ as --data-dir, or name it acdc/ and set $SYNERGYNET_DATA to "
             "its parent"
         )
-    return {part: folder for part, folder in folders.items() if folder.is_dir()}
-
-
-def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
-    """Lists the cases of each folder; testing/ without any labels is left out."""
-    parts: dict[str, list[str]] = {}
+    parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
-    for part, folder in _folders(root).items():
-        found = {path.name: path for path in sorted(folder.glob("patient*/*.nii*"))}
+    for part, folder in folders.items():
+        owners = [path for path in sorted(folder.glob("patient*")) if path.is_dir()]
+        for owner in owners:
+            watch(owner)
+        found = [path for owner in owners for path in sorted(owner.glob("*.nii*"))]
         frames, labels = _frames(found, ""), _frames(found, "_gt")
         if part == "test" and not labels:
             continue
         for missing, what, other in (
-            (frames - labels, "labels", "frame"),
-            (labels - frames, "frame", "labels"),
+            (frames.keys() - labels.keys(), "labels", "frame"),
+            (labels.keys() - frames.keys(), "frame", "labels"),
         ):
             problems += [
                 f"{folder / _patient(case_id) / case_id} has no {what}; add "
                 f"them or remove the {other}"
                 for case_id in sorted(missing)
             ]
-        owners = {_patient(case_id) for case_id in frames | labels}
-        empty = [
-            path
-            for path in sorted(folder.glob("patient*"))
-            if path.is_dir() and path.name not in owners
-        ]
+        known = {_patient(case_id) for case_id in frames.keys() | labels.keys()}
+        empty = [owner for owner in owners if owner.name not in known]
         problems += [
             f"{path} has no frames; add them or remove the folder"
             for path in empty or [folder] * (not frames)
         ]
-        parts[part] = sorted(frames & labels)
-    both = {*parts["train"]} & {*parts.get("test", [])}
+        parts[part] = {
+            case_id: [frames[case_id], labels[case_id]]
+            for case_id in sorted(frames.keys() & labels.keys())
+        }
+    both = parts["train"].keys() & parts.get("test", {}).keys()
     problems += [
         f"Case {case_id} is in training/ and in testing/ of {root}; remove one"
         for case_id in sorted(both)
     ]
-    if problems:
-        raise ListingError(problems, [i for ids in parts.values() for i in ids])
-    return parts
+    return Listing(root, parts, problems)
 
 
-def _frames(names: dict[str, pathlib.Path], suffix: str) -> set[str]:
-    """Returns the case ids of the files whose names end so."""
-    found = set()
-    for name, path in names.items():
-        stem = name.removesuffix(".gz").removesuffix(".nii")
+def _frames(paths: list[pathlib.Path], suffix: str) -> dict[str, pathlib.Path]:
+    """Returns the files whose names end so by their cases, rather .nii.gz than .nii."""
+    found = {}
+    for path in paths:
+        stem = path.name.removesuffix(".gz").removesuffix(".nii")
         match = FRAME.fullmatch(stem.removesuffix(suffix) if suffix else stem)
         if stem.endswith(suffix) and match and path.parent.name == match[1]:
-            found.add(match[0])
+            found[match[0]] = path
     return found

@@ -20,15 +20,11 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.image_files import (
-    find_image,
-    list_pairs,
-    read_image,
-    read_mask,
-)
-from synergynet_tf.data.labeled_volume import map_labels
+from synergynet_tf.data.images import list_pairs, read_image, read_mask
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import map_labels
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import fold_split, holdout, random_split
+from synergynet_tf.data.split_rules import fold_split, holdout, random_split
 from synergynet_tf.safe_io import read_content, read_datasets, require_file
 
 CLASSES: tuple[str, ...] = ("tumor",)
@@ -68,7 +64,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If a number is there twice, an image lacks its mask or a mask its
             image, or a name is not a number.
     """
-    return sorted(_files(root))
+    return _listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -80,20 +76,13 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
     Raises:
         ValueError: If a file is damaged.
     """
-    files = _files(root)
-    names = _read_patients(root, files)
-    return {i: names[i] if names else f"block {_block(i)}" for i in sorted(files)}
+    ids, names = case_ids(root), _read_patients(root)
+    return {i: names[i] if names else f"block {_block(i)}" for i in ids}
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the MATLAB file, or the image and its mask."""
-    files = _files(root)
-    if case_id not in files:
-        raise FileNotFoundError(f"No slice {case_id} in {root}")
-    path = files[case_id]
-    if path.suffix == ".mat":
-        return [path]
-    return [path, find_image(path.parents[1] / MASKS, [path.stem])]
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -122,9 +111,8 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where folds or patients are known, else `random`."""
-    files = _files(root)
-    known = _find_folds(root) or _read_patients(root, files)
-    return "paper" if known else "random"
+    _listing(root).part_ids()  # First, because what is wrong with the files shows here.
+    return "paper" if _find_folds(root) or _read_patients(root) else "random"
 
 
 def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[str]]:
@@ -140,22 +128,21 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If `split` is another, or the files are not there.
     """
-    files = _files(root)
-    group = patients(root).__getitem__
+    ids, group = case_ids(root), patients(root).__getitem__
     if split == "paper":
         if path := _find_folds(root):
-            folds = _read_folds(path, files)
-            test = sorted(i for i in files if folds[i] == TEST_FOLD)
-            train, val = holdout(sorted({*files} - {*test}), seed, group)
+            folds = _read_folds(path, ids)
+            test = [i for i in ids if folds[i] == TEST_FOLD]
+            train, val = holdout(sorted({*ids} - {*test}), seed, group)
             return {"train": train, "val": val, "test": test}
-        if _read_patients(root, files):
-            return fold_split(sorted(files), "5/5", seed, group)
+        if _read_patients(root):
+            return fold_split(ids, "5/5", seed, group)
         raise ValueError(
             f"--split paper needs cvind.mat or MATLAB files that name their patients, "
             f"and {root} has neither; use --split random"
         )
     if split == "random":
-        return random_split(sorted(files), seed, group)
+        return random_split(ids, seed, group)
     raise ValueError(f"`split` must be paper or random. Received: split={split!r}")
 
 
@@ -163,29 +150,35 @@ def _block(case_id: str) -> int:
     return (int(case_id) - 1) // BLOCK
 
 
-def _files(root: str | pathlib.Path) -> dict[str, pathlib.Path]:
-    """Returns the MATLAB file or the image of each slice."""
-    root = pathlib.Path(root)
-    found = [p for glob in ("*.mat", "*/*.mat") for p in sorted(root.glob(glob))]
-    paths = [path for path in found if path.stem.isdecimal()]
-    if not paths and (root / IMAGES).is_dir():
-        pairs = list_pairs(root / IMAGES, root / MASKS, [""])
-        paths = [pair.image for pair in pairs.values()]
-    if not paths:
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the MATLAB file of each slice, or its image and its mask."""
+    watch(root)
+    inner = [path for path in sorted(root.glob("*")) if path.is_dir()]
+    for folder in inner:
+        watch(folder)
+    listed = [p for folder in (root, *inner) for p in sorted(folder.glob("*.mat"))]
+    found = [[path] for path in listed if path.stem.isdecimal()]
+    problems: list[str] = []
+    if not found and (root / IMAGES).is_dir():
+        pairs, problems = list_pairs(root / IMAGES, root / MASKS, [""])
+        found = [list(pair) for pair in pairs.values()]
+    if not found and not problems:
         raise FileNotFoundError(
             f"No 1.mat and on, or images/, in {root}; download figshare 1512427 and "
             "pass the folder with its files as --data-dir, or name it bts/ and set "
             "$SYNERGYNET_DATA to its parent"
         )
-    files: dict[str, pathlib.Path] = {}
-    for path in paths:
+    cases: dict[str, list[pathlib.Path]] = {}
+    for path, *mask in found:
         if not path.stem.isdecimal() or int(path.stem) < 1:
             raise ValueError(f"{path} must be named after its number, such as 1.png")
         case_id = f"{int(path.stem):04d}"
-        if case_id in files:
-            raise ValueError(f"{files[case_id]} and {path} are one slice; remove one")
-        files[case_id] = path
-    return files
+        if case_id in cases:
+            first = cases[case_id][0]
+            raise ValueError(f"{first} and {path} are one slice; remove one")
+        cases[case_id] = [path, *mask]
+    return Listing(root, {"train": cases}, problems)
 
 
 def _read_images(
@@ -211,16 +204,15 @@ def _read_mat(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     return image, mask
 
 
-def _read_patients(
-    root: str | pathlib.Path, files: dict[str, pathlib.Path]
-) -> dict[str, str]:
+def _read_patients(root: str | pathlib.Path) -> dict[str, str]:
     """Returns the patient of each slice, or nothing where they are not known."""
-    paths = tuple(files.values())
+    cases = _listing(root).parts["train"]
+    paths = tuple(files[0] for files in cases.values())
     if paths[0].suffix != ".mat":
         return {}
     names = _read_names(paths, tuple(path.stat().st_mtime_ns for path in paths))
     distinct = len(set(names)) > 1
-    return dict(zip(files, names, strict=True)) if distinct else {}
+    return dict(zip(cases, names, strict=True)) if distinct else {}
 
 
 @functools.lru_cache(maxsize=4)
@@ -246,7 +238,7 @@ def _find_folds(root: str | pathlib.Path) -> pathlib.Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read_folds(path: pathlib.Path, files: dict[str, pathlib.Path]) -> dict[str, int]:
+def _read_folds(path: pathlib.Path, ids: list[str]) -> dict[str, int]:
     """Returns the fold of each slice that is there."""
     import h5py
 
@@ -259,13 +251,13 @@ def _read_folds(path: pathlib.Path, files: dict[str, pathlib.Path]) -> dict[str,
         folds = folds.ravel().astype(np.int64)
     except ValueError as error:
         raise _damaged(path, error) from error
-    last = max(files)
+    last = max(ids)
     if len(folds) < int(last) or TEST_FOLD not in folds:
         raise ValueError(
             f"{path} has {len(folds)} folds, none for slice {last} or no fold "
             f"{TEST_FOLD}; replace it or use --split random"
         )
-    return {case_id: int(folds[int(case_id) - 1]) for case_id in files}
+    return {case_id: int(folds[int(case_id) - 1]) for case_id in ids}
 
 
 def _read_mat_5(path: pathlib.Path) -> np.ndarray:

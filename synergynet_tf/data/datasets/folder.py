@@ -1,4 +1,4 @@
-"""One's own images: a folder of images and a folder of masks.
+"""Custom dataset: a folder of images and a folder of masks.
 
 Expected layout, flat or in parts (`val` or `test` may be missing):
 
@@ -14,21 +14,20 @@ for background. `classes.json`, optional, names them: `{"lesion": 255, ...}`.
 
 from __future__ import annotations
 
-import functools
 import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data.images import (
     Pair,
-    find_image,
     list_images,
     list_pairs,
     read_image,
     read_mask,
 )
-from synergynet_tf.data.spec import PARTS, Case, ListingError
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.spec import PARTS, Case
+from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, shown
 
 CLASSES: tuple[str, ...] = ()
@@ -68,7 +67,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask or a mask its image, two files have
             one name, or there is a flat layout and one in parts.
     """
-    return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+    return _listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -79,7 +78,8 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image, the mask and classes.json if it is there."""
     classes_file = pathlib.Path(root, CLASSES_FILE)
-    return [*_find_pair(root, case_id), *([classes_file] * classes_file.is_file())]
+    files = _listing(root).files(case_id)
+    return [*files, *([classes_file] * classes_file.is_file())]
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -90,17 +90,17 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         ValueError: If a file is damaged, the sizes differ, or the mask has a value
             that is not a class's.
     """
-    pair = _find_pair(root, case_id)
-    image, mask = read_image(pair.image), read_mask(pair.mask)
+    image_file, mask_file = _listing(root).files(case_id)
+    image, mask = read_image(image_file), read_mask(mask_file)
     if mask.shape != image.shape[1:3]:
         raise ValueError(
-            f"{pair.mask} is {mask.shape[1]} x {mask.shape[0]} pixels and its image "
+            f"{mask_file} is {mask.shape[1]} x {mask.shape[0]} pixels and its image "
             f"{image.shape[2]} x {image.shape[1]}; resize the mask (nearest)"
         )
     values = list(_class_values(root).values())
     if unknown := sorted(set(np.unique(mask).tolist()) - {0, *values}):
         raise ValueError(
-            f"{pair.mask} has unknown values {', '.join(map(str, unknown[:8]))}; known "
+            f"{mask_file} has unknown values {', '.join(map(str, unknown[:8]))}; known "
             f"are 0, {', '.join(map(str, values))}: correct the mask or "
             f"{pathlib.Path(root, CLASSES_FILE)}"
         )
@@ -112,7 +112,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `official` where there is a val/ or test/ folder, else `random`."""
-    return "official" if len(_folders(root)) > 1 else "random"
+    return "official" if len(_folders(pathlib.Path(root))) > 1 else "random"
 
 
 def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[str]]:
@@ -128,7 +128,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If `split` is another, or the subfolders are not there.
     """
-    parts = _part_ids(root)
+    parts = _listing(root).part_ids()
     if split == "official":
         return official_split(parts, seed)
     if split == "random":
@@ -139,14 +139,15 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     )
 
 
-def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
+def _folders(root: pathlib.Path, watch: Watch | None = None) -> dict[str, Pair]:
     """Returns the image and mask folder of each part, `""` for the flat layout."""
     folders = {
-        part: Pair(
-            pathlib.Path(root, part, "images"), pathlib.Path(root, part, "masks")
-        )
+        part: Pair(root / part / "images", root / part / "masks")
         for part in ("", *PARTS)
     }
+    if watch is not None:
+        for folder in (path for pair in folders.values() for path in pair):
+            watch(folder)
     here = {part: pair for part, pair in folders.items() if pair.image.is_dir()}
     if "" in here and len(here) > 1:
         raise ValueError(
@@ -161,51 +162,39 @@ def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
     return here
 
 
-def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {}
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
-    for part, folders in _folders(root).items():
-        try:
-            stems = list(list_pairs(folders.image, folders.mask, MASK_ENDINGS))
-        except ListingError as error:
-            problems += error.problems
-            stems = list(error.case_ids)
-        parts[part or "train"] = [f"{part}/{s}" if part else s for s in stems]
-    if problems:
-        raise ListingError(problems, [i for ids in parts.values() for i in ids])
-    return parts
+    for part, folders in _folders(root, watch).items():
+        pairs, wrong = list_pairs(folders.image, folders.mask, MASK_ENDINGS)
+        problems += wrong
+        parts[part or "train"] = {
+            f"{part}/{stem}" if part else stem: list(pair)
+            for stem, pair in pairs.items()
+        }
+    return Listing(root, parts, problems)
 
 
-def _find_pair(root: str | pathlib.Path, case_id: str) -> Pair:
-    part, _, stem = case_id.rpartition("/")
-    folders = _folders(root)
-    if part not in folders:
-        raise FileNotFoundError(f"No image {case_id} in {root}")
-    return Pair(
-        find_image(folders[part].image, [stem]),
-        find_image(folders[part].mask, [stem + ending for ending in MASK_ENDINGS]),
-    )
-
-
-def _class_values(root: str | pathlib.Path) -> dict[str, int]:
+@cached
+def _class_values(root: pathlib.Path, watch: Watch) -> dict[str, int]:
     """Returns the pixel value of each class, in the order of the values."""
-    classes_file = pathlib.Path(root, CLASSES_FILE)
+    classes_file = root / CLASSES_FILE
+    watch(classes_file)
     if classes_file.is_file():
         return _read_classes(classes_file)
-    masks = tuple(pair.mask for pair in _folders(root).values())
+    masks = [pair.mask for pair in _folders(root, watch).values()]
     for folder in masks:
         if not folder.is_dir():
             raise FileNotFoundError(f"No folder {folder}; create it or restore it")
-    changed = tuple(folder.stat().st_mtime_ns for folder in masks)
-    values = _scan(masks, changed)
+    values = _scan(masks)
     if len(values) == 1:
         return {"foreground": values[0]}
     return {f"class_{value}": value for value in values}
 
 
-@functools.lru_cache
-def _scan(masks: tuple[pathlib.Path, ...], changed: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the values above 0 in all masks; once for folders as they are."""
+def _scan(masks: list[pathlib.Path]) -> list[int]:
+    """Returns the values above 0 in all masks."""
     found: set[int] = set()
     for folder in masks:
         for path in list_images(folder).values():
@@ -221,7 +210,7 @@ def _scan(masks: tuple[pathlib.Path, ...], changed: tuple[int, ...]) -> tuple[in
             f"Every mask in {', '.join(map(str, masks))} is empty; check the masks or "
             f"name the values in {CLASSES_FILE}"
         )
-    return tuple(sorted(found))
+    return sorted(found)
 
 
 def _read_classes(path: pathlib.Path) -> dict[str, int]:

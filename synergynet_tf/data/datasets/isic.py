@@ -24,15 +24,15 @@ import pathlib
 import cv2
 import numpy as np
 
-from synergynet_tf.data.image_files import (
+from synergynet_tf.data.images import (
     Pair,
-    find_image,
     list_pairs,
     read_image,
     read_mask,
 )
-from synergynet_tf.data.spec import PARTS, Case, ListingError
-from synergynet_tf.data.splits import official_split, random_split
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.spec import PARTS, Case
+from synergynet_tf.data.split_rules import official_split, random_split
 
 CLASSES: tuple[str, ...] = ("lesion",)
 PAPER_PROTOCOL: str = "pooled"
@@ -74,7 +74,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask, a mask its image, an image is there
             twice, or both layouts are there.
     """
-    return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+    return _listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -84,7 +84,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image and the mask of a case."""
-    return list(_find_pair(root, case_id))
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -95,17 +95,17 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         ValueError: If a file is damaged, or the mask has values besides 0 and 255
             (or 0 and 1).
     """
-    pair = _find_pair(root, case_id)
-    image = read_image(pair.image)
+    image_file, mask_file = case_files(root, case_id)
+    image = read_image(image_file)
     if image.shape[-1] == 1:
         image = np.repeat(image, 3, axis=-1)
-    mask = read_mask(pair.mask)
+    mask = read_mask(mask_file)
     top = mask.max()
     # Not by `np.unique`, which takes longer than decoding the image.
     if top not in (0, 1, 255) or not ((mask == 0) | (mask == top)).all():
         values = np.unique(mask)
         raise ValueError(
-            f"{pair.mask} must hold 0 and 255 (or 0 and 1) only. "
+            f"{mask_file} must hold 0 and 255 (or 0 and 1) only. "
             f"Received: values {', '.join(map(str, values[:8]))}"
             f"{', ...' if len(values) > 8 else ''}"
         )
@@ -119,7 +119,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` for 2,594 training images, else `official` or `random`."""
-    parts = _part_ids(root)
+    parts = _listing(root).part_ids()
     if len(parts["train"]) == PAPER_TOTAL:
         return "paper"
     return "official" if len(parts) > 1 else "random"
@@ -140,7 +140,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the files are not those of the split.
     """
-    parts = _part_ids(root)
+    parts = _listing(root).part_ids()
     if split == "paper":
         ids = parts["train"]
         if len(ids) != PAPER_TOTAL:
@@ -160,12 +160,10 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     )
 
 
-def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
+def _folders(root: pathlib.Path) -> dict[str, Pair]:
     """Returns the image and mask folder of each labeled part."""
     here = [
-        layout
-        for layout in LAYOUTS.values()
-        if pathlib.Path(root, layout["train"][0]).is_dir()
+        layout for layout in LAYOUTS.values() if (root / layout["train"][0]).is_dir()
     ]
     if not here:
         wanted = " or ".join(f"{layout['train'][0]}/" for layout in LAYOUTS.values())
@@ -179,7 +177,7 @@ def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
             f"{root} holds ISIC 2017 and 2018, which share images; keep one of them"
         )
     folders = {
-        part: Pair(pathlib.Path(root, images), pathlib.Path(root, masks))
+        part: Pair(root / images, root / masks)
         for part, (images, masks) in here[0].items()
     }
     return {
@@ -189,36 +187,23 @@ def _folders(root: str | pathlib.Path) -> dict[str, Pair]:
     }
 
 
-def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {}
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    for layout in LAYOUTS.values():
+        for folders in layout.values():
+            for name in folders:
+                watch(root / name)
+    parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     owners: dict[str, pathlib.Path] = {}
     problems: list[str] = []
     for part, (images, masks) in _folders(root).items():
-        try:
-            ids = list(list_pairs(images, masks, MASK_ENDINGS, IGNORED_ENDINGS))
-        except ListingError as error:
-            problems += error.problems
-            ids = list(error.case_ids)
+        pairs, wrong = list_pairs(images, masks, MASK_ENDINGS, IGNORED_ENDINGS)
+        problems += wrong
         problems += [
             f"{case_id} is in {owners[case_id]} and in {images}; remove one of them"
-            for case_id in ids
+            for case_id in pairs
             if case_id in owners
         ]
-        owners |= dict.fromkeys(ids, images)
-        parts[part] = ids
-    if problems:
-        raise ListingError(problems, list(owners))
-    return parts
-
-
-def _find_pair(root: str | pathlib.Path, case_id: str) -> Pair:
-    stems = [case_id + ending for ending in MASK_ENDINGS]
-    folders = list(_folders(root).values())
-    for images, masks in folders:
-        try:
-            image = find_image(images, [case_id])
-        except FileNotFoundError:
-            continue
-        return Pair(image, find_image(masks, stems))
-    names = ", ".join(str(pair.image) for pair in folders)
-    raise FileNotFoundError(f"No image {case_id} in {names}")
+        owners |= dict.fromkeys(pairs, images)
+        parts[part] = {case_id: list(pair) for case_id, pair in pairs.items()}
+    return Listing(root, parts, problems)

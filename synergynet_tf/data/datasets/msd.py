@@ -1,4 +1,4 @@
-"""Any task of the Medical Segmentation Decathlon, and any nnU-Net raw folder.
+"""Medical Segmentation Decathlon (MSD) tasks and nnU-Net raw folders.
 
 Expected layout; `imagesTs/` counts only with `labelsTs/`:
 
@@ -21,15 +21,16 @@ from __future__ import annotations
 
 import pathlib
 import re
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from synergynet_tf.data.datasets.task_description import read_description
-from synergynet_tf.data.image_files import read_image, read_mask
-from synergynet_tf.data.labeled_volume import map_labels, read_labeled
-from synergynet_tf.data.spec import Case, ListingError
-from synergynet_tf.data.splits import official_split, random_split
-from synergynet_tf.safe_io import require_plain_name
+from synergynet_tf.data.images import read_image, read_mask
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import map_labels, read_labeled
+from synergynet_tf.data.spec import Case
+from synergynet_tf.data.split_rules import official_split, random_split
+from synergynet_tf.safe_io import read_json, require_plain_name, shown
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "strict"
@@ -40,6 +41,9 @@ FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 RGB_CHANNELS = {"rgb", "rgb_to_0_1", "r", "g", "b", "red", "green", "blue"}
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 FRAME = re.compile(r"_frame\d+$")
+ENDINGS = (".nii.gz", ".nii", ".png")
+MAX_CLASSES = 255
+MAX_VALUE = 65535
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
@@ -49,7 +53,7 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
         FileNotFoundError: If there is no dataset.json.
         ValueError: If it is malformed.
     """
-    return tuple(read_description(root).labels)
+    return tuple(_read_description(root).labels)
 
 
 def modality(root: str | pathlib.Path) -> str:
@@ -58,7 +62,7 @@ def modality(root: str | pathlib.Path) -> str:
     Raises:
         FileNotFoundError, ValueError: As `class_names` does.
     """
-    names = {name.lower() for name in read_description(root).channels}
+    names = {name.lower() for name in _read_description(root).channels}
     if names == {"ct"}:
         return "ct"
     return "rgb" if names <= RGB_CHANNELS else "mri"
@@ -72,7 +76,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its labels or labels their image, or a case
             that dataset.json lists is missing.
     """
-    return sorted(case_id for ids in _part_ids(root).values() for case_id in ids)
+    return _listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -85,14 +89,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists dataset.json, the image's files in the order of channels, the labels."""
-    description = read_description(root)
-    for names in FOLDERS.values():
-        images, labels = (description.folder / name for name in names)
-        label = labels / (case_id + description.ending)
-        found = _images(images, description.ending).get(case_id)
-        if found and label.is_file():
-            return [description.folder / "dataset.json", *found, label]
-    raise FileNotFoundError(f"No case {case_id} with its labels in {root}")
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -103,7 +100,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         ValueError: If a file is damaged, the files do not match, or the channels
             are not those of dataset.json.
     """
-    description = read_description(root)
+    description = _read_description(root)
     _, *images, label = case_files(root, case_id)
     values = {0: 0, **{v: i + 1 for i, v in enumerate(description.labels.values())}}
     if description.ending == ".png":
@@ -122,7 +119,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `official` where imagesTs/ has labels, else `random`."""
-    return "official" if "test" in _part_ids(root) else "random"
+    return "official" if "test" in _listing(root).part_ids() else "random"
 
 
 def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[str]]:
@@ -138,7 +135,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         ValueError: If `split` is another, or the files are not there.
     """
     if split == "official":
-        return official_split(_part_ids(root), seed, _patient)
+        return official_split(_listing(root).part_ids(), seed, _patient)
     if split == "random":
         return random_split(case_ids(root), seed, _patient)
     raise ValueError(
@@ -172,47 +169,53 @@ def _read_png(
         raise ValueError(f"Case {case_id}: {error}") from error
 
 
-def _part_ids(root: str | pathlib.Path) -> dict[str, list[str]]:
-    description = read_description(root)
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists dataset.json, the image's files and the labels of each case."""
+    path = _find_description(root, watch)
+    description = _read_description(root)
     folder, ending = description.folder, description.ending
-    parts: dict[str, list[str]] = {}
+    parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
     seen: set[str] = set()
     for part, names in FOLDERS.items():
         images, labels = (folder / name for name in names)
+        watch(images)
+        watch(labels)
         if part == "test" and not labels.is_dir():
             continue
-        for path in (images, labels):
-            if not path.is_dir():
-                raise FileNotFoundError(f"No folder {path}; restore it")
+        for place in (images, labels):
+            if not place.is_dir():
+                raise FileNotFoundError(f"No folder {place}; restore it")
         found = _images(images, ending)
-        labeled = {path.name.removesuffix(ending) for path in _list(labels, ending)}
+        labeled = {p.name.removesuffix(ending): p for p in _list(labels, ending)}
         problems += [
             f"{found[case_id][0]} has no labels in {labels}; add or remove it"
-            for case_id in sorted(found.keys() - labeled)
+            for case_id in sorted(found.keys() - labeled.keys())
         ]
         problems += [
-            f"{labels / (case_id + ending)} has no image in {images}; add or remove it"
-            for case_id in sorted(labeled - found.keys())
+            f"{labeled[case_id]} has no image in {images}; add or remove it"
+            for case_id in sorted(labeled.keys() - found.keys())
         ]
         if not found and not labeled:
             raise FileNotFoundError(f"No {ending} files in {images}; add them")
-        parts[part] = sorted(found.keys() & labeled)
-        seen |= found.keys() | labeled
+        parts[part] = {
+            case_id: [path, *found[case_id], labeled[case_id]]
+            for case_id in sorted(found.keys() & labeled.keys())
+        }
+        seen |= found.keys() | labeled.keys()
     if missing := sorted({*description.listed} - seen):
         more = ", ..." if len(missing) > 10 else ""
         problems.append(
-            f"{folder / 'dataset.json'} lists {len(missing)} cases that are not in "
+            f"{path} lists {len(missing)} cases that are not in "
             f"{folder / 'imagesTr'}: {', '.join(missing[:10])}{more}; restore them or "
             "correct the list"
         )
     problems += [
         f"Case {case_id} is in imagesTr/ and in imagesTs/ of {folder}; remove one"
-        for case_id in sorted({*parts["train"]} & {*parts.get("test", [])})
+        for case_id in sorted(parts["train"].keys() & parts.get("test", {}).keys())
     ]
-    if problems:
-        raise ListingError(problems, [i for ids in parts.values() for i in ids])
-    return parts
+    return Listing(root, parts, problems)
 
 
 def _list(folder: pathlib.Path, ending: str) -> list[pathlib.Path]:
@@ -241,3 +244,120 @@ def _images(folder: pathlib.Path, ending: str) -> dict[str, list[pathlib.Path]]:
                 "without a gap"
             )
     return found
+
+
+class Description(NamedTuple):
+    """Content of dataset.json.
+
+    Attributes:
+        folder: Where it is.
+        channels: Names of the channels.
+        labels: Value of each foreground class, in ascending order.
+        ending: Of the files.
+        listed: The cases it lists, of which none may be missing.
+    """
+
+    folder: pathlib.Path
+    channels: list[str]
+    labels: dict[str, int]
+    ending: str
+    listed: list[str]
+
+
+@cached
+def _read_description(root: pathlib.Path, watch: Watch) -> Description:
+    path = _find_description(root, watch)
+    try:
+        values = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must be an object. Received: {shown(values)}")
+    channels = values.get("channel_names", values.get("modality"))
+    if (
+        not isinstance(channels, dict)
+        or not channels
+        or not all(isinstance(name, str) for name in channels.values())
+    ):
+        raise ValueError(
+            f"{path} must name its channels, such as "
+            f'"channel_names": {{"0": "MRI"}}. Received: {shown(channels)}'
+        )
+    names = [channels[key] for key in sorted(channels, key=_number)]
+    labels = _read_labels(path, values.get("labels"))
+    ending = values.get("file_ending", ".nii.gz")
+    if ending not in ENDINGS:
+        raise ValueError(
+            f"{path}: `file_ending` must be one of {', '.join(ENDINGS)}. "
+            f"Received: file_ending={shown(ending)}"
+        )
+    listed = _read_listed(path, values.get("training", []))
+    cases = [file.name.removesuffix(ending) for file in listed]
+    return Description(path.parent, names, labels, ending, cases)
+
+
+def _read_listed(path: pathlib.Path, listed: Any) -> list[pathlib.PurePosixPath]:
+    """Returns the images that `training` lists, which are in folders below."""
+    if not isinstance(listed, list):
+        raise ValueError(
+            f"{path}: `training` must be a list. Received: {shown(listed)}"
+        )
+    files = []
+    for entry in listed:
+        if not isinstance(entry, dict):
+            continue
+        image = entry.get("image")
+        file = pathlib.PurePosixPath(image if isinstance(image, str) else "/")
+        strange = file.is_absolute() or ".." in file.parts
+        if strange or not 0 < len(file.name) < 256:
+            raise ValueError(
+                f"{path}: `image` must name a file below its folder. "
+                f"Received: {shown(image)}"
+            )
+        files.append(file)
+    return files
+
+
+def _find_description(root: pathlib.Path, watch: Watch) -> pathlib.Path:
+    """Returns the dataset.json in `root` or in the only folder below that has one."""
+    watch(root / "dataset.json")
+    if (root / "dataset.json").is_file():
+        return root / "dataset.json"
+    watch(root)
+    places = [path / "dataset.json" for path in sorted(root.glob("*"))]
+    for place in places:
+        watch(place)
+    inner = [place for place in places if place.is_file()]
+    if len(inner) == 1:
+        return inner[0]
+    several = ", ".join(path.parent.name for path in inner)
+    raise FileNotFoundError(
+        f"No dataset.json in {root}{f', but in {several}' if several else ''}; pass "
+        "the folder of a Decathlon task or an nnU-Net dataset as --data-dir, or name "
+        "it msd/ and set $SYNERGYNET_DATA to its parent"
+    )
+
+
+def _read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
+    """Returns the value of each foreground class, in ascending order."""
+    if isinstance(labels, dict) and all(type(v) is str for v in labels.values()):
+        labels = {name: _number(value) for value, name in labels.items()}
+    values = list(labels.values()) if isinstance(labels, dict) else []
+    if (
+        not all(type(value) is int and 0 <= value <= MAX_VALUE for value in values)
+        or 0 not in values
+        or not 2 <= len(set(values)) == len(values) <= MAX_CLASSES + 1
+        or "ignore" in labels
+        or not all(name.isprintable() for name in labels)
+    ):
+        raise ValueError(
+            f"{path}: `labels` must give each class its own value, 0 to background, "
+            'such as {"background": 0, "tumor": 1}; regions and ignored values are '
+            f"not supported. Received: {shown(labels)}"
+        )
+    by_value = sorted(labels.items(), key=lambda item: item[1])
+    return {name: value for name, value in by_value if value}
+
+
+def _number(key: str) -> int:
+    return int(key) if key.isdecimal() and len(key) < 10 else -1

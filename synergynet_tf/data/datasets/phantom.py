@@ -1,4 +1,4 @@
-"""Phantom: a generated dataset for the demo and the tests; no files are read.
+"""Phantom: synthetic dataset for the demo and the tests; no files are read.
 
 Each case is a short stack of noisy gray slices, loosely a heart in short axis: a
 bright `cavity`, the darker `wall` around it, and a bright `crescent` on one side of
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from synergynet_tf.data.spec import Case
-from synergynet_tf.data.splits import random_split
+from synergynet_tf.data.split_rules import random_split
 
 CLASSES: tuple[str, ...] = ("cavity", "wall", "crescent")
 PAPER_PROTOCOL: str = "pooled"

@@ -22,9 +22,10 @@ import re
 
 import numpy as np
 
-from synergynet_tf.data.labeled_volume import map_labels, read_labeled
+from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.nifti import map_labels, read_labeled
 from synergynet_tf.data.spec import Case, ListingError
-from synergynet_tf.data.splits import (
+from synergynet_tf.data.split_rules import (
     holdout,
     named_split,
     official_split,
@@ -105,7 +106,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If a slice is missing, an image lacks its labels or labels their
             image, or a case is there twice.
     """
-    return sorted(case_id for ids in _part_files(root).values() for case_id in ids)
+    return _listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -115,10 +116,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the case's slices, its volume, or its image and labels."""
-    for cases in _part_files(root).values():
-        if case_id in cases:
-            return cases[case_id]
-    raise FileNotFoundError(f"No case {case_id} in {root}")
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -149,7 +147,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where its 30 cases are, else `official` or `random`."""
-    parts = _part_files(root)
+    parts = _listing(root).part_ids()
     found = {case_id for cases in parts.values() for case_id in cases}
     if found >= {_name(number) for number in PAPER_TRAIN + PAPER_TEST}:
         return "paper"
@@ -169,7 +167,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the cases are not those of the split.
     """
-    parts = {part: sorted(cases) for part, cases in _part_files(root).items()}
+    parts = _listing(root).part_ids()
     if split == "paper":
         names = {
             "train": [_name(number) for number in PAPER_TRAIN],
@@ -192,10 +190,12 @@ def _name(number: int) -> str:
     return f"case{number:04d}"
 
 
-def _part_files(root: str | pathlib.Path) -> dict[str, dict[str, list[pathlib.Path]]]:
-    """Returns the files of each case of each part; raw cases are all of `train`."""
-    root = pathlib.Path(root)
+@cached
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the files of each case of each part; raw cases are all of `train`."""
     folders = {part: root / name for part, name in PROCESSED_FOLDERS.items()}
+    for path in (*folders.values(), *(root / n for pair in RAW_FOLDERS for n in pair)):
+        watch(path)
     if folders["train"].is_dir():
         parts = {"train": _slices(folders["train"])}
         if folders["test"].is_dir():
@@ -205,10 +205,10 @@ def _part_files(root: str | pathlib.Path) -> dict[str, dict[str, list[pathlib.Pa
                 f"Case {min(both)} is in {folders['train']} and in {folders['test']}; "
                 "remove it from one of them"
             )
-        return parts
+        return Listing(root, parts)
     for images, labels in RAW_FOLDERS:
         if (root / images).is_dir():
-            return {"train": _raw(root / images, root / labels)}
+            return Listing(root, {"train": _raw(root / images, root / labels)})
     raise FileNotFoundError(
         f"No train_npz/ or RawData/Training/img/ in {root}; pass the folder that holds "
         "TransUNet's processed Synapse or the raw BTCV challenge as --data-dir, or "

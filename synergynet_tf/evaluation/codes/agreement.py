@@ -1,8 +1,8 @@
-"""What each code stands for: the classes that it covers, its most typical patches.
+"""Agreement of codes with classes: purity, mutual information, typical patches.
 
 A position of the bottleneck covers a square of `stride` x `stride` pixels of the
 network's grid. The table behind all numbers counts pixels: how often code `k` stands
-over class `c` of the reference.
+over class `c` of the ground truth.
 
 Two chance levels are found by permuting the squares' classes, 100 times:
 
@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf.evaluation.codes.cases import CodedCase
+from synergynet_tf.evaluation.codes.model import CodedCase
 from synergynet_tf.metrics import (
+    bootstrap,
     class_entropy,
     codebook_usage,
     mutual_information,
     purity,
-    statistics,
 )
 
 PERMUTATIONS = 100
@@ -67,7 +67,7 @@ def count_table(codes: np.ndarray, pixels: np.ndarray, num_codes: int) -> np.nda
 def describe_codes(
     cases: Sequence[CodedCase], num_codes: int, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Says what the codes have to do with the classes.
+    """Measures how codes and classes agree.
 
     Returns:
         `used` and `perplexity` of the codes; under `agreement` the `purity`, the
@@ -163,8 +163,8 @@ def _places(codes: np.ndarray) -> np.ndarray:
 def _homogeneity(table: np.ndarray) -> np.ndarray:
     entropy = class_entropy(table)
     undefined = np.full(np.shape(entropy), np.nan)
-    told = mutual_information(table)
-    return np.divide(told, entropy, out=undefined, where=entropy > 0)
+    shared = mutual_information(table)
+    return np.divide(shared, entropy, out=undefined, where=entropy > 0)
 
 
 NUMBERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -189,15 +189,15 @@ def _intervals(
     Few patients make the plain estimate of information too high, and a resample has
     fewer distinct ones: its interval lies somewhat high, too.
     """
-    drawn = statistics.draw_patients(patients)
-    several = statistics.are_several(drawn)
+    drawn = bootstrap.draw_patients(patients)
+    several = bootstrap.are_several(drawn)
     found: dict[str, list[np.ndarray]] = {name: [] for name in NUMBERS}
     for weights in np.split(drawn, 20):
         resampled = np.tensordot(weights, tables, axes=1)
         for name, function in NUMBERS.items():
             found[name].append(function(resampled))
     return {
-        name: statistics.interval(statistics.Resamples(np.concatenate(values), several))
+        name: bootstrap.interval(bootstrap.Resamples(np.concatenate(values), several))
         for name, values in found.items()
     }
 
@@ -219,7 +219,7 @@ def _chance(
     ]
     values = {name: np.array([f[name] for f in found]) for name in _PERMUTED}
     return {
-        name: {"mean": float(v.mean()), "interval": statistics.central_range(v)}
+        name: {"mean": float(v.mean()), "interval": bootstrap.central_range(v)}
         for name, v in values.items()
     }
 

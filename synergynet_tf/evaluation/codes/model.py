@@ -1,12 +1,16 @@
-"""A run's model, opened where its codes are: to look at them, and to change them."""
+"""A run's model split at its codes, and the cases of the run encoded by it."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
 
+from synergynet_tf.data.preprocess import Preprocessor, to_labels
+from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.models import quantizers
 from synergynet_tf.models.folding import fold_normalizations
@@ -15,15 +19,15 @@ from synergynet_tf.models.outputs import split_at_codes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bottleneck:
-    """What lies in the bottleneck for `n` images.
+    """Codes, features and attention of the bottleneck, for `n` images.
 
     Attributes:
         codes: The nearest code of each position, `(n, height, width)`.
         distances: From each position's features to it, as the layer compares them.
-        runners_up: The next nearest code, which would stand there without it.
+        runners_up: The second nearest code, which the position has without it.
         carried: What the rest of the model reads besides codes.
         attention: DisConX's weights `(n, heads, tokens, tokens)`, or `None`.
-        picks: The token that the hard attention takes for each, `(n, heads, tokens)`,
+        picks: The token that the hard attention picks for each, `(n, heads, tokens)`,
             or `None`.
     """
 
@@ -36,7 +40,7 @@ class Bottleneck:
 
 
 class CodeModel:
-    """A segmentation model cut at its codes.
+    """A segmentation model split at its codes.
 
     As in `Predictor`, batch normalizations are folded and batches filled up to one
     size, so that each half is compiled once.
@@ -59,7 +63,7 @@ class CodeModel:
         for half in (self._before, self._after):
             half.compile(jit_compile=keras.backend.backend() != "tensorflow")
 
-    def look(self, images: np.ndarray) -> Bottleneck:
+    def encode(self, images: np.ndarray) -> Bottleneck:
         """Computes the bottleneck of at most `BATCH_SIZE` images `(n, S, S, 3)`."""
         count = len(images)
         outputs = self._before.predict_on_batch(fill(images))
@@ -83,7 +87,7 @@ class CodeModel:
     def _compare(
         self, features: np.ndarray, codes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the distances to the codes, and the next nearest codes."""
+        """Returns the distances to the codes, and the second nearest codes."""
         # From the codebook's mean, as the layer does: it keeps the digits.
         center = self.vectors.mean(axis=0, dtype=np.float64)
         table = self.vectors - center
@@ -106,4 +110,89 @@ def fill(array: np.ndarray) -> np.ndarray:
         array,
         [(0, BATCH_SIZE - len(array)), *[(0, 0)] * (array.ndim - 1)],
         mode="edge",
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CodedCase:
+    """A case on the network's grid, and its codes.
+
+    Attributes:
+        case_id: The dataset's.
+        patient: Whose case it is.
+        pictures: Its images to draw, uint8 RGB `(slices, S, S, 3)`.
+        labels: The ground truth, uint8 `(slices, S, S)`.
+        pred_labels: The prediction, likewise.
+        codes: `(slices, height, width)`.
+        distances: Of the features to them, likewise.
+        runners_up: The second nearest codes, likewise.
+    """
+
+    case_id: str
+    patient: str
+    pictures: np.ndarray
+    labels: np.ndarray
+    pred_labels: np.ndarray
+    codes: np.ndarray
+    distances: np.ndarray
+    runners_up: np.ndarray
+
+    @property
+    def busiest_slice(self) -> int:
+        """The slice with most foreground in the ground truth."""
+        return int(np.argmax(np.count_nonzero(self.labels, axis=(1, 2))))
+
+
+def read_inputs(
+    cases: RunCases, case_ids: Iterable[str]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Reads cases as the network sees them.
+
+    Yields:
+        Case, images float32 `(slices, S, S, 3)` and labels uint8 `(slices, S, S)`.
+
+    Raises:
+        ValueError: If a case does not fit the run; names it.
+    """
+    preprocessor = Preprocessor.of(cases.config)
+    for case_id in case_ids:
+        case = cases.dataset.read_case(cases.root, case_id)
+        try:
+            images = preprocessor.images(case.image)
+        except ValueError as error:
+            raise ValueError(f"{case_id}: {error}") from error
+        yield case_id, images, preprocessor.labels(case.label)
+
+
+def code_case(
+    model: CodeModel,
+    case_id: str,
+    patient: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    watch: Callable[[Bottleneck], None],
+) -> CodedCase:
+    """Encodes a case, and predicts it from its codes.
+
+    Args:
+        model: The run's.
+        case_id: The dataset's.
+        patient: Whose case it is.
+        images: float32 `(slices, S, S, 3)`.
+        labels: uint8 `(slices, S, S)`.
+        watch: Called with the bottleneck of each batch, which is not kept.
+    """
+    maps: dict[str, list[np.ndarray]] = collections.defaultdict(list)
+    for start in range(0, len(images), BATCH_SIZE):
+        found = model.encode(images[start : start + BATCH_SIZE])
+        watch(found)
+        maps["pred_labels"].append(to_labels(model.decode(found.codes, found.carried)))
+        for name in ("codes", "distances", "runners_up"):
+            maps[name].append(getattr(found, name))
+    return CodedCase(
+        case_id=case_id,
+        patient=patient,
+        pictures=np.rint(255 * images).astype(np.uint8),
+        labels=labels,
+        **{name: np.concatenate(batches) for name, batches in maps.items()},
     )

@@ -1,4 +1,4 @@
-"""Pictures of codes: where they stand, what they look like, what hangs on them.
+"""Figures of codes: code maps, typical patches, attention maps and interventions.
 
 A code has one color everywhere, which its number alone decides; because a palette of a
 thousand cannot be told apart, the number stands beside it.
@@ -18,18 +18,17 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from synergynet_tf.evaluation.codes.cases import CodedCase
+from synergynet_tf.evaluation.codes.model import CodedCase
 from synergynet_tf.evaluation.figures.overlays import (
     PALETTE,
     PAPER_COLOR,
-    take_literally,
+    disable_mathtext,
 )
 
 DPI = 100
 PANEL = 4.2  # Inches.
-IN_LEGEND = 16
-# Around a typical position as much is shown as it covers itself, on every side.
-WINDOW = 3
+MAX_LEGEND_ROWS = 16
+WINDOW = 3  # Side of a typical patch, in positions: its own and one around it.
 PICKED = PALETTE[0]
 # Successive multiples lie as far apart as they can, however many there are.
 _GOLDEN = 0.618033988749895
@@ -43,7 +42,7 @@ def code_color(code: int) -> tuple[float, float, float]:
 def draw_map(
     case: CodedCase, index: int, entries: Sequence[dict[str, Any]], caption: str
 ) -> np.ndarray:
-    """Draws a slice with its reference, and with its codes.
+    """Draws a slice with its ground truth, and with its codes.
 
     Args:
         case: The case.
@@ -55,8 +54,8 @@ def draw_map(
         uint8 RGB `(height, width, 3)`.
     """
     figure, (left, right) = _panels(2, caption, beside=3.1)
-    _show_slice(left, case, index, case.labels[index], "reference")
-    _show_slice(right, case, index, case.labels[index], "codes")
+    _draw_slice(left, case, index, case.labels[index], "ground truth")
+    _draw_slice(right, case, index, case.labels[index], "codes")
     grid = case.codes[index]
     _tile(right, grid, case.labels.shape[1])
     known = {entry["code"]: entry for entry in entries}
@@ -67,10 +66,10 @@ def draw_map(
             label=f"{code}: {uses} of {grid.size} here; in all "
             f"{_percent(known[code], known[code]['majority'])}",
         )
-        for code, uses in counted[:IN_LEGEND]
+        for code, uses in counted[:MAX_LEGEND_ROWS]
     ]
     title = f"{len(counted)} codes" + (
-        f", of which {IN_LEGEND}" if len(counted) > IN_LEGEND else ""
+        f", of which {MAX_LEGEND_ROWS}" if len(counted) > MAX_LEGEND_ROWS else ""
     )
     legend = figure.legend(
         handles=handles,
@@ -95,15 +94,15 @@ def draw_sheet(
     """
     known = {case.case_id: case for case in cases}
     columns = max(len(entry["typical"]) for entry in entries)
-    figure = Figure((columns + 3.4, len(entries) * 1.05), DPI, facecolor=PAPER_COLOR)
+    width = columns + 3.4
+    figure = Figure((width, len(entries) * 1.05), DPI, facecolor=PAPER_COLOR)
     for number, entry in enumerate(entries):
         top = 1 - (number + 0.95) / len(entries)
-        words = f"{entry['code']}: {entry['uses']} uses, {entry['cases']} cases\n"
+        text = f"{entry['code']}: {entry['uses']} uses, {entry['cases']} cases\n"
         covered = sorted(entry["classes"], key=lambda name: -entry["classes"][name])
-        words += ", ".join(_percent(entry, name) for name in covered[:3])
-        _write(figure, 0.1 / (columns + 3.4), top + 0.45 / len(entries), words)
+        text += ", ".join(_percent(entry, name) for name in covered[:3])
+        _write(figure, 0.1 / width, top + 0.45 / len(entries), text)
         for column, place in enumerate(entry["typical"]):
-            width = columns + 3.4
             box = ((column + 3.3) / width, top, 0.95 / width, 0.9 / len(entries))
             axes = figure.add_axes(box)
             _hide(axes)
@@ -123,7 +122,7 @@ def draw_attention(
     picks: np.ndarray | None,
     caption: str,
 ) -> np.ndarray:
-    """Draws what a position looks at, and how often each position is picked.
+    """Draws what a position attends to, and how often each position is picked.
 
     Its own pick is framed in blue.
 
@@ -146,19 +145,19 @@ def draw_attention(
         for i, tokens in enumerate(picks):
             uses = np.bincount(tokens, minlength=height * width)
             maps.append((f"picked, head {i + 1}", uses / tokens.size))
-    figure, axes = _panels(1 + len(maps), caption, most=5, size=2.6)
+    figure, axes = _panels(1 + len(maps), caption, max_columns=5, size=2.6)
     side = case.labels.shape[1]
     stride = side // height
-    _show_slice(axes[0], case, index, case.labels[index], "the query")
+    _draw_slice(axes[0], case, index, case.labels[index], "the query")
     for panel, (title, weights) in zip(axes[1:], maps, strict=True):
-        most = weights.max()
-        times = most * weights.size
-        _show_slice(panel, case, index, None, f"{title}: up to {times:.1f} x the mean")
+        largest = weights.max()
+        times = largest * weights.size
+        _draw_slice(panel, case, index, None, f"{title}: up to {times:.1f} x the mean")
         panel.imshow(
             weights.reshape(height, width),
             cmap="inferno",
             vmin=0,
-            vmax=most,
+            vmax=largest,
             alpha=0.75,
             extent=(-0.5, side - 0.5, side - 0.5, -0.5),
             interpolation="nearest",
@@ -180,32 +179,36 @@ def draw_edit(
     color: tuple[float, float, float],
     caption: str,
 ) -> np.ndarray:
-    """Draws reference, prediction, and prediction after an edit.
+    """Draws ground truth, prediction, and prediction after an edit.
 
     Args:
         case: The case.
         index: Of the slice.
         held: Which positions were changed, bool `(height, width)`.
-        labels: What was predicted then, uint8 `(S, S)`.
+        labels: The prediction after it, uint8 `(S, S)`.
         color: Of the frames around these positions.
         caption: A line above the picture.
     """
     figure, panels = _panels(3, caption)
-    shown = (case.labels[index], case.pred_labels[index], labels)
-    titles = ("reference", "prediction", "after the change")
+    values = (case.labels[index], case.pred_labels[index], labels)
+    titles = ("ground truth", "prediction", "after the change")
     stride = case.labels.shape[1] // held.shape[0]
-    for axes, value, title in zip(panels, shown, titles, strict=True):
-        _show_slice(axes, case, index, value, title)
+    for axes, value, title in zip(panels, values, titles, strict=True):
+        _draw_slice(axes, case, index, value, title)
         for row, column in np.argwhere(held).tolist():
             _frame(axes, row, column, stride, color)
     return _render(figure)
 
 
 def _panels(
-    count: int, caption: str, most: int = 3, size: float = PANEL, beside: float = 0.0
+    count: int,
+    caption: str,
+    max_columns: int = 3,
+    size: float = PANEL,
+    beside: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
-    """Makes a dark figure of at least `count` squares, `most` a row, room `beside`."""
-    columns = min(count, most)
+    """Makes a dark figure of `count` square axes in rows, with room `beside` them."""
+    columns = min(count, max_columns)
     rows = -(-count // columns)
     width, height = columns * size + beside, rows * (size + 0.25) + 0.35
     figure = Figure((width, height), DPI, facecolor=PAPER_COLOR)
@@ -222,7 +225,7 @@ def _panels(
     return figure, panels
 
 
-def _show_slice(
+def _draw_slice(
     axes: Axes, case: CodedCase, index: int, labels: np.ndarray | None, title: str
 ) -> None:
     axes.imshow(case.pictures[index])
@@ -291,12 +294,12 @@ def _hide(axes: Axes) -> None:
     axes.set_facecolor(PAPER_COLOR)
 
 
-def _write(figure: Figure, left: float, middle: float, words: str) -> None:
-    figure.text(left, middle, words, color="white", fontsize=8.5, va="center")
+def _write(figure: Figure, left: float, middle: float, text: str) -> None:
+    figure.text(left, middle, text, color="white", fontsize=8.5, va="center")
 
 
 def _render(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
-    take_literally(figure)
+    disable_mathtext(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

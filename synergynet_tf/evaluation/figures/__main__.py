@@ -1,4 +1,4 @@
-"""The paper's figures of any runs: `python -m synergynet_tf.evaluation.figures`."""
+"""Figures of several runs: `python -m synergynet_tf.evaluation.figures`."""
 
 from synergynet_tf.cli import command_line
 from synergynet_tf.cli.figures import main, parse_args

@@ -1,4 +1,4 @@
-"""Pictures of a prediction: the image, and the same with what was found in it."""
+"""Overlays: an image beside itself with the prediction and the ground truth on it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from matplotlib.text import Text
 
 from synergynet_tf import runs
 
-# Okabe and Ito's palette, told apart by color-blind readers too, in an order that
-# starts with what skin and gray tissue contrast with.
+# Okabe and Ito's color-blind safe palette, first what contrasts with skin and gray
+# tissue.
 PALETTE = (
     "#56B4E9",
     "#E69F00",
@@ -28,7 +28,9 @@ PALETTE = (
     "#0072B2",
     "#999999",
 )
-REFERENCE = "#FFFFFF"
+# Of lines on white, where yellow cannot be read.
+LINE_COLORS = tuple(color for color in PALETTE if color != "#F0E442")
+GROUND_TRUTH_COLOR = "#FFFFFF"
 PAPER_COLOR = "#202124"
 SIDE = 720  # Longest side of each panel, in pixels, whatever the image's own.
 MARGIN = 12
@@ -46,9 +48,9 @@ def overlay(
 ) -> np.ndarray:
     """Draws one slice twice: as it is, and with the prediction on it.
 
-    A predicted class is filled translucently and outlined; the reference is a dashed
-    white line on top, so that both are seen where they agree. Of a volume the slice
-    with most foreground is shown, of the reference if it has any.
+    A predicted class is filled translucently and outlined; the ground truth is a dashed
+    white line on top, so that both are visible where they agree. Of a volume the slice
+    with most foreground is drawn, of the ground truth if it has any.
 
     Args:
         image: float32 `(slices, rows, columns, channels)`; three channels are RGB
@@ -56,7 +58,7 @@ def overlay(
             brightest.
         pred_labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
-        true_labels: The reference, as `pred_labels`.
+        true_labels: The ground truth, as `pred_labels`.
         caption: A line above the picture.
 
     Returns:
@@ -67,7 +69,7 @@ def overlay(
     drawn = plain.copy()
     draw_prediction(drawn, pred_labels[index], len(class_names))
     if true_labels is not None:
-        draw_reference(drawn, true_labels[index], len(class_names))
+        draw_ground_truth(drawn, true_labels[index], len(class_names))
     if len(image) > 1:
         caption = f"{caption}, slice {index + 1} of {len(image)}".removeprefix(", ")
     return _compose(plain, drawn, class_names, true_labels is not None, caption)
@@ -83,7 +85,7 @@ def write_png(path: str | pathlib.Path, pixels: np.ndarray) -> None:
 
 
 def busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:
-    """Returns the slice with most foreground, of the reference if it has any."""
+    """Returns the slice with most foreground, of the ground truth if it has any."""
     labels = true if true is not None and true.any() else pred
     return int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
 
@@ -118,7 +120,7 @@ def draw_prediction(canvas: np.ndarray, labels: np.ndarray, num_classes: int) ->
         cv2.drawContours(canvas, outlines(mask), -1, color, 2, cv2.LINE_AA)
 
 
-def draw_reference(canvas: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+def draw_ground_truth(canvas: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
     """Outlines each class of a slice as white dashes, in place.
 
     Arguments are those of `draw_prediction`.
@@ -147,19 +149,19 @@ def _draw_dashes(canvas: np.ndarray, outline: np.ndarray) -> None:
     for start in range(0, len(outline), dash + gap):
         points = [outline[start : start + dash]]
         cv2.polylines(canvas, points, False, rgb(PAPER_COLOR), 4, cv2.LINE_AA)
-        cv2.polylines(canvas, points, False, rgb(REFERENCE), 2, cv2.LINE_AA)
+        cv2.polylines(canvas, points, False, rgb(GROUND_TRUTH_COLOR), 2, cv2.LINE_AA)
 
 
 def _compose(
     plain: np.ndarray,
     drawn: np.ndarray,
     class_names: Sequence[str],
-    has_reference: bool,
+    has_ground_truth: bool,
     caption: str,
 ) -> np.ndarray:
     """Sets both panels side by side, the caption above and the legend below."""
     rows, columns = plain.shape[:2]
-    width = max(2 * columns + 3 * MARGIN, SIDE)  # Room for the words.
+    width = max(2 * columns + 3 * MARGIN, SIDE)  # Room for the legend.
     height = rows + 2 * TEXT_LINE
     # A figure of its own, not pyplot's: nothing global changes.
     figure = Figure((width / DPI, height / DPI), DPI, facecolor=PAPER_COLOR)
@@ -174,14 +176,9 @@ def _compose(
         fontsize=12,
         verticalalignment="center",
     )
-    handles: list[Patch | Line2D] = [
-        Patch(facecolor=class_color(value), label=f"predicted {name}")
-        for value, name in enumerate(class_names, start=1)
-    ]
-    if has_reference:
-        dashes = Line2D([], [], color=REFERENCE, linestyle=(0, (3, 2)), linewidth=2)
-        dashes.set_label("reference")
-        handles.append(dashes)
+    handles: list[Patch | Line2D] = [*class_handles(class_names)]
+    if has_ground_truth:
+        handles.append(ground_truth_handle())
     figure.legend(
         handles=handles,
         loc="center",
@@ -191,15 +188,31 @@ def _compose(
         frameon=False,
         fontsize=11,
     )
-    take_literally(figure)
+    disable_mathtext(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def take_literally(figure: Figure) -> None:
-    """Draws what stands between two `$` as it is: names are no formulas."""
-    for words in figure.findobj(Text):
-        words.set_parse_math(False)
+def class_handles(class_names: Sequence[str]) -> list[Patch]:
+    """Returns the legend handles of predicted classes."""
+    return [
+        Patch(facecolor=class_color(value), label=f"predicted {name}")
+        for value, name in enumerate(class_names, start=1)
+    ]
+
+
+def ground_truth_handle() -> Line2D:
+    """Returns the legend handle of the ground truth."""
+    handle = Line2D([], [], color=GROUND_TRUTH_COLOR, linewidth=2)
+    handle.set_linestyle((0, (3, 2)))
+    handle.set_label("ground truth")
+    return handle
+
+
+def disable_mathtext(figure: Figure) -> None:
+    """Disables mathtext: a `$` in a name is a dollar sign."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
 
 
 def class_color(value: int) -> str:

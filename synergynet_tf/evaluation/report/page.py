@@ -7,32 +7,21 @@ import hashlib
 import pathlib
 from typing import Any
 
+import jinja2
+
 from synergynet_tf import runs
 from synergynet_tf.evaluation.figures.curves import read_columns
-from synergynet_tf.evaluation.report.cases import cases_section
-from synergynet_tf.evaluation.report.codes import codes_section, read_codes
-from synergynet_tf.evaluation.report.markup import Markup, element, join
-from synergynet_tf.evaluation.report.overlays import overlays_section, slices_of
-from synergynet_tf.evaluation.report.robustness import (
-    read_corruption,
-    robustness_section,
-)
-from synergynet_tf.evaluation.report.run import read_object, run_section
-from synergynet_tf.evaluation.report.scores import key_numbers, scores_section
-from synergynet_tf.evaluation.report.training import codebook_section, training_section
-from synergynet_tf.evaluation.score_file import read_scores_of
-from synergynet_tf.evaluation.tables.console import GROUP
+from synergynet_tf.evaluation.report import context, slices
+from synergynet_tf.evaluation.report.codes import read_codes
+from synergynet_tf.evaluation.report.fields import blame
+from synergynet_tf.evaluation.scores import FILE, read_scores
+from synergynet_tf.runs import Run
 
 NAME = "report.html"
-NEEDED = (
-    *GROUP,
-    *("model", "backbone", "num_codes", "hidden_dim", "seed", "trained_epochs"),
-    *("options", "protocol", "paper_protocol", "distance_unit", "num_patients"),
-    *("bootstrap", "strict", "structures", "codes", "cases"),
-)
+HERE = pathlib.Path(__file__).parent
 
 
-def write_html_report(run: str | pathlib.Path) -> pathlib.Path:
+def write_html_report(run: Run) -> pathlib.Path:
     """Writes `<run>/report.html` of what is in the run's folder.
 
     Returns:
@@ -42,100 +31,67 @@ def write_html_report(run: str | pathlib.Path) -> pathlib.Path:
         FileNotFoundError: If the run has no scores, history or settings.
         ValueError: If something is damaged, or the scores are older than the weights.
     """
-    run = pathlib.Path(run)
     page = make_page(run)
-    runs.write_text(run / NAME, page)
-    return run / NAME
+    runs.write_text(run.path / NAME, page)
+    return run.path / NAME
 
 
-def make_page(run: pathlib.Path) -> str:
+def make_page(run: Run) -> str:
     """Returns the report as text; raises as `write_html_report` does."""
-    config, names = runs.read_config(run), runs.class_names(run)
-    report = read_scores_of(run, NEEDED)
-    if not _is_whole(report):
-        raise ValueError(
-            f"{run}/metrics.json is of another version; score the run again with "
-            f"evaluate.py --run {run}"
-        )
-    if runs.is_older_than_weights(run / "metrics.json"):
-        raise ValueError(
-            f"{run}/metrics.json is older than the weights; score the run again with "
-            f"evaluate.py --run {run}"
-        )
-    columns = read_columns(run)
-    finished = read_object(run, runs.FINISHED)
-    slices, codes = slices_of(run, report, names), read_codes(run)
-    corruption = read_corruption(run)
-    sections = {
-        "Run": run_section(run, config, report, _seconds(columns)),
-        "Scores": scores_section(report),
-        "Overlays": overlays_section(report, names, slices),
-        "Codes": codes_section(codes, slices) if codes else None,
-        "Robustness": robustness_section(corruption) if corruption else None,
-        "Training": training_section(columns, finished.get("best_epoch")),
-        "Codebook": codebook_section(columns, config.model.num_codes),
-        "Cases": cases_section(report),
-    }
-    title = f"{report['model']} on {report['dataset']}, seed {report['seed']}"
-    return _page(
-        title,
-        key_numbers(report),
-        {name: part for name, part in sections.items() if part is not None},
-    )
-
-
-def _is_whole(report: dict[str, Any]) -> bool:
-    """Tells whether scores have all parts that the sections read."""
-    blocks = [report.get(name, {}) for name in ("strict", report["paper_protocol"])]
-    codes, structures = report["codes"], report["structures"]
-    return (
-        all({"mean_interval", "per_class_interval"} <= set(block) for block in blocks)
-        and {"strict", "counts"} <= set(report["cases"][0])
-        and "resamples" in report["bootstrap"]
-        and (codes is None or {"used", "total", "perplexity"} <= set(codes))
-        and all({"missed", "false", "empty"} <= set(s) for s in structures.values())
-    )
-
-
-def _seconds(columns: dict[str, list[float]]) -> float | None:
-    return sum(columns["seconds"]) if "seconds" in columns else None
-
-
-def _page(title: str, summary: Markup, sections: dict[str, Markup]) -> str:
-    """Puts the parts together, with the style and the script in the page."""
-    links = [
-        element("li", element("a", name, href=f"#{name.lower()}")) for name in sections
-    ]
-    contents = element("nav", element("ul", *links), aria_label="Sections")
     style, script = (
-        pathlib.Path(__file__).with_name(f"report.{kind}").read_text("utf-8")
-        for kind in ("css", "js")
+        (HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
-    # Nothing is fetched, and no script runs but this one, whatever the page holds.
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        **_read_context(run),
+        style=style,
+        style_digest=_digest(style),
+        script=script,
+        script_digest=_digest(script),
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{title}: report"),
-        element("style", Markup(style)),
+
+
+def environment() -> jinja2.Environment:
+    """Returns what renders the page: text is escaped, and a missing name an error."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    body = element(
-        "body",
-        element("header", element("h1", title), contents, summary),
-        element("main", *sections.values()),
-        element(
-            "footer",
-            element("p", "A research tool's report: no output of it is a diagnosis."),
-        ),
-        element("script", Markup(script)),
-    )
-    return join([Markup("<!doctype html>\n"), element("html", head, body, lang="en")])
+    compact = {"separators": (",", ":"), "allow_nan": False}
+    made.policies["json.dumps_kwargs"] = compact
+    return made
+
+
+def _read_context(run: Run) -> dict[str, Any]:
+    """Reads all that the template shows of a run."""
+    path = run.path / FILE
+    report = read_scores(run).to_json()
+    again = f"score the run again with evaluate.py --run {run}"
+    if run.is_older_than_weights(FILE):
+        raise ValueError(f"{path} is older than the weights; {again}")
+    columns = read_columns(run)
+    with blame(path, "is of another version", again):
+        scores = context.scores_context(report)
+        cases = context.cases_context(report)
+        strict = {case["case_id"]: case["strict"] for case in report["cases"]}
+    with blame(run.path / slices.NAME, "is damaged", again):
+        overlays = context.overlays_context(
+            slices.read_slices(run.path), strict, run.class_names
+        )
+    return {
+        "title": f"{report['model']} on {report['dataset']}, seed {report['seed']}",
+        "run": context.run_context(run, report, columns),
+        "scores": scores,
+        "overlays": overlays,
+        "codes": read_codes(run),
+        "robustness": context.read_robustness(run),
+        "training": context.curves_context("training", columns, context.TRAINING),
+        "codebook": context.curves_context("codebook", columns, context.CODEBOOK),
+        "cases": cases,
+    }
 
 
 def _digest(text: str) -> str:

@@ -3,21 +3,27 @@
 // Sorts and filters the table of cases.
 (() => {
   const table = document.getElementById("case-table");
-  const { classes, dash } = JSON.parse(document.getElementById("case-data").textContent);
+  const { classes, absent, dash } = JSON.parse(document.getElementById("case-data").textContent);
   const text = document.getElementById("case-text");
   const choice = document.getElementById("case-class");
   const count = document.getElementById("case-count");
   const heads = [...table.tHead.rows[0].cells];
+  const columns = heads.map((head) => head.dataset.column);
+  const [caseColumn, patientColumn, foundColumn] = ["case", "patient", "found"].map(
+    (name) => columns.indexOf(name),
+  );
+  // The scores of a case, in the order of their columns.
+  const numbers = [...heads.keys()].filter((i) => heads[i].dataset.type === "number");
   const body = table.tBodies[0];
   // In their first order, which is that of the data.
   const rows = [...body.rows];
   const compareTexts = new Intl.Collator("en", { numeric: true }).compare;
-  const textColumns = 3;
 
-  const value = (index, column) =>
-    column < textColumns
-      ? rows[index].cells[column].textContent
-      : classes[choice.value].values[index][column - textColumns];
+  function value(index, column) {
+    const number = numbers.indexOf(column);
+    if (number < 0) return rows[index].cells[column].textContent;
+    return classes[choice.value].values[index][number];
+  }
 
   function show() {
     const wanted = text.value.trim().toLowerCase();
@@ -26,8 +32,8 @@
     const isAny = Number(choice.value) === 0;
     let shown = 0;
     rows.forEach((row, index) => {
-      const name = `${value(index, 0)}\n${value(index, 1)}`.toLowerCase();
-      const present = isAny || found[index] !== "in neither";
+      const name = `${value(index, caseColumn)}\n${value(index, patientColumn)}`.toLowerCase();
+      const present = isAny || found[index] !== absent;
       row.hidden = !name.includes(wanted) || !present;
       shown += row.hidden ? 0 : 1;
     });
@@ -37,9 +43,9 @@
   function fill() {
     const { values, found } = classes[choice.value];
     rows.forEach((row, index) => {
-      row.cells[2].textContent = found[index];
-      values[index].forEach((number, i) => {
-        row.cells[textColumns + i].textContent = number?.toFixed(2) ?? dash;
+      row.cells[foundColumn].textContent = found[index];
+      numbers.forEach((column, i) => {
+        row.cells[column].textContent = values[index][i]?.toFixed(2) ?? dash;
       });
     });
   }
@@ -52,7 +58,7 @@
     order.sort((one, other) => {
       const [a, b] = [value(one, column), value(other, column)];
       if (a === null || b === null) return (a === null) - (b === null);
-      return sign * (column < textColumns ? compareTexts(a, b) : a - b);
+      return sign * (numbers.includes(column) ? a - b : compareTexts(a, b));
     });
     body.append(...order.map((index) => rows[index]));
   }

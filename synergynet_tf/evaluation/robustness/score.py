@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
-from synergynet_tf.data.splits import complete
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
-from synergynet_tf.evaluation.postprocess import PLAIN, Options
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.predictor import Predictor, load_run_model
 from synergynet_tf.evaluation.robustness.corruptions import (
@@ -25,7 +24,8 @@ from synergynet_tf.evaluation.robustness.corruptions import (
 )
 from synergynet_tf.evaluation.scores import describe
 from synergynet_tf.formats import without_nan
-from synergynet_tf.metrics import ClassScores, statistics
+from synergynet_tf.metrics import ClassScores, bootstrap
+from synergynet_tf.runs import Run
 from synergynet_tf.safe_io import read_json
 
 CORRUPTION = "corruption.json"
@@ -35,9 +35,8 @@ POINTS = ((CLEAN, 0), *itertools.product(PARAMETERS, SEVERITIES))
 
 
 def corrupt_run(
-    run: str | pathlib.Path,
     cases: RunCases,
-    options: Options = PLAIN,
+    options: Postprocessing = NO_POSTPROCESSING,
     seed: int = SEED,
 ) -> dict[str, Any]:
     """Scores a run on its cases: clean, then under each corruption and severity.
@@ -46,8 +45,7 @@ def corrupt_run(
     `corruption.json`, or from the part of it that an interrupted call has left.
 
     Args:
-        run: Folder of the run, in which `corruption.json` is written last.
-        cases: Of the run, as `find_cases` returns them.
+        cases: Of the run, in whose folder `corruption.json` is written last.
         options: What else is done to the predictions.
         seed: Of the corruptions' draws.
 
@@ -60,16 +58,16 @@ def corrupt_run(
     Raises:
         ValueError: If the run or a case cannot be used.
     """
-    run = pathlib.Path(run)
+    run = cases.run.path
     settings = {
         **describe(cases, options),
         "protocol": "strict",
         "corruption_seed": seed,
     }
-    rows = _scored_rows(run, settings, cases.case_ids)
+    rows = _scored_rows(cases.run, settings, cases.case_ids)
     report = settings | {"rows": rows}
     if len(rows) < len(POINTS):
-        for row in _score_points(run, cases, options, seed, len(rows)):
+        for row in _score_points(cases, options, seed, len(rows)):
             rows.append(row)
             runs.write_json(run / PART, report)
     runs.write_json(run / CORRUPTION, report)
@@ -78,12 +76,12 @@ def corrupt_run(
 
 
 def _scored_rows(
-    run: pathlib.Path, settings: dict[str, Any], case_ids: Sequence[str]
+    run: Run, settings: dict[str, Any], case_ids: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Returns the rows of the first of `POINTS` that need not be scored again."""
     for name in (CORRUPTION, PART):
-        path = run / name
-        if not path.is_file() or runs.is_older_than_weights(path):
+        path = run.path / name
+        if not path.is_file() or run.is_older_than_weights(name):
             continue
         try:
             report = read_json(path)
@@ -102,14 +100,14 @@ def _scored_rows(
 
 
 def _score_points(
-    run: pathlib.Path, cases: RunCases, options: Options, seed: int, done: int
+    cases: RunCases, options: Postprocessing, seed: int, done: int
 ) -> Iterator[dict[str, Any]]:
     """Yields the rows of `POINTS` without the first, which are `done`."""
-    predictor = Predictor(load_run_model(run))
+    predictor = Predictor(load_run_model(cases.run))
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
-    weights = statistics.draw_patients(patients)
+    weights = bootstrap.draw_patients(patients)
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
-    modality = complete(cases.config.data).modality
+    modality = Preprocessor.of(cases.config).modality
     progress = {"total": count * len(POINTS), "initial": count * done}
     with tqdm(None, title, unit="case", disable=None, **progress) as bar:
         for name, severity in POINTS[done:]:
@@ -132,7 +130,7 @@ def _corrupt(
 def _score(
     cases: RunCases,
     predictor: Predictor,
-    options: Options,
+    options: Postprocessing,
     alter: Callable[[str, np.ndarray], np.ndarray],
 ) -> Iterator[tuple[str, ClassScores]]:
     """Yields each case with the DSC of its classes under `strict`."""
@@ -161,12 +159,12 @@ def _row(
 ) -> dict[str, Any]:
     listed = list(scores.values())
     per_class = metrics.average(listed)
-    resampled = statistics.resample_averages(listed, weights)
-    intervals = statistics.class_intervals(resampled)
+    resampled = bootstrap.resample_averages(listed, weights)
+    intervals = bootstrap.class_intervals(resampled)
     return {
         **_point(name, severity),
         "dsc": metrics.mean_of_classes(per_class)["dsc"],
-        "interval": statistics.mean_intervals(resampled)["dsc"],
+        "interval": bootstrap.mean_intervals(resampled)["dsc"],
         "per_class": {c: values["dsc"] for c, values in per_class.items()},
         "per_class_interval": {c: values["dsc"] for c, values in intervals.items()},
         "cases": {

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.figures.overlays import PALETTE, take_literally
+from synergynet_tf.evaluation.figures.overlays import LINE_COLORS, disable_mathtext
 from synergynet_tf.evaluation.robustness.corruptions import PARAMETERS
 from synergynet_tf.formats import (
     cases_title,
@@ -26,8 +26,8 @@ from synergynet_tf.formats import (
     with_nan,
     without_nan,
 )
-from synergynet_tf.metrics import statistics
-from synergynet_tf.metrics.statistics import Resamples
+from synergynet_tf.metrics import bootstrap
+from synergynet_tf.metrics.bootstrap import Resamples
 
 Report = Mapping[str, Any]
 WORDS = {
@@ -60,7 +60,7 @@ def summarize(
         fractions, `None` where undefined and the first run's excess.
     """
     case_ids = list(reports[0]["rows"][0]["cases"])
-    weights = statistics.draw_patients([patients[case_id] for case_id in case_ids])
+    weights = bootstrap.draw_patients([patients[case_id] for case_id in case_ids])
     summaries, first = [], None
     for report in reports:
         rows = [_resampled(row, weights) for row in report["rows"]]
@@ -84,8 +84,8 @@ def _resampled(row: Mapping[str, Any], weights: np.ndarray) -> Resamples:
         for by_class in row["cases"].values()
     ]
     everyone = np.ones((1, weights.shape[1]))
-    resampled = statistics.resample_averages(scores, np.vstack([everyone, weights]))
-    return statistics.resampled_means(resampled)["dsc"]
+    resampled = bootstrap.resample_averages(scores, np.vstack([everyone, weights]))
+    return bootstrap.resampled_means(resampled)["dsc"]
 
 
 def _numbers(found: Mapping[str, Resamples | None]) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _numbers(found: Mapping[str, Resamples | None]) -> dict[str, Any]:
         if values is not None:
             numbers[name] = float(values.means[0])
             drawn = Resamples(values.means[1:], values.several)
-            numbers[f"{name}_interval"] = statistics.interval(drawn)
+            numbers[f"{name}_interval"] = bootstrap.interval(drawn)
     return numbers
 
 
@@ -177,7 +177,7 @@ def draw_robustness(
     panels = figure.subplots(1, len(PARAMETERS), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, PARAMETERS, strict=True):
         for number, (label, report) in enumerate(zip(names, reports, strict=True)):
-            color = _COLORS[number % len(_COLORS)]
+            color = LINE_COLORS[number % len(LINE_COLORS)]
             rows = [row for row in report["rows"] if row["corruption"] == name]
             shown = [report["rows"][0], *rows]
             # JSON's null is a gap.
@@ -193,13 +193,9 @@ def draw_robustness(
     panels[0].set_ylim(0, 100)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    take_literally(figure)
+    disable_mathtext(figure)
     with runs.atomic_file(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
-
-
-# Yellow cannot be read on white.
-_COLORS = tuple(color for color in PALETTE if color != "#F0E442")
 
 
 def _ticks(name: str) -> list[str]:

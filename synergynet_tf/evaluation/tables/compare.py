@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.score_file import read_scores_of
+from synergynet_tf.evaluation.scores import read_scores
 from synergynet_tf.evaluation.tables.console import NAMES
 from synergynet_tf.formats import (
     LINE_WIDTH,
@@ -24,12 +23,12 @@ from synergynet_tf.formats import (
     with_options,
     without_nan,
 )
-from synergynet_tf.metrics import METRICS, statistics
+from synergynet_tf.metrics import METRICS, bootstrap
+from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
 # What both runs must have been scored on, and how.
 SHARED = ("dataset", "data_split", "fold", "split", "protocol", "distance_unit")
-NEEDED = (*SHARED, "model", "seed", "options", "bootstrap", "cases")
 COUNTS = ("better", "worse", "equal", "one_sided")
 # What is printed of each class; of their mean, every metric is.
 CLASS_METRICS = ("dsc", "hd95")
@@ -55,7 +54,7 @@ class Differences(NamedTuple):
         return Differences(means, np.logical_or.reduce(self.one_sided, axis=1))
 
 
-def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Report:
+def compare_runs(first: Run, second: Run) -> Report:
     """Compares the `metrics.json` of two runs, and writes `<second>/compare.json`.
 
     Returns:
@@ -73,13 +72,13 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
         ValueError: If its scores are damaged, or the two were not scored on the same
             cases in the same way.
     """
-    reports = read_scores_of(first, NEEDED), read_scores_of(second, NEEDED)
+    reports = read_scores(first).to_json(), read_scores(second).to_json()
     _require_alike((first, second), reports)
     cases = reports[1]["cases"]
     names = list(cases[0]["per_class"])
     metrics = list(cases[0]["per_class"][names[0]])
     patients = [case["patient"] for case in cases]
-    weights = statistics.draw_patients(patients)
+    weights = bootstrap.draw_patients(patients)
     by_class = _subtract(reports, names, metrics)
     by_case = by_class.over_classes()
 
@@ -97,9 +96,9 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
     comparison = without_nan(
         {
             "runs": [
-                {"folder": str(folder)}
+                {"folder": str(run)}
                 | {name: report[name] for name in ("model", "seed", "options")}
-                for folder, report in zip((first, second), reports, strict=True)
+                for run, report in zip((first, second), reports, strict=True)
             ],
             **{name: reports[1][name] for name in (*SHARED, "bootstrap")},
             "num_cases": len(cases),
@@ -125,7 +124,7 @@ def compare_runs(first: str | pathlib.Path, second: str | pathlib.Path) -> Repor
             ],
         }
     )
-    runs.write_json(pathlib.Path(second, "compare.json"), comparison)
+    runs.write_json(second.path / "compare.json", comparison)
     return comparison
 
 
@@ -144,7 +143,7 @@ def paired_test(values: np.ndarray, patients: Sequence[str]) -> tuple[float, flo
     if not known.any():
         return math.nan, math.nan
     owners = [p for p, ok in zip(patients, known, strict=True) if ok]
-    p = statistics.signed_rank_p(values[known].tolist(), owners)
+    p = bootstrap.signed_rank_p(values[known].tolist(), owners)
     return float(values[known].mean()), p
 
 
@@ -200,9 +199,7 @@ def format_comparison(comparison: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *body]) + "\n"
 
 
-def _require_alike(
-    folders: tuple[str | pathlib.Path, ...], reports: tuple[Report, ...]
-) -> None:
+def _require_alike(pair: tuple[Run, Run], reports: tuple[Report, ...]) -> None:
     """Refuses runs that were not scored on the same cases in the same way."""
     found: dict[str, list[Any]] = {
         name: [report[name] for report in reports] for name in SHARED
@@ -212,13 +209,13 @@ def _require_alike(
     for name, (one, other) in found.items():
         if one != other:
             raise ValueError(
-                f"{folders[0]} and {folders[1]} cannot be compared: their {name} "
+                f"{pair[0]} and {pair[1]} cannot be compared: their {name} "
                 f"differs, {one!r} and {other!r}; score both alike with evaluate.py"
             )
     if listed[0] != listed[1]:
         alone = len(set(listed[0]) ^ set(listed[1]))
         raise ValueError(
-            f"{folders[0]} and {folders[1]} cannot be compared: {alone} cases were "
+            f"{pair[0]} and {pair[1]} cannot be compared: {alone} cases were "
             "scored in one of them alone, or their order differs; score both alike "
             "with evaluate.py"
         )
@@ -253,8 +250,8 @@ def _summarize(
     mean, p = paired_test(values, patients)
     return {
         "difference": mean,
-        "interval": statistics.interval(
-            statistics.resample_means(values.tolist(), weights)
+        "interval": bootstrap.interval(
+            bootstrap.resample_means(values.tolist(), weights)
         ),
         "p": p,
         "better": int(np.count_nonzero(direction * known > 0)),

@@ -12,16 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from synergynet_tf.config import ModelConfig
-from synergynet_tf.evaluation.scores import MODEL_SETTINGS
+from synergynet_tf.evaluation.scores import MODEL_SETTINGS, Scores
 from synergynet_tf.experiments import METHOD_TABLES, PAPER
-from synergynet_tf.formats import (
-    DASH,
-    LINE_WIDTH,
-    cases_title,
-    data_title,
-    score,
-    with_options,
-)
+from synergynet_tf.formats import DASH, LINE_WIDTH, score
 from synergynet_tf.formats import in_brackets as in_brackets
 
 Report = dict[str, Any]
@@ -48,58 +41,45 @@ PROTOCOL_TITLES = {
     "transunet": "TransUNet's test code",
     "strict": "strict, mean of cases",
 }
-GROUP = (
-    "dataset",
-    "data_split",
-    "fold",
-    "split",
-    "num_cases",
-    "limit",
-    "image_size",
-    "epochs",
-)
 LABEL_WIDTH = 24
 WIDTH = 7
 GAP = "  "
 
 
-def format_tables(reports: Sequence[Report]) -> str:
-    """Sets reports of `evaluate_run` as tables, one for each kind of experiment.
+def format_tables(found: Sequence[Scores]) -> str:
+    """Formats scores as tables, one for each kind of experiment.
 
     A model has a line of ours, two of its bootstrap interval, one of the paper's, and
     one of the difference in percentage points (voxels for HD95); dashes where the
     paper has no number.
 
     Args:
-        reports: What `evaluate_run` returned, in any order.
+        found: Scores of runs, in any order.
 
     Returns:
         Lines of text that end in a newline.
     """
-    groups: dict[tuple[Any, ...], list[Report]] = {}
-    for report in reports:
-        options = with_options(report["options"])
-        key = (*(report[name] for name in GROUP), options, _left_protocol(report))
-        groups.setdefault(key, []).append(report)
-    return "\n".join(_format_table(group) for group in groups.values())
+    groups: dict[tuple[str, str], list[Report]] = {}
+    for scores in found:
+        kind = scores.title(), _left_protocol(scores)
+        groups.setdefault(kind, []).append(scores.to_json())
+    return "\n".join(_format_table(*kind, group) for kind, group in groups.items())
 
 
-def _left_protocol(report: Report) -> str:
+def _left_protocol(scores: Scores) -> str:
     """Names the protocol on the left: the one asked for, else the paper's."""
-    asked = report["protocol"]
-    return report["paper_protocol"] if asked == "strict" else asked
+    asked = scores.protocol
+    return scores.paper_protocol if asked == "strict" else asked
 
 
-def _format_table(reports: Sequence[Report]) -> str:
-    """Sets reports that share everything in `GROUP`."""
+def _format_table(title: str, protocol: str, reports: Sequence[Report]) -> str:
+    """Formats reports of one kind of experiment."""
     first = reports[0]
-    protocol = _left_protocol(first)
     columns = PAPER_METRICS[protocol]
     left_title = f"{PROTOCOL_TITLES[protocol]} (%)"
     right_title = f"strict, mean of cases (%, {first['distance_unit']})"
     lines = [
-        f"{data_title(first)}: {cases_title(first)}, {first['image_size']} px, "
-        f"{first['epochs']} epochs{with_options(first['options'])}",
+        title,
         f"{'':{LABEL_WIDTH}}{left_title:{WIDTH * len(columns)}}{GAP}{right_title}",
         _line(
             "model",

@@ -22,7 +22,7 @@ from synergynet_tf.evaluation.tables.rows import (
 )
 from synergynet_tf.experiments import Budget, Table, settings_of
 from synergynet_tf.formats import cases_title, counted, data_title
-from synergynet_tf.metrics.statistics import RESAMPLES
+from synergynet_tf.metrics.bootstrap import RESAMPLES
 from synergynet_tf.models import METHODS
 
 Report = dict[str, Any]

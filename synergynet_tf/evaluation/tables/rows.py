@@ -15,9 +15,8 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data import DATASETS
-from synergynet_tf.evaluation.postprocess import PLAIN
-from synergynet_tf.evaluation.score_file import read_report
+from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING
+from synergynet_tf.evaluation.scores import fresh_scores
 from synergynet_tf.evaluation.tables.compare import Differences, paired_test
 from synergynet_tf.experiments import (
     Budget,
@@ -28,15 +27,14 @@ from synergynet_tf.experiments import (
     settings_of,
 )
 from synergynet_tf.formats import counted, metric_scale, with_nan
-from synergynet_tf.metrics import METRICS, Counts, statistics
-from synergynet_tf.metrics.statistics import resampled_means
+from synergynet_tf.metrics import METRICS, Counts, bootstrap
+from synergynet_tf.metrics.bootstrap import resampled_means
 from synergynet_tf.models import METHODS, without_unused
+from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
-Evaluate = Callable[[pathlib.Path], Report]
+Evaluate = Callable[[Run], Report]
 PART = "test"
-# What a table says of a run's scores.
-NEEDED = {"seed", "data_split", "limit", "num_cases", "num_patients"}
 # What depends on the data, or may be chosen for all rows alike.
 OPEN = (
     "split",
@@ -55,17 +53,20 @@ class RowRun:
 
     Attributes:
         row: The row's key.
-        folder: The run's.
-        config: Its settings.
+        run: The run.
     """
 
     row: str
-    folder: pathlib.Path
-    config: ExperimentConfig
+    run: Run
 
     def __str__(self) -> str:
         """Names the row and the seed."""
         return f"{self.row} seed {self.config.training.seed}"
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The run's settings."""
+        return self.run.config
 
     @property
     def takes_vit(self) -> bool:
@@ -107,11 +108,11 @@ def find_row_runs(
         runs_of_row = runs_folder(folder, budget, row)
         model = runs.run_dir(runs_of_row, expected).parent
         for seed in _seeds(model) if seeds is None else seeds:
-            run = model / f"seed{seed}"
-            if not (run / "config.json").is_file():
+            run = Run(model / f"seed{seed}")
+            if not (run.path / runs.CONFIG).is_file():
                 continue
-            candidate = RowRun(row.key, run, runs.read_config(run))
-            if not runs.is_finished(run):
+            candidate = RowRun(row.key, run)
+            if not run.is_finished():
                 notes.append(f"{candidate} is not finished, and left out.")
             elif reason := _difference(candidate.config, expected):
                 notes.append(f"{run} is not a run of this table ({reason}).")
@@ -179,25 +180,14 @@ def read_scores(run: RowRun) -> tuple[Report | None, str]:
         The scores, or `None` and why those that are there do not serve: `""` if
         there are none.
     """
-    path = run.folder / "metrics.json"
-    if not path.is_file():
-        return None, ""
-    if runs.is_older_than_weights(path):
-        return None, "older than the weights"
-    try:
-        report: Report = read_report(path)
-        case, protocol = report["cases"][0], DATASETS[report["dataset"]].PAPER_PROTOCOL
-        part, options = report["split"], report["options"]
-    except (ValueError, KeyError):
-        return None, "damaged, or of another version"
-    names = {"strict", protocol}
-    if not (names | {"counts"} <= set(case) and names | NEEDED <= set(report)):
-        return None, "of another version"
-    if part != PART:
-        return None, f"of the {part} part"
-    if options != dataclasses.asdict(PLAIN):
+    scores, reason = fresh_scores(run.run)
+    if scores is None:
+        return None, reason
+    if scores.split != PART:
+        return None, f"of the {scores.split} part"
+    if scores.options != dataclasses.asdict(NO_POSTPROCESSING):
         return None, "with options"
-    return report, ""
+    return scores.to_json(), ""
 
 
 def score_runs(
@@ -207,7 +197,7 @@ def score_runs(
 
     Args:
         found: The runs.
-        evaluate: Scores the run in a folder.
+        evaluate: Scores a run.
 
     Returns:
         The scores of each row, by seed; and lines on which of them were made, and
@@ -222,14 +212,14 @@ def score_runs(
     for run in found:
         report, reason = read_scores(run)
         if report is None:
-            report, made = evaluate(run.folder), made + 1
+            report, made = evaluate(run.run), made + 1
             if reason:
-                replaced.append(f"replaced {run.folder}/metrics.json: it was {reason}")
+                replaced.append(f"replaced {run.run}/metrics.json: it was {reason}")
         listed = [(case["case_id"], case["patient"]) for case in report["cases"]]
         cases = cases or listed
         if listed != cases:
             raise ValueError(
-                f"{run.folder} was scored on other cases than {found[0].folder}; "
+                f"{run.run} was scored on other cases than {found[0].run}; "
                 "delete both metrics.json, and score both on the same --data-dir"
             )
         scores.setdefault(run.row, []).append(report)
@@ -322,7 +312,7 @@ def make_cells(
     if not reports:
         return {name: Cell(paper=paper.get(name)) for name in columns}
     # The same patients are drawn for every seed.
-    weights = statistics.draw_patients([c["patient"] for c in reports[0]["cases"]])
+    weights = bootstrap.draw_patients([c["patient"] for c in reports[0]["cases"]])
     resampled = {
         protocol: [_resample(report, protocol, weights) for report in reports]
         for protocol in {column.protocol for column in columns.values()}
@@ -372,7 +362,7 @@ def compare(
         by_case = Differences(ours - theirs, one_sided).over_classes().values
         means[row], p = paired_test(by_case, patients)
         p_values[row] = 1.0 if math.isnan(p) else p
-    corrected = statistics.holm(list(p_values.values()))
+    corrected = bootstrap.holm(list(p_values.values()))
     return {
         row: Comparison(mean, p)
         for (row, mean), p in zip(means.items(), corrected, strict=True)
@@ -386,7 +376,7 @@ def _value(report: Report, column: Column) -> float | None:
 
 
 def _interval(
-    resampled: Sequence[statistics.Resampled], column: Column
+    resampled: Sequence[bootstrap.Resampled], column: Column
 ) -> tuple[float, float] | None:
     """Returns the interval of the mean over the seeds."""
     name = column.class_name
@@ -394,8 +384,8 @@ def _interval(
         (classes[name] if name else resampled_means(classes))[column.metric]
         for classes in resampled
     ]
-    low, high = statistics.interval(
-        statistics.Resamples(
+    low, high = bootstrap.interval(
+        bootstrap.Resamples(
             np.mean([seed.means for seed in by_seed], axis=0),
             all(seed.several for seed in by_seed),
         )
@@ -405,10 +395,10 @@ def _interval(
 
 def _resample(
     report: Report, protocol: str, weights: np.ndarray
-) -> statistics.Resampled:
+) -> bootstrap.Resampled:
     """Does to each resample what the protocol does to all cases."""
     if protocol == "pooled":
-        return statistics.resample_pools(
+        return bootstrap.resample_pools(
             [
                 {name: Counts(*four) for name, four in case["counts"].items()}
                 for case in report["cases"]
@@ -416,7 +406,7 @@ def _resample(
             weights,
         )
     scores = [with_nan(case[protocol]) for case in report["cases"]]
-    return statistics.resample_averages(scores, weights)
+    return bootstrap.resample_averages(scores, weights)
 
 
 def _dsc_by_case(reports: Sequence[Report], protocol: str) -> np.ndarray:

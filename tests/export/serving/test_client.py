@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from synergynet_tf.cli import serving_client
 from synergynet_tf.data.preprocess import read_image
 from synergynet_tf.evaluation.predict import predict_case
-from synergynet_tf.export.serving import client
-from synergynet_tf.export.serving.answers import Answer, Refused
+from synergynet_tf.export import serving
+from synergynet_tf.export.serving import Answer, Refused
 from tests.data.decoys import chunk
 from tests.export.models import SIZE, random_pixels, small_model
 
@@ -43,7 +44,7 @@ def url(shared_server, request):
 @pytest.fixture
 def server(shared_server, monkeypatch):
     """The server as it is at first, and a client that waits little."""
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(serving, "FIRST_WAIT_S", 0.01)
     shared_server.asked = shared_server.busy = 0
     yield shared_server
     shared_server.busy = 0
@@ -68,7 +69,7 @@ def call(images, exported, tmp_path):
         output = tmp_path / "out"
         named = {"url": url, "input": source, "output": output}
         given = [word for k, v in named.items() for word in (f"--{k}", str(v))]
-        client.main([*given, *flags])
+        serving_client.main([*given, *flags])
         return output
 
     return call
@@ -136,9 +137,9 @@ def test_a_model_that_is_not_there_is_not_asked_for_again(server, url, call, fla
     ],
 )
 def test_what_the_server_refuses_is_not_asked_again(server, url, data, message):
-    connection = client.connect(url, "synergynet", None, "", 10)
+    connection = serving.connect(url, "synergynet", None, "", 10)
     with pytest.raises(Refused, match=message):
-        client.retry(lambda: connection.predict(data), 3)
+        serving.retry(lambda: connection.predict(data), 3)
     assert server.asked == 1
     png = cv2.imencode(".png", random_pixels(9, 8, 3))[1].tobytes()
     assert connection.predict(png).labels.shape == (9, 8)
@@ -177,7 +178,7 @@ def test_nobody_at_the_address(call, monkeypatch):
 
 @pytest.mark.parametrize("url", ["http://[::1]:1/behind", "[::1]:1", "grpc://host:1"])
 def test_addresses_are_kept(url):
-    assert url.removeprefix("grpc://") in str(client.connect(url, "m", 1, "", 1))
+    assert url.removeprefix("grpc://") in str(serving.connect(url, "m", 1, "", 1))
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
@@ -248,7 +249,7 @@ def test_one_class_is_written_as_255(images, tmp_path):
             labels[:25] = 1
             return Answer(labels, ["organ"])
 
-    client.label_files(Half(), [images / "a.png"], tmp_path / "out", 0)
+    serving.label_files(Half(), [images / "a.png"], tmp_path / "out", 0)
     written = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert (written[:25] == 255).all() and not written[25:].any()
 
@@ -263,7 +264,7 @@ def test_what_is_sent_has_the_values_of_the_file(images, tmp_path):
 
     for name in FILES:
         with pytest.raises(ValueError, match=f"{name}: .*: enough"):
-            client.label_files(Full(), [images / name], tmp_path / "out", 3)
+            serving.label_files(Full(), [images / name], tmp_path / "out", 3)
         (tmp_path / "sent").write_bytes(sent[-1])
         found, expected = read_image(tmp_path / "sent"), read_image(images / name)
         np.testing.assert_array_equal(found, expected)

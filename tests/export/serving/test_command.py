@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from synergynet_tf.export.serving import client
-from synergynet_tf.export.serving.answers import Unavailable
+from synergynet_tf.cli import serving_client
+from synergynet_tf.export import serving
+from synergynet_tf.export.serving import Unavailable
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -24,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 def test_limits_are_checked(flags, capsys):
     needed = ["--url", "a:1", "--input", "c", "--output", "d"]
     with pytest.raises(SystemExit):
-        client.parse_args([*needed, *flags])
+        serving_client.parse_args([*needed, *flags])
     assert f"error: {flags[0]} must be" in capsys.readouterr().err
 
 
@@ -51,31 +52,32 @@ def test_limits_are_checked(flags, capsys):
 )
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ValueError, match=r"--url must be .* Received: "):
-        client.connect(url, "m", None, "", 1)
+        serving.connect(url, "m", None, "", 1)
 
 
 @pytest.mark.parametrize("url", ["http://u:word@host:1", "u:word@host:1"])
 def test_a_password_is_not_sent_nor_shown(url):
     with pytest.raises(ValueError, match="must not hold a user") as info:
-        client.connect(url, "m", None, "", 1)
+        serving.connect(url, "m", None, "", 1)
     assert "word@" not in str(info.value)
 
 
 def test_waits_grow_and_end(monkeypatch):
     waits = []
-    monkeypatch.setattr(client.time, "sleep", waits.append)
+    monkeypatch.setattr(serving.time, "sleep", waits.append)
 
     def unavailable():
         raise Unavailable("busy")
 
     with pytest.raises(Unavailable):
-        client.retry(unavailable, 4)
+        serving.retry(unavailable, 4)
     assert waits == [0.5, 1, 2, 4]
 
 
 def test_rest_needs_no_tensorflow():
     code = (
-        "import sys, synergynet_tf.export.serving.client as c;"
+        "import sys, synergynet_tf.cli.serving_client;"
+        "import synergynet_tf.export.serving as c;"
         "c.connect('http://h', 'm', 1, '', 1);"
         "sys.exit(bool({'tensorflow', 'keras', 'grpc'} & set(sys.modules)))"
     )

@@ -19,7 +19,7 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
-from synergynet_tf.export.serving import client
+from export.serving import client
 
 pytest.importorskip("tensorflow")
 from tensorflow_serving.config import model_server_config_pb2

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.export.serving import client, rest
-from synergynet_tf.export.serving.answers import Refused, Unavailable
+from synergynet_tf.export import serving
+from synergynet_tf.export.serving import Refused, Unavailable
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ def response(status, body, *headers, length=None):
 
 
 def ask(server, timeout=5.0):
-    return rest.Rest(server.url, "m", None, "", timeout).predict(b"image")
+    return serving.Rest(server.url, "m", None, "", timeout).predict(b"image")
 
 
 def outputs(**changed):
@@ -133,10 +133,10 @@ def test_errors_are_told_whatever_their_form(server, body, message):
 
 @pytest.mark.parametrize("status", ["429 Busy", "502 Bad", "503 Later", "504 Late"])
 def test_what_passes_is_asked_for_again(server, status, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(serving, "FIRST_WAIT_S", 0.01)
     server.answer = response(status, b'{"error": "wait"}')
     with pytest.raises(Unavailable, match="wait"):
-        client.retry(lambda: ask(server), 2)
+        serving.retry(lambda: ask(server), 2)
     assert server.asked == ["/v1/models/m:predict"] * 3
 
 
@@ -166,7 +166,7 @@ def test_redirects_are_named_and_not_followed(server, status):
 
 def test_the_answer_is_bounded(server, monkeypatch):
     whole = outputs()
-    monkeypatch.setattr(rest, "MAX_ANSWER_BYTES", len(whole))
+    monkeypatch.setattr(serving, "MAX_ANSWER_BYTES", len(whole))
     server.answer = response("200 OK", whole)
     assert ask(server).classes == ["a"]
     server.answer = response("200 OK", whole + b" ")
@@ -176,8 +176,8 @@ def test_the_answer_is_bounded(server, monkeypatch):
 
 def test_names_are_one_part_of_the_path(server):
     server.answer = response("200 OK", outputs())
-    rest.Rest(server.url, "a/../b?c", 7, "", 5).predict(b"image")
-    rest.Rest(server.url, "ä", None, "x/y", 5).predict(b"image")
+    serving.Rest(server.url, "a/../b?c", 7, "", 5).predict(b"image")
+    serving.Rest(server.url, "ä", None, "x/y", 5).predict(b"image")
     assert server.asked == [
         "/v1/models/a%2F..%2Fb%3Fc/versions/7:predict",
         "/v1/models/%C3%A4/labels/x%2Fy:predict",
@@ -187,4 +187,4 @@ def test_names_are_one_part_of_the_path(server):
 @pytest.mark.parametrize("url", ["http://a..b:1", "http://host:1/\x7f"])
 def test_what_http_takes_for_no_address_is_refused(url):
     with pytest.raises(Refused, match="no address"):
-        rest.Rest(url, "m", None, "", 1).predict(b"image")
+        serving.Rest(url, "m", None, "", 1).predict(b"image")

@@ -1,1 +1,0 @@
-"""Mutated files, fed to every reader of the project."""

@@ -1,0 +1,65 @@
+"""The `synergynet` command: finds the module of a command and runs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from synergynet_tf import __version__
+from synergynet_tf.cli import command_line
+
+# Command -> its module, and one line about it.
+COMMANDS = {
+    "train": ("cli.train", "train a method on a dataset, or a table of the paper"),
+    "evaluate": ("cli.evaluate", "score finished runs, beside the paper's numbers"),
+    "predict": ("cli.predict", "segment images with a run or an exported model"),
+    "report": ("cli.report", "write report.html of scored runs"),
+    "figures": ("cli.figures", "draw overlays, contours and Grad-CAM of several runs"),
+    "codes": ("cli.codes", "show what the codes of a run stand for"),
+    "export": ("", "export a run: saved-model, tflite"),
+    "parity": ("cli.parity", "compare an export with its run on real cases"),
+    "client": (
+        "cli.serving_client",
+        "segment images with a running TensorFlow Serving",
+    ),
+    "data": ("cli.data", "describe and check a dataset"),
+    "models": ("cli.models", "list methods and what each costs"),
+    "doctor": ("cli.doctor", "say what this machine can do"),
+}
+EXPORTS = {
+    "saved-model": ("cli.saved_model", "for TensorFlow Serving"),
+    "tflite": ("cli.tflite", "for devices: float32, float16 or 8 bits"),
+}
+
+
+def main() -> None:
+    """Runs `synergynet COMMAND ...`."""
+    table, path, arguments = COMMANDS, "synergynet", sys.argv[1:]
+    while True:
+        name = arguments[0] if arguments else "--help"
+        if name in ("-h", "--help"):
+            print(_help(path, table), end="")
+            return
+        if name == "--version":
+            print(f"synergynet-tf {__version__}")
+            return
+        if name not in table:
+            command_line.refuse(
+                f"there is no command {path} {name}; choose {', '.join(table)}"
+            )
+        path, arguments = f"{path} {name}", arguments[1:]
+        if name != "export" or table is not COMMANDS:
+            break
+        table = EXPORTS
+    module = importlib.import_module(f"synergynet_tf.{table[name][0]}")
+    # The parser shows it as the program's name.
+    sys.argv = [path, *arguments]
+    command_line.run(module.main)
+
+
+def _help(path: str, table: dict[str, tuple[str, str]]) -> str:
+    lines = [f"usage: {path} COMMAND ...", ""]
+    lines += [f"  {name:<12} {text}" for name, (_, text) in table.items()]
+    return "\n".join(
+        [*lines, "", f"{path} COMMAND --help lists a command's flags.", ""]
+    )

@@ -1,0 +1,287 @@
+"""Image files and masks: listing, pairing, validation and reading.
+
+OpenCV decodes a truncated JPEG into a picture that is gray below the cut, and
+allocates whatever size a header claims. So `check_image` looks at both before it
+decodes.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from synergynet_tf.safe_io import read_content, require_plain_name
+
+KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = tuple(spell(kind) for spell in (str.lower, str.upper) for kind in KINDS)
+MAX_PIXELS = 200_000_000
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+PNG_FIRST_CHUNK = b"\0\0\0\x0dIHDR"  # Its length and type.
+# A progressive JPEG has a dozen scans; each takes the time of the whole image.
+JPEG_MAX_SCANS = 100
+# JPEG markers without a length: TEM, RST0 to RST7, SOI, EOI. So is 0, a stuffed byte.
+JPEG_ALONE = (0x00, 0x01, *range(0xD0, 0xDA))
+
+
+class Pair(NamedTuple):
+    """Image file and mask file, or their folders."""
+
+    image: pathlib.Path
+    mask: pathlib.Path
+
+
+def list_images(
+    folder: str | pathlib.Path, ignored_endings: tuple[str, ...] = ()
+) -> dict[str, pathlib.Path]:
+    """Returns the image files of a folder by stem, sorted by stem.
+
+    Hidden files, folders and files of other kinds (`Thumbs.db`, licenses, tables)
+    are passed over; extensions may be upper-case.
+
+    Args:
+        folder: Where to look, not below it.
+        ignored_endings: Stems that end so are passed over too.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If two files have one stem (`a.png` and `a.jpg`), or one a name
+            that is no text.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        hidden = path.name.startswith(".")
+        ignored = hidden or path.stem.endswith(ignored_endings)
+        if ignored or path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        require_plain_name(path)
+        if path.stem in found:
+            raise ValueError(
+                f"{found[path.stem]} and {path.name} have one name; keep one of them"
+            )
+        found[path.stem] = path
+    return dict(sorted(found.items()))
+
+
+def list_pairs(
+    images: pathlib.Path,
+    masks: pathlib.Path,
+    endings: Sequence[str],
+    ignored_endings: tuple[str, ...] = (),
+) -> tuple[dict[str, Pair], list[str]]:
+    """Pairs each image of a folder with its mask in another, by the image's stem.
+
+    Args:
+        images: Folder of the images.
+        masks: Folder of the masks.
+        endings: What may follow the image's stem in its mask's (`_mask`).
+        ignored_endings: Stems that end so are neither images nor masks.
+
+    Returns:
+        The pairs, sorted by stem; and the problems, a line each: an image that has no
+        mask or several, a mask that has no image.
+
+    Raises:
+        FileNotFoundError: If a folder is missing or has no image files.
+    """
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"No folder {folder}; create it or restore it")
+    found, free = (list_images(folder, ignored_endings) for folder in (images, masks))
+    for folder, files in ((images, found), (masks, free)):
+        if not files:
+            raise FileNotFoundError(
+                f"No image files ({' '.join(KINDS)}) in {folder}; add them"
+            )
+    pairs: dict[str, Pair] = {}
+    problems: list[str] = []
+    for stem, image in found.items():
+        names = [stem + ending for ending in endings if stem + ending in free]
+        if not names:
+            wanted = " or ".join(f"{stem}{ending}.png" for ending in endings)
+            problems.append(
+                f"{image} has no mask: no {wanted} in {masks}; add the mask or "
+                "remove the image"
+            )
+        elif len(names) > 1:
+            problems.append(
+                f"{image} has {len(names)} masks in {masks}: {', '.join(names)}; "
+                "keep one of them"
+            )
+        else:
+            pairs[stem] = Pair(image, free[names[0]])
+        for name in names:
+            free.pop(name, None)
+    problems += [
+        f"{mask} has no image in {images}; add the image or remove the mask"
+        for mask in free.values()
+    ]
+    return pairs, problems
+
+
+def read_image(path: str | pathlib.Path) -> np.ndarray:
+    """Reads a photograph: float32 `(1, rows, columns, channels)`, 0 to 255.
+
+    Gray images have 1 channel, colored ones 3 (RGB); transparency is dropped and
+    the EXIF orientation is not applied, because masks are drawn on the stored
+    grid. 16-bit values are divided by 257.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is not a whole image of at most 200 megapixels.
+    """
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = _decode(pathlib.Path(path), flags)
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    scale = 257.0 if pixels.dtype == np.uint16 else 1.0
+    # In place: of a large image there is no room for two.
+    image = pixels.astype(np.float32)
+    image /= np.float32(scale)
+    return image.reshape(1, *pixels.shape[:2], -1)
+
+
+def read_mask(path: str | pathlib.Path) -> np.ndarray:
+    """Reads a mask: `(rows, columns)`, uint8 or uint16, the values as stored.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is not a whole image of at most 200 megapixels, or has
+            colors.
+    """
+    pixels = _decode(pathlib.Path(path), cv2.IMREAD_UNCHANGED)
+    if pixels.ndim == 2:
+        return pixels
+    if not (pixels[..., :3] == pixels[..., :1]).all():
+        raise ValueError(
+            f"{path} has colors; a mask must be gray, one value a class: convert it"
+        )
+    return np.ascontiguousarray(pixels[..., 0])
+
+
+def _decode(path: pathlib.Path, flags: int) -> np.ndarray:
+    try:
+        data = read_content(path)
+        rows, columns = check_image(data)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not a readable image: {error}; replace or remove it"
+        ) from error
+    if rows * columns > MAX_PIXELS:
+        raise ValueError(
+            f"{path} is too large: {columns} x {rows} pixels, at most "
+            f"{MAX_PIXELS // 10**6} megapixels; scale it down"
+        )
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        pixels = None
+    if (
+        pixels is None
+        or pixels.shape[:2] != (rows, columns)
+        or pixels.dtype not in (np.uint8, np.uint16)
+    ):
+        raise ValueError(f"{path} cannot be decoded; replace or remove it")
+    return pixels
+
+
+def check_image(data: bytes) -> tuple[int, int]:
+    """Returns the `(rows, columns)` of a complete JPEG, PNG, BMP or TIFF file.
+
+    Raises:
+        ValueError: If it is another kind of file, truncated or damaged, or a TIFF
+            of several pages.
+    """
+    try:
+        if data.startswith(PNG_SIGNATURE):
+            return _check_png(data)
+        if data.startswith(JPEG_SIGNATURE):
+            return _check_jpeg(data)
+        if data.startswith(b"BM"):
+            return _check_bmp(data)
+        if data.startswith((b"II*\0", b"MM\0*")):
+            return _check_tiff(data)
+    except (struct.error, IndexError) as error:
+        raise ValueError("truncated") from error
+    raise ValueError("not a JPEG, PNG, BMP or TIFF image" if data else "empty")
+
+
+def _check_png(data: bytes) -> tuple[int, int]:
+    # PNG (ISO/IEC 15948), section 5.3: length, type, body, CRC of type and body.
+    # Of the size that decoders go by, section 11.2.2: in the first chunk, IHDR.
+    if not data.startswith(PNG_SIGNATURE + PNG_FIRST_CHUNK):
+        raise ValueError("truncated or damaged (its first chunk is not IHDR)")
+    columns, rows = struct.unpack_from(">II", data, 16)
+    position = len(PNG_SIGNATURE)
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, position)
+        body_end = position + 8 + length
+        (checksum,) = struct.unpack_from(">I", data, body_end)
+        if zlib.crc32(memoryview(data)[position + 4 : body_end]) != checksum:
+            raise ValueError("damaged (a checksum is wrong)")
+        if kind == b"IEND":
+            return rows, columns
+        position = body_end + 4
+
+
+def _check_jpeg(data: bytes) -> tuple[int, int]:
+    # ITU-T T.81, annex B: markers 0xFF, code, then a length that counts itself.
+    # Start of frame is C0 to CF without C4, C8 and CC; start of scan is DA.
+    shape = None
+    position = 2
+    while True:
+        code = data[position + 1]
+        if data[position] != 0xFF or code == 0xFF:
+            position += 1  # A fill byte, or one that decoders pass over as well.
+            continue
+        if code in JPEG_ALONE:
+            position += 2  # As decoders do, who would find a frame after it.
+            continue
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+            shape = struct.unpack_from(">HH", data, position + 5)
+        if code == 0xDA:
+            break
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    # Within a scan 0xFF is followed by 0 or a restart marker, so this is the end
+    # of the image; that of a thumbnail stands before the scan.
+    if data.find(b"\xff\xd9", position) < 0:
+        raise ValueError("truncated (no end-of-image marker)")
+    if data.count(b"\xff\xda", position) > JPEG_MAX_SCANS:
+        raise ValueError(f"damaged (more than {JPEG_MAX_SCANS} scans)")
+    if shape is None:
+        raise ValueError("damaged (no frame header)")
+    return shape[0], shape[1]
+
+
+def _check_bmp(data: bytes) -> tuple[int, int]:
+    # The rows may run downwards, which a negative number says. OpenCV itself
+    # refuses a truncated one, and the size in the header is often wrong.
+    columns, rows = struct.unpack_from("<ii", data, 18)
+    return abs(rows), abs(columns)
+
+
+def _check_tiff(data: bytes) -> tuple[int, int]:
+    # TIFF 6.0, section 2: a directory of 12-byte entries, then the next one's place.
+    order = "<" if data.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    sides = {}
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, values = struct.unpack_from(order + "HHI", data, entry)
+        if tag in (256, 257):  # ImageWidth, ImageLength: one SHORT or LONG.
+            if tag in sides or kind not in (3, 4) or values != 1:
+                raise ValueError("damaged (its size is there twice, or no number)")
+            code = order + ("H" if kind == 3 else "I")
+            (sides[tag],) = struct.unpack_from(code, data, entry + 8)
+    (following,) = struct.unpack_from(order + "I", data, start + 2 + 12 * count)
+    if following:
+        raise ValueError("a TIFF of several pages; save each page as an image")
+    if len(sides) != 2:
+        raise ValueError("damaged (no size)")
+    return sides[257], sides[256]

@@ -1,0 +1,440 @@
+"""What the report's template is given of a run: its numbers, as they are written."""
+
+from __future__ import annotations
+
+import pathlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synergynet_tf import metrics, runs
+from synergynet_tf.evaluation.figures.overlays import (
+    GROUND_TRUTH_COLOR,
+    PAPER_COLOR,
+    class_color,
+)
+from synergynet_tf.evaluation.report.charts import line_chart
+from synergynet_tf.evaluation.report.fields import (
+    Context,
+    blame,
+    read_object,
+    read_result,
+    take,
+)
+from synergynet_tf.evaluation.report.slices import Slice
+from synergynet_tf.evaluation.robustness.table import WORDS
+from synergynet_tf.evaluation.tables.console import (
+    NAMES,
+    PROTOCOL_TITLES,
+    unlike_default,
+)
+from synergynet_tf.evaluation.tables.paper import unlike_recipe
+from synergynet_tf.experiments import METHOD_TABLES, PAPER, settings_of
+from synergynet_tf.formats import (
+    DASH,
+    cases_title,
+    data_title,
+    in_brackets,
+    metric_scale,
+    score,
+    with_nan,
+    with_options,
+    without_nan,
+)
+from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts
+from synergynet_tf.runs import Run
+from synergynet_tf.safe_io import require
+
+Report = dict[str, Any]
+Scores = Mapping[str, float | None]
+Columns = Mapping[str, Sequence[float]]
+# Text, or a number and what is smaller beside it.
+Cell = str | tuple[str, ...]
+
+MEAN = "mean of classes"
+EXPLAINED = {
+    "dsc": "Dice similarity coefficient",
+    "hd95": "Hausdorff distance, 95th percentile",
+    "nsd": "normalized surface Dice",
+    "iou": "intersection over union",
+    "acc": "accuracy",
+    "sp": "specificity",
+    "se": "sensitivity",
+}
+# What the masks have of a class, and of all of them.
+FOUND = {
+    "both": "found",
+    "missed": "missed",
+    "false": "false",
+    "empty": "in neither",
+}
+# Charts: a title, and the column that the training and the validation part have.
+TRAINING = {
+    "Loss": "loss",
+    "DSC at the network's size": "dsc",
+    "Learning rate": "learning_rate",
+}
+CODEBOOK = {
+    "Codes used": "codes_used",
+    "Perplexity of the codes": "perplexity",
+    "Quantization error": "quantization_error",
+}
+PARTS = {"": "training", "val_": "validation"}
+
+
+def run_context(run: Run, report: Report, columns: Columns) -> Context:
+    """Describes the run itself: its method, data, settings and machine.
+
+    Args:
+        run: The run.
+        report: Its scores.
+        columns: Of its `history.csv`.
+    """
+    config = run.config
+    model, training = config.model, config.training
+    machine = read_object(run.path, "environment.json")
+    finished = read_object(run.path, runs.FINISHED)
+    with blame(run.path / "environment.json", "is damaged", "delete it"):
+        software = dict(
+            synergynet_tf="synergynet_tf {}", keras="keras {}", backend="{}"
+        )
+        hardware = dict(machine="{}", system="{}", cores="{} cores")
+        devices = [str(device) for device in machine.get("devices") or ()]
+    facts = {
+        "Method": f"{model.name} on {model.backbone}, seed {training.seed}",
+        "Data": f"{data_title(report)}: {cases_title(report)}",
+        "Protocols": f"{report['protocol']}; the paper's: {report['paper_protocol']}",
+        "Options": with_options(report["options"]).removeprefix(", with ") or "none",
+        "Images": f"{model.image_size} pixels high and wide for the network",
+        "Training": f"{report['trained_epochs']} of {report['epochs']} epochs, "
+        f"batches of {training.batch_size}, learning rate "
+        f"{config.optimizer.learning_rate}",
+        "Encoder weights": pathlib.Path(model.encoder_weights).name,
+        "Precision": training.precision,
+        "Duration": _duration(sum(columns["seconds"])) if "seconds" in columns else "",
+        "Best epoch": finished.get("best_epoch"),
+        "Commit": machine.get("commit"),
+        "Begun": machine.get("started"),
+        "Software": ", ".join(_known(machine, software)),
+        "Machine": ", ".join([*_known(machine, hardware), *devices]),
+    }
+    return {
+        "changes": "; ".join(unlike_recipe([config])),
+        "is_finished": run.is_finished(),
+        "best_epoch": finished.get("best_epoch"),
+        "num_codes": model.num_codes,
+        "facts": {n: str(v) for n, v in facts.items() if v not in ("", None)},
+        "settings": {n: str(v) for n, v in settings_of(config).items() if str(v)},
+    }
+
+
+def _known(values: Mapping[str, Any], forms: Mapping[str, str]) -> list[str]:
+    """Writes each value that is there in its form."""
+    return [form.format(values[name]) for name, form in forms.items() if name in values]
+
+
+def _duration(seconds: float) -> str:
+    """Writes a time as people say it.
+
+    Example:
+    >>> [_duration(s) for s in (42.0, 302.0, 7500.0)]
+    ['42 s', '5 min 2 s', '2 h 5 min']
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def scores_context(report: Report) -> Context:
+    """Returns the key numbers, a table for each protocol, and missed structures."""
+    codes = report["codes"]
+    if codes is not None:
+        used = f"{codes['used']} of {codes['total']}"
+        codes = {"used": used, "perplexity": f"{codes['perplexity']:.1f}"}
+    return {
+        "part": report["split"],
+        "num_cases": report["num_cases"],
+        "num_patients": report["num_patients"],
+        "protocol": report["protocol"],
+        "resamples": report["bootstrap"]["resamples"],
+        "key_numbers": _key_numbers(report),
+        "codes": codes,
+        "tables": [_table(report, name) for name in PROTOCOLS if name in report],
+        "structures": [
+            [name, counts["missed"], counts["false"], counts["empty"]]
+            for name, counts in report["structures"].items()
+        ],
+    }
+
+
+def _unit(metric: str, protocol: str, report: Report) -> str:
+    if METRICS[metric].unit == "fraction":
+        return "%"
+    return "voxels" if protocol == "transunet" else report["distance_unit"]
+
+
+def _heading(metric: str, protocol: str, report: Report) -> dict[str, str]:
+    """Returns a column's title: the metric, what that means, and its unit."""
+    unit = _unit(metric, protocol, report)
+    return {"name": NAMES[metric], "explained": EXPLAINED[metric], "unit": unit}
+
+
+def _key_numbers(report: Report) -> list[Context]:
+    """Returns what a reader looks for first, each with its protocol."""
+    return [
+        {
+            "name": f"{NAMES[metric]}, {protocol}",
+            "value": score(metric, report[protocol]["mean"][metric]),
+            "unit": _unit(metric, protocol, report),
+            "interval": _interval(metric, report[protocol]["mean_interval"][metric]),
+        }
+        for protocol in dict.fromkeys(("strict", report["paper_protocol"]))
+        for metric in ("dsc", "hd95")
+        if metric in report[protocol]["mean"]
+    ]
+
+
+def _table(report: Report, protocol: str) -> Context:
+    """Sets the scores under one protocol as a table, the paper's below ours."""
+    block = report[protocol]
+    shown = [metric for metric in METRICS if metric in block["mean"]]
+    printed: Mapping[str, float] = {}
+    if protocol == report["paper_protocol"] and not unlike_default(report):
+        printed = PAPER.get((report["dataset"], report["model"]), {})
+    classes = block["per_class"]
+    label = MEAN if len(classes) > 1 else next(iter(classes))
+    sets: list[tuple[str, Scores, Any, Mapping[str, float]]] = [
+        (label, block["mean"], block["mean_interval"], printed)
+    ]
+    if len(classes) > 1:
+        for name, scores in classes.items():
+            paper: Mapping[str, float] = (
+                {"dsc": printed[name]} if name in printed else {}
+            )
+            sets.append((name, scores, block["per_class_interval"][name], paper))
+    rows: list[Context] = []
+    for name, scores, ends, paper in sets:
+        cells: list[Cell] = [
+            (score(m, scores[m]), _interval(m, ends[m])) for m in shown
+        ]
+        rows.append({"name": name, "cells": cells})
+        if any(m in paper for m in shown):
+            cells = [_paper_cell(m, scores[m], paper.get(m)) for m in shown]
+            rows.append({"name": None, "cells": cells})
+    return {
+        "protocol": protocol,
+        "meaning": PROTOCOL_TITLES[protocol].removeprefix(f"{protocol}, "),
+        "paper": METHOD_TABLES[report["dataset"]] if printed else None,
+        "headings": [_heading(metric, protocol, report) for metric in shown],
+        "rows": rows,
+    }
+
+
+def _paper_cell(metric: str, ours: float | None, paper: float | None) -> str:
+    """Writes the paper's number, and how far ours is from it."""
+    if paper is None:
+        return ""
+    difference = "" if ours is None else f" ({score(metric, ours - paper, '+.2f')})"
+    return f"{score(metric, paper)}{difference}"
+
+
+def _interval(metric: str, ends: Sequence[float | None]) -> str:
+    return in_brackets(ends, ".2f", metric_scale(metric))
+
+
+def cases_context(report: Report) -> Context:
+    """Returns the table of all cases, and its scores by class for the script.
+
+    The script, the style and the template share `columns`: what a cell has stands in
+    its `data-type`.
+    """
+    cases, protocol = report["cases"], report["protocol"]
+    names = list(cases[0]["per_class"])
+    shown = [m for m in METRICS if m in cases[0]["per_class"][names[0]]]
+    presence = [
+        {name: Counts(*four).presence for name, four in case["counts"].items()}
+        for case in cases
+    ]
+    means = [case_mean(case["per_class"]) for case in cases]
+    found = [_sum_up(case) for case in presence]
+    every = {"values": [_rounded(mean, shown) for mean in means], "found": found}
+    by_class = [
+        {
+            "values": [_rounded(case["per_class"][name], shown) for case in cases],
+            "found": [FOUND[case[name]] for case in presence],
+        }
+        for name in names
+    ]
+    columns = [
+        *({"type": "text", "name": name} for name in ("case", "patient", "found")),
+        *(_heading(m, protocol, report) | {"type": "number"} for m in shown),
+    ]
+    rows = [
+        [case["case_id"], case["patient"], said, *_scores(mean, shown)]
+        for case, said, mean in zip(cases, found, means, strict=True)
+    ]
+    return {
+        "columns": columns,
+        "rows": rows,
+        # Of a single class, its scores are the mean.
+        "choices": [MEAN, *names] if len(names) > 1 else names,
+        "data": {"classes": [every, *by_class], "absent": FOUND["empty"], "dash": DASH},
+    }
+
+
+def case_mean(scores: metrics.ClassScores) -> dict[str, float | None]:
+    """Returns the mean over the classes of a case, where they have a score."""
+    means: dict[str, float | None] = without_nan(
+        metrics.mean_of_classes(with_nan(scores))
+    )
+    return means
+
+
+def _sum_up(presence: Mapping[str, str]) -> str:
+    """Says of all classes what was missed or false: `1 missed, 1 false`."""
+    counts = Counter(presence.values())
+    errors = [f"{counts[kind]} {kind}" for kind in ("missed", "false") if counts[kind]]
+    return ", ".join(errors) or ("found" if counts["both"] else FOUND["empty"])
+
+
+def _scores(scores: Scores, shown: Sequence[str]) -> list[str]:
+    return [score(metric, scores[metric]) for metric in shown]
+
+
+def _rounded(scores: Scores, shown: Sequence[str]) -> list[float | None]:
+    """Returns the numbers as they are shown, to the last digit."""
+    return [
+        None if (value := scores[m]) is None else round(metric_scale(m) * value, 2)
+        for m in shown
+    ]
+
+
+def overlays_context(
+    slices: Mapping[str, Slice],
+    strict: Mapping[str, metrics.ClassScores],
+    names: Sequence[str],
+) -> Context:
+    """Returns the slices, drawn in layers; none if they do not belong to the scores.
+
+    Args:
+        slices: From `read_slices`.
+        strict: The scores of each case under that protocol.
+        names: The foreground classes.
+    """
+    belong = all(
+        part.case_id in strict
+        and case_mean(strict[part.case_id])["dsc"] == part.dsc
+        and {len(part.prediction), len(part.reference)} == {len(names)}
+        for part in slices.values()
+    )
+    return {
+        "classes": {n: class_color(value) for value, n in enumerate(names, start=1)},
+        "edge": PAPER_COLOR,
+        "reference": GROUND_TRUTH_COLOR,
+        "slices": [
+            {
+                "place": place,
+                "slice": part,
+                "dsc": score("dsc", part.dsc),
+                "by_class": ", ".join(
+                    f"{name} {score('dsc', strict[part.case_id][name]['dsc'])}"
+                    for name in names
+                ),
+                "view_box": _view_box(part) if part.codes else None,
+            }
+            for place, part in slices.items()
+            if belong
+        ],
+    }
+
+
+def _view_box(part: Slice) -> str:
+    """Returns what the picture shows of a grid with a unit square for each position.
+
+    It has as many units as positions would cover all of it.
+    """
+    rows, columns = len(part.codes), len(part.codes[0])
+    left, top, width, height = part.codes_box
+    x, y = 0 - left / width * columns, 0 - top / height * rows
+    return f"{x:g} {y:g} {columns / width:g} {rows / height:g}"
+
+
+def read_robustness(run: Run) -> Context | None:
+    """Reads what `evaluate.py --corrupt` has found of the run.
+
+    Returns:
+        The template's context; None if there is nothing, or it is older than the
+        weights.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    command = "evaluate.py --corrupt"
+    return read_result(run, "corruption.json", command, _robustness)
+
+
+def _robustness(report: Report) -> Context:
+    """Sets a row for each corruption and a column for each severity."""
+    options = take(report, "options", dict)
+    ok = {*map(type, options.values())} <= {bool}
+    require(ok, "options", "true or false, by name", options)
+    clean, *corrupted = report["rows"]
+    cells: dict[str, dict[int, Cell]] = {}
+    for row in corrupted:
+        texts = score("dsc", row["dsc"]), _interval("dsc", row["interval"])
+        cell = *texts, f"{row['parameter']:g}"
+        cells.setdefault(row["corruption"], {})[row["severity"]] = cell
+    severities = sorted({row["severity"] for row in corrupted})
+    return {
+        "protocol": take(report, "protocol", str),
+        "part": take(report, "split", str),
+        "options": with_options(options),
+        "num_cases": report["num_cases"],
+        "num_patients": report["num_patients"],
+        "clean": score("dsc", clean["dsc"]),
+        "clean_interval": _interval("dsc", clean["interval"]),
+        "heads": ["corruption", *(f"severity {severity}" for severity in severities)],
+        "rows": [
+            [WORDS.get(name, name), *(found.get(s, "") for s in severities)]
+            for name, found in cells.items()
+        ],
+    }
+
+
+def curves_context(
+    id_: str, columns: Columns, charts: Mapping[str, str]
+) -> Context | None:
+    """Returns line charts by epoch, and their values as a table.
+
+    Args:
+        id_: Where the charts' own ids begin.
+        columns: Of `history.csv`.
+        charts: The title and the column of each.
+
+    Returns:
+        None without the first of the columns.
+    """
+    if next(iter(charts.values())) not in columns:
+        return None
+    epochs = columns["epoch"]
+    drawn: list[Context] = []
+    values: dict[str, Sequence[float]] = {}
+    for title, column in charts.items():
+        lines = {
+            kind: columns[part + column]
+            for part, kind in PARTS.items()
+            if part + column in columns
+        }
+        if lines:
+            drawn.append(line_chart(f"{id_}-{column}", title, epochs, lines))
+        values |= {f"{title}, {kind}": line for kind, line in lines.items()}
+    return {
+        "charts": drawn,
+        "columns": ["epoch", *values],
+        "rows": [
+            [f"{epoch:.0f}", *(f"{line[i]:.5g}" for line in values.values())]
+            for i, epoch in enumerate(epochs)
+        ],
+    }

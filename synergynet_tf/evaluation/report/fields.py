@@ -1,0 +1,97 @@
+"""Fields of the JSON files in a run's folder; an error names the file and the field."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from synergynet_tf.runs import Run
+from synergynet_tf.safe_io import read_json, require, shown
+
+T = TypeVar("T")
+Context = dict[str, Any]
+KINDS: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
+
+
+@contextlib.contextmanager
+def blame(path: pathlib.Path, fault: str, advice: str) -> Iterator[None]:
+    """Turns what unexpected content of a file raises into one error that names it.
+
+    Args:
+        path: Of the file.
+        fault: What is then wrong with it, such as `is damaged`.
+        advice: What to do.
+    """
+    try:
+        yield
+    except (
+        *(ArithmeticError, AttributeError, LookupError),
+        *(TypeError, ValueError),
+    ) as error:
+        raise ValueError(f"{path} {fault} ({error}); {advice}") from error
+
+
+def take(entry: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """Returns a field of one of `KINDS`."""
+    value = entry[name]
+    if not isinstance(value, kind):
+        require(False, name, KINDS[kind], value)
+    return value
+
+
+def take_number(entry: Mapping[str, Any], name: str) -> float | None:
+    """Returns a field that is a number or null."""
+    value: float | None = entry[name]
+    require(isinstance(value, int | float | None), name, "a number", value)
+    return value
+
+
+def word(entry: Mapping[str, Any], name: str, words: Mapping[str, str]) -> str:
+    """Returns the words for a field that is one of the names of `words`."""
+    value = entry[name]
+    require(value in words, name, f"one of {', '.join(words)}", value)
+    return words[value]
+
+
+def read_object(run: pathlib.Path, name: str) -> Context:
+    """Reads an object of JSON of the run's folder; an empty one if it is not there.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    path = run / name
+    if not path.is_file():
+        return {}
+    try:
+        value = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; delete it") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged: it holds {shown(value)}; delete it")
+    return value
+
+
+def read_result(
+    run: Run, name: str, command: str, make: Callable[[Any], Context]
+) -> Context | None:
+    """Reads what another command has found of a run.
+
+    Args:
+        run: The run.
+        name: Of the file of JSON, from its folder.
+        command: What writes the file again, without the run.
+        make: Makes the template's context of the content.
+
+    Returns:
+        None if there is nothing, or it is older than the weights.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    path = run.path / name
+    if not path.is_file() or run.is_older_than_weights(name):
+        return None
+    with blame(path, "is damaged", f"write it again with {command} --run {run}"):
+        return make(read_json(path))

@@ -1,0 +1,308 @@
+"""A run: the names in its folder, what is read of it, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import io
+import math
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable
+
+from synergynet_tf.config import AUTO, ExperimentConfig
+from synergynet_tf.runs.files import require_writable, sha256
+from synergynet_tf.runs.lock import LOCK, check_unlocked
+from synergynet_tf.safe_io import read_content, read_json, shown
+
+CHECKPOINTS = "checkpoints"
+CONFIG = "config.json"
+BEST_WEIGHTS = "best.weights.h5"
+CHANNELS = "channels.json"
+FINISHED = "finished.json"
+HISTORY = "history.csv"
+# The entry of `FINISHED` that tells whether `BEST_WEIGHTS` is damaged.
+WEIGHTS_SHA256 = "best_weights_sha256"
+
+_WRITE_AGAIN = (
+    f"Delete it, and {FINISHED} if that is there, and train the run again: it is "
+    "written anew from the checkpoints."
+)
+
+
+class Run:
+    """A run's folder, opened once.
+
+    What was read of the folder is kept. A run that is being trained changes: open it
+    again to see its new state.
+
+    Args:
+        path: The folder. It is looked at when something is read of it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+
+    def __str__(self) -> str:
+        """Returns the folder."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        """Returns the call that opens it."""
+        return f"Run({str(self.path)!r})"
+
+    @functools.cached_property
+    def config(self) -> ExperimentConfig:
+        """The run's settings.
+
+        Raises:
+            FileNotFoundError: If this is not a run's folder.
+            ValueError: If its `config.json` is damaged or of another version.
+        """
+        path = self._require(CONFIG, "Is it the folder of a run?")
+        try:
+            return ExperimentConfig.from_json(read_content(path).decode("utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} cannot be used: {error}. It is damaged or from another "
+                "version; train the run again with --force."
+            ) from error
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the run's foreground classes; label `i + 1` is name `i`.
+
+        Raises:
+            FileNotFoundError: If the run has no `classes.json`.
+            ValueError: If it is damaged, or has not one name for each of the model's
+                classes.
+        """
+        path = self._require("classes.json", "Train the run again with --force.")
+        try:
+            names = read_json(path)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        if not isinstance(names, list) or not all(
+            isinstance(n, str) and n.isprintable() for n in names
+        ):
+            raise ValueError(
+                f"{path} must be a list of names. Received: {shown(names)}"
+            )
+        expected = max(1, self.config.model.num_classes - 1)
+        if len(names) != expected:
+            raise ValueError(
+                f"{path} must hold {expected} names, as the run's model has classes. "
+                f"Received: {shown(names)}"
+            )
+        return tuple(names)
+
+    @functools.cached_property
+    def image_channels(self) -> int | None:
+        """How many channels the scans had that the run was trained on.
+
+        `None` for a run on photographs, gray or colored, or one of a version that did
+        not write it.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = self.path / CHANNELS
+        if not path.is_file():
+            return None
+        try:
+            number = read_json(path)
+            if type(number) is not int or number < 1:
+                raise ValueError(f"it holds {shown(number)}")
+        except ValueError as error:
+            raise ValueError(f"{path} must be a number of channels: {error}") from error
+        return number
+
+    @functools.cached_property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv`: numbers, one row for each trained epoch.
+
+        Raises:
+            FileNotFoundError: If no epoch has been trained.
+            ValueError: If the file is damaged.
+        """
+        path = self._require(HISTORY, "Train the run to the end first.")
+        try:
+            text = io.StringIO(read_content(path).decode("utf-8"), newline="")
+            rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(text)]
+            if not all(math.isfinite(value) for row in rows for value in row.values()):
+                raise ValueError("it has a number that is not finite")
+        except (csv.Error, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error}. {_WRITE_AGAIN}") from error
+        if not rows:
+            raise ValueError(f"{path} is empty. {_WRITE_AGAIN}")
+        return rows
+
+    def is_finished(self) -> bool:
+        """Tells whether the last epoch was trained and written."""
+        return (self.path / FINISHED).is_file()
+
+    @functools.cached_property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the best weights as they are, in hexadecimal digits."""
+        path = self._require(BEST_WEIGHTS, "Train the run again with --force.")
+        return sha256(path)
+
+    def weights(self) -> pathlib.Path:
+        """Returns the file of the best weights.
+
+        Raises:
+            FileNotFoundError: If the run has none yet.
+            ValueError: If the run is finished and it is not the file that was written.
+        """
+        path = self._require(BEST_WEIGHTS, "Train the run to the end first.")
+        if self.is_finished():
+            finished = self.path / FINISHED
+            try:
+                written = read_json(finished).get(WEIGHTS_SHA256)
+            except (ValueError, AttributeError) as error:
+                raise ValueError(
+                    f"{finished} is damaged: {error}. {_WRITE_AGAIN}"
+                ) from error
+            if written is not None:  # As in runs of before.
+                self.check_weights(written)
+        return path
+
+    def check_weights(self, written: str | None) -> None:
+        """Refuses best weights that are not, to the last bit, those that were written.
+
+        Args:
+            written: Their SHA-256.
+
+        Raises:
+            FileNotFoundError: If there are none.
+            ValueError: If they are others.
+        """
+        if self.weights_sha256 != written:
+            raise ValueError(
+                f"{self.path / BEST_WEIGHTS} is damaged: it is not what training "
+                "wrote. Put the right file back, or train the run again with --force."
+            )
+
+    def is_older_than_weights(self, name: str) -> bool:
+        """Tells whether a file of the run was written before its best weights.
+
+        Raises:
+            FileNotFoundError: If the run has no weights yet.
+        """
+        weights = self._require(BEST_WEIGHTS, "Train the run to the end first.")
+        return (self.path / name).stat().st_mtime < weights.stat().st_mtime
+
+    def _require(self, name: str, advice: str) -> pathlib.Path:
+        path = self.path / name
+        if not path.is_file():
+            raise FileNotFoundError(f"No {name} in {self}. {advice}")
+        return path
+
+
+def run_dir(runs: str | pathlib.Path, config: ExperimentConfig) -> pathlib.Path:
+    """Returns the folder of the run that `config` describes, below `runs`."""
+    seed = f"seed{config.training.seed}"
+    return pathlib.Path(runs, config.data.dataset, config.model.name, seed)
+
+
+def find_runs(runs: str | pathlib.Path) -> list[Run]:
+    """Lists the finished runs below `runs`, sorted.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    found = sorted(path.parent for path in pathlib.Path(runs).glob(f"*/*/*/{FINISHED}"))
+    if not found:
+        raise FileNotFoundError(
+            f"No finished run below {runs}/. Train one with train.py, or name its "
+            "folder with --runs or --run."
+        )
+    return [Run(path) for path in found]
+
+
+def open_runs(
+    folders: Iterable[str | pathlib.Path] | None, runs: str | pathlib.Path
+) -> list[Run]:
+    """Opens the runs in `folders`; without any, every finished run below `runs`.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    return [Run(folder) for folder in folders] if folders else find_runs(runs)
+
+
+def check_startable(
+    run: str | pathlib.Path, config: ExperimentConfig, force: bool
+) -> None:
+    """Refuses a run that cannot be trained; `check_settings` has part of the reasons.
+
+    Raises:
+        BlockingIOError: If another process trains it.
+        FileExistsError: If `run` is finished, or has other settings, and `force` is
+            not set.
+        PermissionError: If `run` cannot be written to.
+        ValueError: If its `config.json` is damaged and `force` is not set.
+    """
+    for folder in (pathlib.Path(run), pathlib.Path(run, CHECKPOINTS)):
+        require_writable(folder, "--runs")
+    check_unlocked(run)
+    check_settings(run, config, force)
+
+
+def check_settings(
+    run: str | pathlib.Path, config: ExperimentConfig, force: bool
+) -> None:
+    """Refuses to overwrite a finished run or to continue one of other settings.
+
+    The precision `auto` goes with whichever the run was begun in, and every strategy
+    with every other: a batch has the same loss on however many devices.
+
+    Raises:
+        FileExistsError: If `run` is finished, or has other settings, and `force` is
+            not set.
+        ValueError: If its `config.json` is damaged and `force` is not set.
+    """
+    run = pathlib.Path(run)
+    if force or not (run / CONFIG).exists():
+        return
+    begun = Run(run).config
+    config = config.replace(
+        strategy=begun.training.strategy, devices=begun.training.devices
+    )
+    if config.training.precision == AUTO:
+        config = config.replace(precision=begun.training.precision)
+    if begun != config:
+        raise FileExistsError(
+            f"{run} was begun with other settings ({differences(begun, config)}). "
+            "Name another folder with --runs, or start it again with --force."
+        )
+    if Run(run).is_finished():
+        raise FileExistsError(
+            f"{run} is finished. Score it with evaluate.py, or train it again with "
+            "--force."
+        )
+
+
+def delete(run: str | pathlib.Path) -> None:
+    """Deletes what is in a run's folder, but for its lock.
+
+    In an order in which a kill leaves no half of a run that is taken for a whole, or
+    continued with other settings.
+    """
+    order = {FINISHED: 0, CHECKPOINTS: 1, CONFIG: 3}
+    for path in sorted(pathlib.Path(run).iterdir(), key=lambda p: order.get(p.name, 2)):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def differences(begun: ExperimentConfig, config: ExperimentConfig) -> str:
+    """Names the settings of `begun` that differ: `epochs 2, not 3`."""
+    found = []
+    for part in dataclasses.fields(config):
+        old, new = vars(getattr(begun, part.name)), vars(getattr(config, part.name))
+        found += [f"{k} {old[k]!r}, not {new[k]!r}" for k in old if old[k] != new[k]]
+    return "; ".join(found)

@@ -1,0 +1,114 @@
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from synergynet_tf.cli import command_line
+
+ROOT = pathlib.Path(__file__).parents[2]
+COMMANDS = (
+    "train.py",
+    "evaluate.py",
+    "predict.py",
+    "export.saved_model",
+    "export.tflite",
+    "export.parity",
+    "export.serving.client",
+    "synergynet_tf.data",
+    "synergynet_tf.evaluation.code_maps",
+    "synergynet_tf.evaluation.figures",
+    "synergynet_tf.models",
+    "tools.convert_efficientnet_lite",
+)
+# What takes longer to import than the rest of a command together.
+SLOW = {"keras", "tensorflow", "jax", "scipy", "matplotlib", "nibabel", "h5py", "grpc"}
+
+
+def run_with(monkeypatch, error, *flags):
+    def main(arguments):
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["train.py", *flags])
+    command_line.run(main)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a\nb"), "error: a b\n"),
+        (KeyError("no 'x'"), "error: no 'x'\n"),
+        (FileNotFoundError("No a.png"), "error: No a.png\n"),
+        (
+            PermissionError(13, "Permission denied", "runs"),
+            "error: [Errno 13] Permission denied: 'runs'\n",
+        ),
+        (ValueError(), "error: ValueError\n"),
+        (ValueError("\x1b[31m\udcff.png"), "error: \\x1b[31m\\udcff.png\n"),
+        (MemoryError("8 TiB"), "error: There is not enough memory. 8 TiB\n"),
+    ],
+)
+def test_a_refusal_is_one_line(monkeypatch, capsys, error, line):
+    with pytest.raises(SystemExit) as exit_:
+        run_with(monkeypatch, error)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == line
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    with pytest.raises(ValueError, match="a"):
+        run_with(monkeypatch, ValueError("a"), "--debug")
+
+
+def test_a_bug_is_not_a_refusal(monkeypatch):
+    with pytest.raises(TypeError):
+        run_with(monkeypatch, TypeError("bug"))
+
+
+def test_interrupt(monkeypatch):
+    with pytest.raises(SystemExit) as exit_:
+        run_with(monkeypatch, KeyboardInterrupt())
+    assert exit_.value.code == 130
+
+
+def test_the_parser_refuses_in_one_line(capsys):
+    parser = command_line.ArgumentParser("")
+    parser.add_argument("--seed", type=int)
+    for arguments in (["--seed", "x"], ["--see", "1"], ["stray"]):
+        with pytest.raises(SystemExit) as exit_:
+            parser.parse_args(arguments)
+        assert exit_.value.code == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("backend", ["torch", "nonsense"])
+def test_another_backend_is_refused(monkeypatch, capsys, backend):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    with pytest.raises(SystemExit):
+        run_with(monkeypatch, TypeError("main was called"))
+    line = f"error: KERAS_BACKEND={backend}: choose tensorflow or jax"
+    assert capsys.readouterr().err.startswith(line)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_waits_for_nothing_slow(command):
+    # Not a matter of seconds, which are the machine's.
+    run = "run_path" if command.endswith(".py") else "run_module"
+    code = f"""
+import runpy, sys
+sys.argv = ["command", "--help"]
+try:
+    runpy.{run}({command!r}, run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0
+print(*sys.modules, file=sys.stderr)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert process.returncode == 0 and process.stdout.startswith("usage: ")
+    imported = {name.partition(".")[0] for name in process.stderr.split()}
+    assert "synergynet_tf" in imported
+    assert not imported & SLOW

@@ -1,0 +1,405 @@
+"""Every reader of files, with a small valid folder in which a file is mutated."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import cv2
+import h5py
+import numpy as np
+import scipy.io
+
+from synergynet_tf import metrics, runs
+from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
+from synergynet_tf.data import DATASETS
+from tests.data import trees
+from tests.evaluation.scored_runs import make_report
+from tests.fuzz import sandbox
+from tests.models.torch_files import write_legacy, write_zip
+
+SIZE = 32
+SMALL = ModelConfig("r50-unet", "efficientnetlite0", SIZE, encoder_weights="none")
+VIT = dataclasses.replace(SMALL, name="transunet", vit_layers=1, vit_dim=64)
+ISIC = "ISIC-2017_Training_Data/ISIC_0000000"
+ISIC_MASK = "ISIC-2017_Training_Part1_GroundTruth/ISIC_0000000_segmentation.png"
+PHOTO = trees.photograph(12, 16)
+SCAN, LABELS = trees.volume((8, 6, 3)), trees.box_labels((8, 6, 3), 2)
+TENSORS = {
+    f"layer.{i}": np.random.default_rng(i).normal(size=(3, i + 2)).astype("float32")
+    for i in range(6)
+}
+
+
+class Reader(NamedTuple):
+    """A reader of a folder.
+
+    Attributes:
+        kind: Format of the mutated file, a key of `strategies.FORMATS`; or `""`.
+        file: Path of that file in the folder; `*` stands for a name.
+        write: Writes the valid folder.
+        read: Reads the folder as a command would, and returns what it took.
+        slow: Whether it imports Keras, which takes seconds.
+    """
+
+    kind: str
+    file: str
+    write: Callable[[pathlib.Path], Any]
+    read: Callable[[pathlib.Path], Any]
+    slow: bool = False
+
+
+def find(folder, name):
+    """Returns the file of a reader that is mutated."""
+    (path,) = folder.glob(READERS[name].file)
+    return path
+
+
+def examine(folder, name, path):
+    """Reads a folder in which `path` was mutated; returns a `sandbox.Verdict`."""
+    # What is not there any more may be told by its folder.
+    names = [file.name for file in folder.rglob("*") if file.is_file()]
+    names += [path.name, path.name.partition(".")[0]]
+    if not path.is_file():
+        names.append(folder.name)
+    return sandbox.attempt(functools.partial(READERS[name].read, folder), names)
+
+
+def read_dataset(name):
+    """Returns what lists a dataset and reads all of its cases."""
+    dataset = DATASETS[name]
+
+    def read(root):
+        cases = [dataset.read_case(root, case_id) for case_id in dataset.case_ids(root)]
+        patients = dataset.patients(root)
+        return dataset.class_names(root), dataset.modality(root), patients, cases
+
+    return read
+
+
+def write_isic(root, suffix, flags):
+    trees.write_isic(root, "2017", train=1, val=0, test=0)
+    path = root / f"{ISIC}.jpg"
+    path.unlink()
+    encoded = cv2.imencode(suffix, PHOTO, list(flags))[1]
+    path.with_suffix(suffix).write_bytes(encoded.tobytes())
+
+
+def write_folder(root):
+    """A 16-bit PNG file and a TIFF file, with their masks and classes.json."""
+    trees.write_folder(root, count=2)
+    trees.write_png(root / "images/case00.png", PHOTO[..., 0].astype(np.uint16) * 257)
+    (root / "images/case01.png").unlink()
+    cv2.imwrite(str(root / "images/case01.tif"), PHOTO)
+    (root / "classes.json").write_text('{"lesion": 255, "other": 3}')
+
+
+def write_msd(root):
+    """A Decathlon task of one scan, not compressed."""
+    training = [{"image": "./imagesTr/scan.nii"}]
+    trees.write_dataset_json(root, file_ending=".nii", training=training)
+    trees.write_nifti(root / "imagesTr/scan.nii", SCAN)
+    trees.write_nifti(root / "labelsTr/scan.nii", LABELS)
+
+
+def write_folds(root, version):
+    trees.write_bts(root, patients=10, slices=1)
+    path, numbers = root / "cvind.mat", np.arange(10.0)[None] % 5 + 1
+    if version == "5":
+        scipy.io.savemat(path, {"cvind": numbers})
+    else:
+        with h5py.File(path, "w") as file:
+            file["cvind"] = numbers
+
+
+def read_folds(root):
+    return DATASETS["bts"].splits(root, "paper", 0)
+
+
+def write_scan(root):
+    for channel in range(2):
+        trees.write_nifti(root / f"scan_{channel:04d}.nii.gz", SCAN)
+
+
+def read_inputs(root):
+    """Does what predict.py does before it loads a model."""
+    from synergynet_tf.evaluation.inputs import find_inputs, read_input
+
+    paths = find_inputs(root, root / "output", DataConfig("acdc", modality="mri"))
+    return [read_input(path)[:2] for path in paths]
+
+
+def read_store(root):
+    """Opens a prepared store; one that is damaged is built again."""
+    from synergynet_tf.data.store import open_store
+
+    os.environ["SYNERGYNET_CACHE"] = str(root)
+    store = open_store(DataConfig("phantom", limit=1), "train", SIZE)
+    images, labels = np.array(store.images), np.array(store.labels)
+    if images.shape != (4, SIZE, SIZE, 1) or images.min() < 0 or images.max() > 1:
+        raise TypeError(f"images {images.shape} in {images.min()} to {images.max()}")
+    return images, labels, store.case_ids
+
+
+def write_run(run):
+    """A finished and scored run, without weights."""
+    config = ExperimentConfig().replace(dataset="acdc", num_classes=4)
+    config = config.replace(modality="mri", split="paper")
+    texts = {
+        "config.json": config.to_json(),
+        "classes.json": '["rv", "myo", "lv"]',
+        "channels.json": "1",
+        "history.csv": "epoch,loss,dsc,val_loss,val_dsc\n1,0.5,0.5,0.5,0.5\n"
+        "2,0.4,0.6,0.4,0.6\n",
+        "best.weights.h5": "",
+        "split.json": '{"train": ["a", "b"], "val": ["c"], "test": ["d"]}',
+        "environment.json": '{"commit": "abc", "python": "3.11"}',
+    }
+    for name, text in texts.items():
+        (run / name).write_text(text)
+    report = make_report([0.4, 0.6])
+    report |= {"model": "r50-unet", "protocol": "strict", "distance_unit": "mm"}
+    report |= {"fold": "", "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95}}
+    intervals = {metric: [0.4, 0.6] for metric in metrics.METRICS}
+    for protocol in ("strict", "transunet"):
+        report[protocol]["mean_interval"] = intervals
+        names = report[protocol]["per_class"]
+        report[protocol]["per_class_interval"] = dict.fromkeys(names, intervals)
+    runs.write_json(run / "metrics.json", report)
+    os.utime(run / "best.weights.h5", (1, 1))
+
+
+def read_run(run):
+    """Reads what evaluate.py and predict.py read of a run before its weights."""
+    from synergynet_tf.evaluation.figures.curves import write_curves
+
+    run = runs.Run(run)
+    found = dataclasses.asdict(run.config), run.class_names
+    found += run.image_channels, run.history
+    write_curves(run)  # It is what takes long.
+    return found
+
+
+def read_comparison(run):
+    from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
+
+    comparison = compare_runs(runs.Run(run), runs.Run(run))
+    format_comparison(comparison)
+    return comparison
+
+
+def read_table(run):
+    """Sets a run's scores beside the paper's."""
+    from synergynet_tf.evaluation.tables import paper, rows
+    from synergynet_tf.experiments import BUDGETS, TABLES
+
+    table, budget = TABLES[2], BUDGETS["short"]
+    row = next(iter(table.rows))
+    found = rows.RowRun(row, runs.Run(run))
+    report, reason = rows.read_scores(found)
+    if report is None:
+        raise ValueError(f"metrics.json: {reason}")  # It is scored again.
+    paper.make_table(table, "acdc", budget, [found], {row: [report]}, row)
+    return report
+
+
+def read_for_card(run):
+    from synergynet_tf.export.card import make_card
+
+    return make_card(runs.Run(run))
+
+
+def write_card(folder):
+    write_run(folder)
+    runs.write_json(folder / "exported/model_card.json", read_for_card(folder))
+    (folder / "exported/saved_model.pb").write_bytes(b"")
+
+
+def read_card(folder):
+    from synergynet_tf.export.exported_model import find_exported
+
+    found = find_exported(folder / "exported")
+    return found.card.class_names, found.card.image_channels, found.precision
+
+
+def read_torch(folder):
+    from synergynet_tf.models.torch_file import read_tensors
+
+    (path,) = folder.iterdir()
+    try:
+        return read_tensors(path)
+    except ValueError as error:  # As `convert`, which names the file.
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_model(folder):
+    from synergynet_tf.models import build_model
+    from synergynet_tf.models.weights import save_weights
+
+    save_weights(build_model(SMALL), folder / "best.weights.h5")
+
+
+def read_model(folder):
+    from synergynet_tf.models.weights import load_weights
+
+    return load_weights(SMALL, folder / "best.weights.h5").get_weights()
+
+
+def write_encoder(folder):
+    import keras
+
+    from synergynet_tf.models.efficientnet import efficientnetlite0
+
+    image = keras.Input((SIZE, SIZE, 3))
+    network = keras.Model(image, efficientnetlite0(image, "none"))
+    network.save_weights(folder / "lite0.weights.h5")
+
+
+def read_encoder(folder):
+    import keras
+
+    from synergynet_tf.models.encoders import encode
+
+    image, path = keras.Input((SIZE, SIZE, 3)), folder / "lite0.weights.h5"
+    features = encode(image, "efficientnetlite0", str(path))
+    return keras.Model(image, features).get_weights()
+
+
+@functools.cache
+def transformer():
+    from synergynet_tf.models import build_model
+
+    return build_model(VIT)
+
+
+def write_vit(folder):
+    from synergynet_tf.models import vit_weights
+
+    arrays = {k: np.array(v) for k, v in vit_weights._variables(transformer()).items()}
+    positions = next(iter(arrays))  # The file has them as tokens, one for the class.
+    arrays[positions] = np.zeros((1, 5, 64), np.float32)
+    np.savez(folder / "vit.npz", allow_pickle=False, **arrays)
+
+
+def read_vit(folder):
+    from synergynet_tf.models.vit_weights import load_vit_weights
+
+    load_vit_weights(transformer(), str(folder / "vit.npz"))
+    return transformer().get_weights()
+
+
+@functools.cache
+def trained():
+    import keras
+
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def write_checkpoint(folder):
+    from synergynet_tf.training import checkpoint
+
+    checkpoint.save(trained(), folder, 1, [{"epoch": 1, "loss": 0.5}])
+
+
+def read_checkpoint(folder):
+    from synergynet_tf.training import checkpoint
+
+    return checkpoint.restore(trained(), folder), trained().get_weights()
+
+
+def _readers():
+    def isic(kind, suffix, *flags):
+        write = functools.partial(write_isic, flags=flags, suffix=suffix)
+        return Reader(kind, ISIC + suffix, write, read_dataset("isic"))
+
+    def dataset(name, kind, file, write):
+        return Reader(kind, file, write, read_dataset(name))
+
+    acdc = functools.partial(trees.write_acdc, patients=[1])
+    msd = functools.partial(trees.write_msd, cases=1)
+    bts = functools.partial(trees.write_bts, patients=2, slices=1)
+    synapse = functools.partial(trees.write_synapse, train=[5], test=[8])
+    frame = "training/patient001/patient001_frame01"
+    return {
+        "isic .jpg": isic("", ".jpg"),
+        "isic progressive .jpeg": isic("", ".jpeg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "isic .png": isic("png", ".png"),
+        "isic .bmp": isic("", ".bmp"),
+        "isic mask .png": isic("png", ".jpg")._replace(file=ISIC_MASK),
+        "folder 16-bit .png": dataset(
+            "folder", "png", "images/case00.png", write_folder
+        ),
+        "folder .tif": dataset("folder", "", "images/case01.tif", write_folder),
+        "folder mask .png": dataset("folder", "png", "masks/case00.png", write_folder),
+        "folder classes.json": dataset("folder", "json", "classes.json", write_folder),
+        "acdc .nii.gz": dataset("acdc", "nifti", f"{frame}.nii.gz", acdc),
+        "acdc labels .nii.gz": dataset("acdc", "nifti", f"{frame}_gt.nii.gz", acdc),
+        "msd .nii": dataset("msd", "nifti", "imagesTr/scan.nii", write_msd),
+        "msd .nii.gz": dataset("msd", "nifti", "labelsTr/scan_00.nii.gz", msd),
+        "msd dataset.json": dataset("msd", "json", "dataset.json", write_msd),
+        "bts .mat 7.3": dataset("bts", "hdf5", "1.mat", bts),
+        "bts cvind.mat 7.3": Reader(
+            "hdf5",
+            "cvind.mat",
+            functools.partial(write_folds, version="7.3"),
+            read_folds,
+        ),
+        "bts cvind.mat 5": Reader(
+            "mat", "cvind.mat", functools.partial(write_folds, version="5"), read_folds
+        ),
+        "synapse .npz": dataset(
+            "synapse", "npz", "train_npz/case0005_slice000.npz", synapse
+        ),
+        "synapse .h5": dataset("synapse", "hdf5", "test_vol_h5/*.h5", synapse),
+        "scan to label .nii.gz": Reader(
+            "nifti", "scan_0000.nii.gz", write_scan, read_inputs
+        ),
+        "store index.json": Reader("json", "*/index.json", read_store, read_store),
+        "store images.bin": Reader("", "*/images.bin", read_store, read_store),
+        "store labels.bin": Reader("", "*/labels.bin", read_store, read_store),
+        "run config.json": Reader("json", "config.json", write_run, read_run),
+        "run classes.json": Reader("json", "classes.json", write_run, read_run),
+        "run channels.json": Reader("json", "channels.json", write_run, read_run),
+        "run history.csv": Reader("csv", "history.csv", write_run, read_run),
+        "metrics.json, --compare": Reader(
+            "json", "metrics.json", write_run, read_comparison
+        ),
+        "metrics.json, --table": Reader("json", "metrics.json", write_run, read_table),
+        "metrics.json, export": Reader(
+            "json", "metrics.json", write_run, read_for_card
+        ),
+        "split.json, export": Reader("json", "split.json", write_run, read_for_card),
+        "environment.json, export": Reader(
+            "json", "environment.json", write_run, read_for_card
+        ),
+        "model_card.json": Reader(
+            "json", "exported/model_card.json", write_card, read_card
+        ),
+        "torch .pth": Reader(
+            "torch", "net.pth", lambda f: write_zip(f / "net.pth", TENSORS), read_torch
+        ),
+        "torch .pth until 1.5": Reader(
+            "", "net.pth", lambda f: write_legacy(f / "net.pth", TENSORS), read_torch
+        ),
+        "best.weights.h5": Reader(
+            "hdf5", "best.weights.h5", write_model, read_model, slow=True
+        ),
+        "encoder .weights.h5": Reader(
+            "hdf5", "lite0.weights.h5", write_encoder, read_encoder, slow=True
+        ),
+        "transformer .npz": Reader("npz", "vit.npz", write_vit, read_vit, slow=True),
+        "checkpoint .npz": Reader(
+            "npz", "*.npz", write_checkpoint, read_checkpoint, slow=True
+        ),
+    }
+
+
+READERS = _readers()

@@ -2,10 +2,10 @@ import json
 import os
 
 import pytest
-from synergynet_tf.evaluation.report.code_effects import TERM_WORDS, WORDS
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.codes.interventions import PARTS, TERMS
+from synergynet_tf.evaluation.report.codes import TERM_WORDS, WORDS
 from synergynet_tf.evaluation.report.page import write_html_report
 from synergynet_tf.evaluation.report.slices import NAME
 from tests.evaluation.page import read_page

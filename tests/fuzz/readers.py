@@ -127,9 +127,10 @@ def write_scan(root):
 
 def read_inputs(root):
     """Does what predict.py does before it loads a model."""
+    from synergynet_tf.data.preprocess import Preprocessor
     from synergynet_tf.evaluation.inputs import find_inputs, read_input
 
-    paths = find_inputs(root, root / "output", DataConfig("acdc", modality="mri"))
+    paths = find_inputs(root, root / "output", Preprocessor("mri", 16))
     return [read_input(path)[:2] for path in paths]
 
 

@@ -27,6 +27,7 @@ SHARED = (
     "devices",
     "split",
     "split_seed",
+    "center_crop",
     "encoder_weights",
     "vit_weights",
 )

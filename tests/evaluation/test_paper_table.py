@@ -122,6 +122,12 @@ def test_another_split_and_no_transformer_weights_are_said(show, tmp_path):
     assert "not ImageNet-21k's" in " ".join(show("--budget", "paper").split())
 
 
+def test_a_center_crop_is_said(show, tmp_path):
+    write_run(tmp_path, 2, "vqunet", [0.5] * 6, budget="paper", center_crop=0.8)
+    caption = " ".join(show("--budget", "paper").split())
+    assert "not the paper's recipe (center_crop 0.8, not 1.0)" in caption
+
+
 def test_another_rival(show, acdc):
     text = show("--rival", "synergynet-8s2h")
     assert words(text, "transunet")[-2:] == ["-1.00", "0.031"]

@@ -74,6 +74,16 @@ def test_runs_of_another_split_or_other_weights_do_not_share_the_table(tmp_path)
     assert "transunet seed 0" in notes[1] and "a.h5" in notes[1]
 
 
+def test_a_center_crop_is_shared_by_all_rows(tmp_path):
+    for row in ("vqunet", "synergynet-8s2h"):
+        write_run(tmp_path, 2, row, center_crop=0.8)
+    assert find(tmp_path) == (["vqunet seed 0", "synergynet-8s2h seed 0"], [])
+    write_run(tmp_path, 2, "r50-unet")
+    found, (note,) = find(tmp_path)
+    assert found == ["vqunet seed 0", "synergynet-8s2h seed 0"]
+    assert "r50-unet seed 0" in note and "center_crop 1.0, not 0.8" in note
+
+
 def test_weights_of_a_transformer_are_compared_where_there_is_one(tmp_path):
     for row in ("r50-unet", "vqunet", "synergynet-8s2h"):
         write_run(tmp_path, 2, row)

@@ -78,6 +78,14 @@ def test_what_is_given_for_all_rows_is_in_every_one(plan):
         assert job.config.model.encoder_weights == "none"
 
 
+def test_a_center_crop_is_given_for_all_rows_of_scans(plan):
+    for job in plan("--table 2 --row vqunet r50-unet --center-crop 0.8"):
+        assert job.config.data.center_crop == 0.8
+        assert "--center-crop 0.8" in job.command
+    with pytest.raises(ValueError, match="--center-crop is for scans"):
+        plan("--table 3 --center-crop 0.8")
+
+
 def test_what_is_given_comes_before_the_budget(plan):
     for job in plan("--table 3 --budget short --encoder-weights imagenet"):
         assert job.config.model.encoder_weights == "imagenet"

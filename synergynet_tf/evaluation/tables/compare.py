@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,6 +128,25 @@ def compare_runs(first: Run, second: Run) -> Report:
     return comparison
 
 
+def paired_test(values: np.ndarray, patients: Sequence[str]) -> tuple[float, float]:
+    """Tests the differences of cases against 0.
+
+    Args:
+        values: float64 `(cases,)`; `nan` is left out.
+        patients: Of the cases.
+
+    Returns:
+        The mean, and p of Wilcoxon's signed-rank test, a difference a patient; `nan`
+        if there is no difference at all.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        return math.nan, math.nan
+    owners = [p for p, ok in zip(patients, known, strict=True) if ok]
+    p = bootstrap.signed_rank_p(values[known].tolist(), owners)
+    return float(values[known].mean()), p
+
+
 def format_comparison(comparison: Mapping[str, Any]) -> str:
     """Formats what `compare_runs` returns as a table for a terminal.
 
@@ -226,15 +246,14 @@ def _summarize(
 ) -> dict[str, Any]:
     """Sums up one metric's differences, `(cases,)`, as `compare_runs` says."""
     values = differences.values
-    defined = ~np.isnan(values)
-    known = values[defined]
-    owners = [p for p, ok in zip(patients, defined, strict=True) if ok]
+    known = values[~np.isnan(values)]
+    mean, p = paired_test(values, patients)
     return {
-        "difference": float(known.mean()) if known.size else None,
+        "difference": mean,
         "interval": bootstrap.interval(
             bootstrap.resample_means(values.tolist(), weights)
         ),
-        "p": bootstrap.signed_rank_p(known.tolist(), owners) if known.size else None,
+        "p": p,
         "better": int(np.count_nonzero(direction * known > 0)),
         "worse": int(np.count_nonzero(direction * known < 0)),
         "equal": int(np.count_nonzero(known == 0)),

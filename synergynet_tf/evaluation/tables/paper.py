@@ -34,6 +34,7 @@ RECIPE = (
     "limit",
     "encoder_weights",
     "split",
+    "center_crop",
     "precision",
 )
 STRICT = "strict_dsc"

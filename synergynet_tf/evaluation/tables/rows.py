@@ -17,7 +17,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING
 from synergynet_tf.evaluation.scores import fresh_scores
-from synergynet_tf.evaluation.tables.compare import Differences
+from synergynet_tf.evaluation.tables.compare import Differences, paired_test
 from synergynet_tf.experiments import (
     Budget,
     Row,
@@ -39,6 +39,7 @@ PART = "test"
 OPEN = (
     "split",
     "split_seed",
+    "center_crop",
     "modality",
     "num_classes",
     "encoder_weights",
@@ -359,12 +360,8 @@ def compare(
         ours = _dsc_by_case(reports, protocol)
         one_sided = np.isnan(ours) != np.isnan(theirs)
         by_case = Differences(ours - theirs, one_sided).over_classes().values
-        known = ~np.isnan(by_case)
-        owners = [p for p, ok in zip(patients, known, strict=True) if ok]
-        means[row] = float(by_case[known].mean()) if owners else math.nan
-        p_values[row] = (
-            bootstrap.signed_rank_p(by_case[known].tolist(), owners) if owners else 1.0
-        )
+        means[row], p = paired_test(by_case, patients)
+        p_values[row] = 1.0 if math.isnan(p) else p
     corrected = bootstrap.holm(list(p_values.values()))
     return {
         row: Comparison(mean, p)

@@ -87,6 +87,16 @@ def test_every_case_is_a_row_and_hostile_names_are_text(run):
     assert len(page.all("script")) == 2
 
 
+def test_cells_of_the_cases_say_what_they_hold(run):
+    """Style and script take it from there which columns are numbers."""
+    page, _ = read_page(run)
+    head, *_ = page.table("5 cases")
+    types = [a["data-type"] for _, a in page.tags if "data-type" in a]
+    assert types == (1 + len(IDS)) * (3 * ["text"] + (len(head) - 3) * ["number"])
+    names = [a["data-column"] for a in page.all("th") if "data-column" in a]
+    assert names[:4] == ["case", "patient", "found", "DSC"]
+
+
 def test_page_needs_nothing_else(run):
     page, text = read_page(run)
     assert "://" not in text and "@import" not in text and "url(" not in text

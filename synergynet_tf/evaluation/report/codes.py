@@ -119,8 +119,8 @@ def _context(codes: Mapping[str, Any]) -> Context:
         "num_tried": len(off),
         "switched_off": [
             [
-                one["code"],
-                one["positions"],
+                str(one["code"]),
+                str(one["positions"]),
                 percent(one["changed_share"]),
                 _points(one),
             ]
@@ -142,7 +142,7 @@ def _code(
     return {
         "code": code,
         "share": share,
-        "row": [code, share, cases, *classes.values()],
+        "row": [str(code), share, str(cases), *classes.values()],
         "text": f"Code {code}: {share} % of the positions, in {cases} of {num_cases} "
         f"cases; {said}",
     }
@@ -158,14 +158,14 @@ def _agreement(agreement: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _attention(codes: Mapping[str, Any]) -> list[list[Any]]:
+def _attention(codes: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for part, name, title, of_tokens in ATTENTION:
         if codes[part] is not None:
             tokens, mean = codes[part]["tokens"], codes[part][name]["mean"]
             ok = isinstance(tokens, int) and isinstance(mean, int | float)
             require(ok, name, "numbers", (tokens, mean))
-            rows.append([title, f"{mean:.2f}", tokens if of_tokens else ""])
+            rows.append([title, f"{mean:.2f}", str(tokens) if of_tokens else ""])
     return rows
 
 

@@ -163,7 +163,7 @@ def scores_context(report: Report) -> Context:
         "codes": codes,
         "tables": [_table(report, name) for name in PROTOCOLS if name in report],
         "structures": [
-            [name, counts["missed"], counts["false"], counts["empty"]]
+            [name, *(str(counts[kind]) for kind in ("missed", "false", "empty"))]
             for name, counts in report["structures"].items()
         ],
     }
@@ -205,24 +205,11 @@ def _table(report: Report, protocol: str) -> Context:
         printed = PAPER.get((report["dataset"], report["model"]), {})
     classes = block["per_class"]
     label = MEAN if len(classes) > 1 else next(iter(classes))
-    sets: list[tuple[str, Scores, Any, Mapping[str, float]]] = [
-        (label, block["mean"], block["mean_interval"], printed)
-    ]
-    if len(classes) > 1:
-        for name, scores in classes.items():
-            paper: Mapping[str, float] = (
-                {"dsc": printed[name]} if name in printed else {}
-            )
-            sets.append((name, scores, block["per_class_interval"][name], paper))
-    rows: list[Context] = []
-    for name, scores, ends, paper in sets:
-        cells: list[Cell] = [
-            (score(m, scores[m]), _interval(m, ends[m])) for m in shown
-        ]
-        rows.append({"name": name, "cells": cells})
-        if any(m in paper for m in shown):
-            cells = [_paper_cell(m, scores[m], paper.get(m)) for m in shown]
-            rows.append({"name": None, "cells": cells})
+    rows = _rows(label, block["mean"], block["mean_interval"], printed, shown)
+    for name, scores in classes.items() if len(classes) > 1 else ():
+        ends = block["per_class_interval"][name]
+        paper = {"dsc": printed[name]} if name in printed else {}
+        rows += _rows(name, scores, ends, paper, shown)
     return {
         "protocol": protocol,
         "meaning": PROTOCOL_TITLES[protocol].removeprefix(f"{protocol}, "),
@@ -230,6 +217,23 @@ def _table(report: Report, protocol: str) -> Context:
         "headings": [_heading(metric, protocol, report) for metric in shown],
         "rows": rows,
     }
+
+
+def _rows(
+    name: str,
+    scores: Scores,
+    ends: Mapping[str, Sequence[float | None]],
+    paper: Mapping[str, float],
+    shown: Sequence[str],
+) -> list[Context]:
+    """Returns our scores, and the paper's if it has any, in a row that has no name."""
+    ours: list[Cell] = [(score(m, scores[m]), _interval(m, ends[m])) for m in shown]
+    theirs: list[Cell] = [_paper_cell(m, scores[m], paper.get(m)) for m in shown]
+    rows: list[Context] = [
+        {"name": name, "cells": ours},
+        {"name": None, "cells": theirs},
+    ]
+    return rows if any(theirs) else rows[:1]
 
 
 def _paper_cell(metric: str, ours: float | None, paper: float | None) -> str:
@@ -286,9 +290,8 @@ def cases_context(report: Report) -> Context:
 
 def case_mean(scores: metrics.ClassScores) -> dict[str, float | None]:
     """Returns the mean over the classes of a case, where they have a score."""
-    means: dict[str, float | None] = without_nan(
-        metrics.mean_of_classes(with_nan(scores))
-    )
+    means: dict[str, float | None]
+    means = without_nan(metrics.mean_of_classes(with_nan(scores)))
     return means
 
 
@@ -329,23 +332,39 @@ def overlays_context(
         and {len(part.prediction), len(part.reference)} == {len(names)}
         for part in slices.values()
     )
+    colors = {n: class_color(value) for value, n in enumerate(names, start=1)}
     return {
-        "classes": {n: class_color(value) for value, n in enumerate(names, start=1)},
+        "colors": colors,
         "edge": PAPER_COLOR,
         "reference": GROUND_TRUTH_COLOR,
         "slices": [
-            {
-                "place": place,
-                "slice": part,
-                "dsc": score("dsc", part.dsc),
-                "by_class": ", ".join(
-                    f"{name} {score('dsc', strict[part.case_id][name]['dsc'])}"
-                    for name in names
-                ),
-                "view_box": _view_box(part) if part.codes else None,
-            }
+            _slice(place, part, strict[part.case_id], colors)
             for place, part in slices.items()
             if belong
+        ],
+    }
+
+
+def _slice(
+    place: str, part: Slice, scores: metrics.ClassScores, colors: Mapping[str, str]
+) -> Context:
+    which = f"{part.index + 1} of {part.count}"
+    return {
+        **vars(part),
+        "place": place,
+        "alt": f"Slice {which} of {part.case_id}",
+        "where": f", slice {which}" if part.count > 1 else "",
+        "dsc": score("dsc", part.dsc),
+        "by_class": ", ".join(
+            f"{name} {score('dsc', scores[name]['dsc'])}" for name in colors
+        ),
+        "prediction": list(zip(part.prediction, colors.values(), strict=True)),
+        "reference": list(part.reference),
+        "view_box": _view_box(part) if part.codes else None,
+        "squares": [
+            (x, y, code)
+            for y, row in enumerate(part.codes)
+            for x, code in enumerate(row)
         ],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import pathlib
 from typing import Any
@@ -51,6 +52,7 @@ def make_page(run: Run) -> str:
     )
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
     """Returns what renders the page: text is escaped, and a missing name an error."""
     made = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""EfficientNets: stages of inverted bottlenecks, in three sizes and two forms.
+"""EfficientNet encoders: B0, B7 and Lite0.
 
 EfficientNet-B0 and B7 (Tan and Le, 2019, arXiv:1905.11946v5) squeeze and excite their
 channels, and their activation is the swish. EfficientNet-Lite0, which its authors made

@@ -1,4 +1,4 @@
-"""ResNets (He et al., 2016, arXiv:1512.03385v1, Table 1).
+"""ResNet encoders (He et al., 2016, arXiv:1512.03385v1, Table 1).
 
 ResNet-50 and 101 are those of `keras.applications`, ResNet-18 and 34 those of KerasHub.
 """

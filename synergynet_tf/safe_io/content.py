@@ -1,4 +1,4 @@
-"""A file's bytes and its name, whatever stands in the file's place."""
+"""File content and file names, whatever the path leads to."""
 
 from __future__ import annotations
 

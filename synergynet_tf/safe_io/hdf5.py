@@ -1,4 +1,4 @@
-"""Arrays out of HDF5 files, of which MATLAB 7.3, Keras and h5py write.
+"""HDF5 arrays (MATLAB 7.3, Keras, h5py), read within bounds.
 
 The format may name other files to read, and datasets of any size without a byte of
 them. HDF5 itself unpacks a chunk to whatever it holds.

@@ -1,4 +1,4 @@
-"""JSON as the standard has it, which Python's own reader does not ask for."""
+"""Strict JSON: bounded size, depth and numbers."""
 
 from __future__ import annotations
 

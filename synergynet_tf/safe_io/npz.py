@@ -1,4 +1,4 @@
-"""Arrays out of NumPy's `.npz` files, without its trust in their headers.
+"""NumPy `.npz` arrays, read without trusting their headers.
 
 `numpy.load` allocates what a header claims, and unpacks whatever is packed.
 """

@@ -1,4 +1,4 @@
-"""What happens beside the steps: the run's files, and progress."""
+"""Keras callbacks: checkpoints, best weights, history, progress bar."""
 
 import contextlib
 import math

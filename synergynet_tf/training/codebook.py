@@ -1,4 +1,4 @@
-"""Care for the codebooks: a model trains with codes that live, and says how many."""
+"""Codebook monitor: k-means start, restarts of dead codes, usage counts."""
 
 import sys
 import warnings

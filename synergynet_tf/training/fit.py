@@ -1,4 +1,4 @@
-"""One run, from its settings to its finished folder."""
+"""Training of one run, from its settings to its finished folder."""
 
 import contextlib
 import datetime

@@ -1,4 +1,4 @@
-"""Segments images or volumes: `python predict.py --run RUN --input PATH --output DIR`.
+"""Segments images or volumes with a run or an exported model.
 
 With a run, or with what was exported of one: `--model FILE_OR_DIR`.
 """

@@ -39,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--patients", type=int, nargs="+", default=[5, 10, 20, 50])
     add("--seeds", type=int, nargs="+", default=[2, 3, 5], help="seeds of a method")
-    add("--simulations", type=int, default=2000, help="of each row (default: 2000)")
+    add("--simulations", type=int, default=5000, help="of each row (default: 5000)")
     add("--seed", type=int, default=0, help="of the simulation (default: 0)")
     return parser.parse_args(argv)
 

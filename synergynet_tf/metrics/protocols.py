@@ -163,16 +163,27 @@ def overlap_scores(counts: Counts) -> Scores:
     }
 
 
+def check_labels(
+    true_labels: np.ndarray, pred_labels: np.ndarray, num_classes: int
+) -> None:
+    """Refuses labels that no class has.
+
+    Raises:
+        ValueError: If one is below 0 or above `num_classes`.
+    """
+    for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels)):
+        if labels.size and not 0 <= labels.min() <= labels.max() <= num_classes:
+            raise ValueError(
+                f"`{name}` must hold 0 to {num_classes}, one value for each "
+                f"class. Received: {labels.min()} to {labels.max()}"
+            )
+
+
 def _structures(
     true_labels: np.ndarray, pred_labels: np.ndarray, class_names: Sequence[str]
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Splits two label maps into a pair of masks for each class."""
-    for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels)):
-        if labels.size and not 0 <= labels.min() <= labels.max() <= len(class_names):
-            raise ValueError(
-                f"`{name}` must hold 0 to {len(class_names)}, one value for each "
-                f"class. Received: {labels.min()} to {labels.max()}"
-            )
+    check_labels(true_labels, pred_labels, len(class_names))
     return [
         (name, true_labels == value, pred_labels == value)
         for value, name in enumerate(class_names, start=1)

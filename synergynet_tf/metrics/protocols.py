@@ -21,7 +21,7 @@ protocol fixes all four, and its name stands beside every number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -165,18 +165,19 @@ def overlap_scores(counts: Counts) -> Scores:
 
 def _structures(
     true_labels: np.ndarray, pred_labels: np.ndarray, class_names: Sequence[str]
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Splits two label maps into a pair of masks for each class."""
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields a pair of masks of two label maps for each class.
+
+    One after the other: of a scan with many classes there is no room for all.
+    """
     for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels)):
         if labels.size and not 0 <= labels.min() <= labels.max() <= len(class_names):
             raise ValueError(
                 f"`{name}` must hold 0 to {len(class_names)}, one value for each "
                 f"class. Received: {labels.min()} to {labels.max()}"
             )
-    return [
-        (name, true_labels == value, pred_labels == value)
-        for value, name in enumerate(class_names, start=1)
-    ]
+    for value, name in enumerate(class_names, start=1):
+        yield name, true_labels == value, pred_labels == value
 
 
 def _score_strict(

@@ -18,7 +18,7 @@ from synergynet_tf.data.datasets.folder import MASK_ENDINGS
 from synergynet_tf.evaluation.inputs import OVERLAY_ENDING, bare_name, is_volume
 from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
-from synergynet_tf.safe_io import read_content, require_plain_name
+from synergynet_tf.safe_io import read_content, require_plain_name, shown
 
 ENDINGS = (*nifti.ENDINGS, ".png")
 FOLDERS = ("labelsTr", "labelsTs")
@@ -316,7 +316,7 @@ def _read_patients(path: pathlib.Path) -> dict[str, str]:
         if not case_id or not patient or not (case_id + patient).isprintable():
             raise ValueError(
                 f"{path} must have a case and a patient in each line, in columns of "
-                f"these names. Received: {row}"
+                f"these names. Received: {shown(row)}"
             )
         if case_id.lower().endswith(ENDINGS):
             case_id = case_name(pathlib.Path(case_id))

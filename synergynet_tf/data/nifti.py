@@ -16,14 +16,15 @@ only reordered and reversed, never resampled, so the way back is exact.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import math
 import pathlib
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -117,11 +118,9 @@ def read(path: str | pathlib.Path) -> Volume:
             spacing above 0 and axes in three directions, or has more than
             `MAX_VOXELS`; names the file.
     """
-    from nibabel.spatialimages import HeaderDataError
-
     path = pathlib.Path(path)
     require_file(path)
-    try:
+    with _named(path):
         with path.open("rb") as raw:
             header, data = _read_stream(raw)
         shape, spacing_mm = _check_header(header)
@@ -131,15 +130,28 @@ def read(path: str | pathlib.Path) -> Volume:
         if not np.isfinite(stored).all():
             count = int(np.count_nonzero(~np.isfinite(stored)))
             raise ValueError(f"it holds {count} NaN or infinite values")
-    except (*READING_ERRORS, HeaderDataError) as error:
-        raise ValueError(
-            f"{path} is not a usable NIfTI file: {error}; correct or remove it"
-        ) from error
-    channels = stored.reshape(*shape, -1)
-    stored = channels if channels.shape[-1] > 1 else channels[..., 0]
-    array = np.ascontiguousarray(geometry.to_canonical(stored))
-    slices, rows, columns = (spacing_mm[axis] for axis in geometry.axes)
-    return Volume(array, (slices, rows, columns), geometry)
+    volume = _to_volume(stored.reshape(*shape, -1), spacing_mm, geometry)
+    return volume._replace(array=np.ascontiguousarray(volume.array))
+
+
+def read_grid(path: str | pathlib.Path) -> Volume:
+    """Reads where a file's voxels lie, from its header alone: all of them are 0.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If its header is not as `read` needs it; names the file.
+    """
+    path = pathlib.Path(path)
+    require_file(path)
+    with _named(path):
+        with path.open("rb") as raw:
+            header = _read_header(_unzipped(raw).read(HEADER_BYTES))
+        _size(header)
+        shape, spacing_mm = _check_header(header)
+        geometry = _find_geometry(header, shape, spacing_mm)
+    channels = math.prod(header.get_data_shape()[3:])
+    nothing = np.broadcast_to(np.float32(0), (*shape, channels))
+    return _to_volume(nothing, spacing_mm, geometry)
 
 
 def write_labels(
@@ -176,6 +188,30 @@ def write_labels(
     _image_kind(header)(stored, None, header).to_filename(path)
 
 
+def _to_volume(
+    stored: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    geometry: Geometry,
+) -> Volume:
+    """Orders `(x, y, z, channels)`; a single channel has no axis of its own."""
+    stored = stored if stored.shape[-1] > 1 else stored[..., 0]
+    slices, rows, columns = (spacing_mm[axis] for axis in geometry.axes)
+    return Volume(geometry.to_canonical(stored), (slices, rows, columns), geometry)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Names the file in what is raised because of its content."""
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        yield
+    except (*READING_ERRORS, HeaderDataError) as error:
+        raise ValueError(
+            f"{path} is not a usable NIfTI file: {error}; correct or remove it"
+        ) from error
+
+
 def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
     import nibabel
 
@@ -184,9 +220,7 @@ def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
 
 def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
     """Reads a header, and as many bytes as it says that the file has."""
-    signature = raw.read(len(GZIP_SIGNATURE))
-    raw.seek(0)
-    file = gzip.GzipFile(fileobj=raw) if signature == GZIP_SIGNATURE else raw
+    file = _unzipped(raw)
     header = _read_header(file.read(HEADER_BYTES))
     size = _size(header)
     file.seek(0)  # To read all in one piece: there is no room for two.
@@ -197,6 +231,15 @@ def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
     if len(data) < size:
         raise ValueError("it is truncated")
     return header, data
+
+
+def _unzipped(raw: BinaryIO) -> BinaryIO:
+    """Returns the content of a file, which is gzip's or is not."""
+    signature = raw.read(len(GZIP_SIGNATURE))
+    raw.seek(0)
+    if signature == GZIP_SIGNATURE:
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    return raw
 
 
 def _size(header: nibabel.Nifti1Header) -> int:

@@ -129,7 +129,7 @@ def read_input(path: pathlib.Path) -> Input:
 
 def channel_files(path: pathlib.Path) -> list[pathlib.Path]:
     """Lists the files of a scan by its first: that one, if it is not `_0000`."""
-    name = _bare(path)
+    name = bare_name(path)
     if not name.endswith(FIRST_CHANNEL):
         return [path]
     ending = path.name[len(name) :]
@@ -147,11 +147,11 @@ def is_volume(path: pathlib.Path) -> bool:
 
 def stem(path: pathlib.Path) -> str:
     """Returns a file's name without its ending, and a scan's without `_0000`."""
-    name = _bare(path)
+    name = bare_name(path)
     return name.removesuffix(FIRST_CHANNEL) if is_volume(path) else name
 
 
-def _bare(path: pathlib.Path) -> str:
+def bare_name(path: pathlib.Path) -> str:
     """Returns a file's name without `.nii.gz`, `.png` and the like."""
     for ending in nifti.ENDINGS:
         if path.name.lower().endswith(ending):
@@ -195,7 +195,7 @@ def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
 
 def _refuse_gap(path: pathlib.Path) -> None:
     """Refuses a channel whose scan lacks the one before it."""
-    if match := LATER_CHANNEL.fullmatch(_bare(path)):
+    if match := LATER_CHANNEL.fullmatch(bare_name(path)):
         lacking = f"{match[1]}_{int(match[2]) - 1:04d}"
         raise ValueError(
             f"{path} is a scan's channel, and there is no {lacking}; restore that, or "

@@ -21,7 +21,7 @@ protocol fixes all four, and its name stands beside every number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -181,13 +181,14 @@ def check_labels(
 
 def _structures(
     true_labels: np.ndarray, pred_labels: np.ndarray, class_names: Sequence[str]
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Splits two label maps into a pair of masks for each class."""
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields a pair of masks of two label maps for each class.
+
+    One after the other: of a scan with many classes there is no room for all.
+    """
     check_labels(true_labels, pred_labels, len(class_names))
-    return [
-        (name, true_labels == value, pred_labels == value)
-        for value, name in enumerate(class_names, start=1)
-    ]
+    for value, name in enumerate(class_names, start=1):
+        yield name, true_labels == value, pred_labels == value
 
 
 def _score_strict(

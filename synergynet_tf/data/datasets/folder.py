@@ -182,7 +182,7 @@ def _class_values(root: pathlib.Path, watch: Watch) -> dict[str, int]:
     classes_file = root / CLASSES_FILE
     watch(classes_file)
     if classes_file.is_file():
-        return _read_classes(classes_file)
+        return read_classes(classes_file)
     masks = [pair.mask for pair in _folders(root, watch).values()]
     for folder in masks:
         if not folder.is_dir():
@@ -213,7 +213,13 @@ def _scan(masks: list[pathlib.Path]) -> list[int]:
     return sorted(found)
 
 
-def _read_classes(path: pathlib.Path) -> dict[str, int]:
+def read_classes(path: pathlib.Path) -> dict[str, int]:
+    """Returns the pixel value of each class that a classes.json names.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is malformed.
+    """
     try:
         values = read_json(path)
     except ValueError as error:

@@ -284,7 +284,7 @@ def _read_description(root: pathlib.Path, watch: Watch) -> Description:
             f'"channel_names": {{"0": "MRI"}}. Received: {shown(channels)}'
         )
     names = [channels[key] for key in sorted(channels, key=_number)]
-    labels = _read_labels(path, values.get("labels"))
+    labels = read_labels(path, values.get("labels"))
     ending = values.get("file_ending", ".nii.gz")
     if ending not in ENDINGS:
         raise ValueError(
@@ -338,8 +338,16 @@ def _find_description(root: pathlib.Path, watch: Watch) -> pathlib.Path:
     )
 
 
-def _read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
-    """Returns the value of each foreground class, in ascending order."""
+def read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
+    """Returns the value of each foreground class, in ascending order.
+
+    Args:
+        path: The dataset.json.
+        labels: What it has under `labels`.
+
+    Raises:
+        ValueError: If it is malformed, or has regions or an ignored value.
+    """
     if isinstance(labels, dict) and all(type(v) is str for v in labels.values()):
         labels = {name: _number(value) for value, name in labels.items()}
     values = list(labels.values()) if isinstance(labels, dict) else []

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
-from synergynet_tf import errors, signals
+from synergynet_tf import environment, errors, signals
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments.jobs import Job
 from synergynet_tf.formats import duration
@@ -37,6 +37,7 @@ _say = functools.partial(print, flush=True)
 
 def fit(config: ExperimentConfig, run: pathlib.Path) -> None:
     """Trains a run; imports Keras, which no other process here needs."""
+    environment.reset_keras()
     from synergynet_tf import training
 
     training.fit(config, run)

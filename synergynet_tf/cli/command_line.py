@@ -90,8 +90,8 @@ class ArgumentParser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Calls `main(arguments)` and turns what it refuses into one line.
 
-    `errors.REFUSALS` end in `error: <message>` and exit code 2, or in their traceback
-    with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
+    What `errors.is_refusal` names ends in `error: <message>` and exit code 2, or in its
+    traceback with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
     """
     arguments = sys.argv[1:]
     # TensorFlow's start-up lines would bury the one that matters.
@@ -107,8 +107,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(getattr(error, "code", 130))
-    except errors.REFUSALS as error:
-        if "--debug" in arguments:
+    except Exception as error:
+        if "--debug" in arguments or not errors.is_refusal(error):
             raise
         refuse(errors.message(error))
 

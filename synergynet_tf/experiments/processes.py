@@ -142,9 +142,9 @@ def _in_process(
     except Exception as error:
         # Whatever it is, the other runs go on.
         reason = errors.message(error)
-        if not isinstance(error, errors.REFUSALS):
+        if not errors.is_refusal(error):
             reason = f"{type(error).__name__}: {reason}"
-        if debug or not isinstance(error, errors.REFUSALS):
+        if debug or not errors.is_refusal(error):
             traceback.print_exc()
         # Short, because nobody reads the pipe before this process has ended.
         sender.send(textwrap.shorten(reason, REASON_WIDTH, placeholder=" ..."))

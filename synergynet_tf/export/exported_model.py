@@ -196,7 +196,10 @@ class SavedModel:
             self._serve = self._loaded.signatures["serving_default"]
             image = self._serve.structured_input_signature[1]["image"]
             logits = self._serve.structured_outputs["logits"]
-        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        except (MemoryError, Warning):
+            raise
+        except Exception as error:
+            # TensorFlow raises half a dozen kinds for a damaged or foreign file.
             raise ValueError(
                 f"{folder} cannot be loaded: {error}; export the run again"
             ) from error

@@ -98,7 +98,7 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     except tf.errors.OpError as error:
         if isinstance(error, tf.errors.InvalidArgumentError):
             raise  # Of the graph. The others are TensorFlow's words for an `OSError`.
-        reason = error.message.partition("; ")[2] or error.message
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
         raise OSError(f"{target} cannot be written ({reason})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

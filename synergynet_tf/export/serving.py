@@ -32,6 +32,7 @@ from synergynet_tf.data.images import (
     MAX_PIXELS,
     PNG_SIGNATURE,
     check_image,
+    encode_png,
 )
 from synergynet_tf.evaluation.inputs import Input, read_input
 
@@ -171,7 +172,7 @@ def _encode(path: pathlib.Path, source: Input) -> bytes:
     if data.startswith((JPEG_SIGNATURE, PNG_SIGNATURE)):
         return data
     pixels = np.rint(source.image[0] * 257).astype(np.uint16)  # As read_image divides.
-    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    return encode_png(pixels, path)
 
 
 def _require_same_size(answer: Answer, source: Input) -> None:

@@ -283,7 +283,9 @@ def test_a_full_disk_names_the_folder_and_leaves_nothing(tmp_path, monkeypatch, 
 
     def fail(_module, path="", **_):
         # As TensorFlow's C++ side says it, which knows no `OSError`.
-        raise tf.errors.ResourceExhaustedError(None, None, f"{path}; {reason}")
+        raise tf.errors.ResourceExhaustedError(
+            None, None, f"{path}; {reason} [Op:SaveV2]"
+        )
 
     monkeypatch.setattr(getattr(tf, module), name, fail)
     target = tmp_path / "out" / "1"

@@ -253,7 +253,7 @@ class Rest:
         try:
             answer = done.get(timeout=self._timeout)
         except queue.Empty:
-            raise Unavailable(f"no answer in {self._timeout:g} s") from None
+            raise Unavailable(f"timed out after {self._timeout:g} s") from None
         if isinstance(answer, Exception):
             raise answer
         return answer

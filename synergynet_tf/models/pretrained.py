@@ -6,7 +6,7 @@ import warnings
 import keras
 import numpy as np
 
-from synergynet_tf.safe_io import require_plain_hdf5
+from synergynet_tf.safe_io import is_of_the_file, require_plain_hdf5
 
 _BYTES_PER_WEIGHT = 4
 
@@ -54,10 +54,9 @@ def load(network, path):
             warnings.simplefilter("ignore", DeprecationWarning)
             network.load_weights(path)
             require_finite(network)
-    except (MemoryError, Warning):
-        raise
     except Exception as error:
-        # h5py and Keras raise half a dozen kinds for a damaged or foreign file.
+        if not is_of_the_file(error):
+            raise
         raise ValueError(first_words(error)) from error
 
 

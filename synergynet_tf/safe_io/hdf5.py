@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synergynet_tf.safe_io.content import require_file
+from synergynet_tf.safe_io.content import is_of_the_file, require_file
 
 if TYPE_CHECKING:
     # Elsewhere it is imported where it is used: that takes longer than a refusal.
@@ -50,7 +50,7 @@ def read_datasets(
         with h5py.File(path, "r") as file:
             return [_plain(file, name, most_bytes)[()] for name in names]
     except Exception as error:
-        if not _is_of_the_file(error):
+        if not is_of_the_file(error):
             raise
         raise ValueError(_words(error)) from error
 
@@ -75,7 +75,7 @@ def require_plain_hdf5(path: str | pathlib.Path, most_bytes: int) -> None:
             for name in _names(file):
                 rest -= _plain(file, name, rest).nbytes
     except Exception as error:
-        if not _is_of_the_file(error):
+        if not is_of_the_file(error):
             raise
         raise ValueError(_words(error)) from error
 
@@ -154,17 +154,6 @@ def _check_chunks(dataset: h5py.Dataset, size: int) -> None:
             _, packed = dataset.id.read_direct_chunk(info.chunk_offset)
             if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
                 raise ValueError(f"{dataset.name} has a chunk of over {size} bytes")
-
-
-def _is_of_the_file(error: Exception) -> bool:
-    """Tells whether an error says that a file is damaged or foreign.
-
-    For that h5py raises half a dozen kinds. Want of memory, a warning that was made an
-    error, and what the system says, which has a number, are something else.
-    """
-    if isinstance(error, MemoryError | Warning):
-        return False
-    return not getattr(error, "errno", None)
 
 
 def _words(error: Exception) -> str:

@@ -71,19 +71,19 @@ def outputs(**changed):
 def test_a_server_that_trickles_is_not_waited_for(head):
     stop = threading.Event()
 
-    def trickle(connection):
-        with contextlib.suppress(OSError):
+    def trickle():
+        with contextlib.suppress(OSError), listening.accept()[0] as connection:
             connection.sendall(head)
             while not stop.wait(0.02):
                 connection.sendall(b"H")
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=lambda: trickle(listening.accept()[0]))
+        thread = threading.Thread(target=trickle)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         begun = time.monotonic()
         try:
-            with pytest.raises(Unavailable, match=r"^no answer in 0\.3 s$"):
+            with pytest.raises(Unavailable, match=r"^timed out"):
                 serving.Rest(url, "m", None, "", 0.3).predict(b"image")
             assert time.monotonic() - begun < 2  # It never ends by itself.
         finally:

@@ -1,4 +1,4 @@
-"""What a number depends on besides settings: the processor, the commit, keras.json."""
+"""Processor, commit and keras.json: what a number depends on besides settings."""
 
 from __future__ import annotations
 

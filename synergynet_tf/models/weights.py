@@ -1,4 +1,4 @@
-"""Weights files: how a model's weights are written and read."""
+"""Weights files: writing and checked loading."""
 
 import dataclasses
 

@@ -14,6 +14,7 @@ of date; it may be deleted at any time. It appears under its key when it is comp
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -22,11 +23,14 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
+import socket
 import sys
 import tempfile
+import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -45,6 +49,15 @@ VERSION = 3
 MAX_THREADS = 8
 FILES = ("images.bin", "labels.bin")
 BLOCK_BYTES = 2**22
+# A store that is built: its key, the machine, and letters of `tempfile`.
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}-(?:(?P<machine>.+)-)?[^-]+")
+# After which one of another machine counts as dead: locks may not reach that far.
+PATIENCE_S = 86400
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 # From a case id to the case's images and labels as they are stored.
@@ -171,15 +184,21 @@ def _build(
     title: str,
 ) -> None:
     """Writes a store beside its place, then renames it."""
-    cache, prefix = folder.parent, f".{folder.name}-"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        space = tempfile.TemporaryDirectory(prefix=prefix, dir=cache)
-    except OSError as error:
-        raise _cannot_write(cache, error) from error
-    with space as temporary:
-        built = pathlib.Path(temporary, "store")
-        built.mkdir()
+    cache = folder.parent
+    with contextlib.ExitStack() as stack:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            # Nobody sweeps between the making of the folder and its lock.
+            with _locked(cache, wait=True):
+                _sweep(cache)
+                prefix = f".{folder.name}-{socket.gethostname()}-"
+                space = tempfile.TemporaryDirectory(prefix=prefix, dir=cache)
+                temporary = stack.enter_context(space)
+                stack.enter_context(_locked(pathlib.Path(temporary)))
+            built = pathlib.Path(temporary, "store")
+            built.mkdir()
+        except OSError as error:
+            raise _cannot_write(cache, error) from error
         try:
             _write(built, prepare, case_ids, title)
         except OSError as error:
@@ -193,6 +212,51 @@ def _build(
             if not folder.exists():
                 raise
             # Another process was faster; its store has the same content.
+
+
+def _sweep(cache: pathlib.Path) -> None:
+    """Removes what processes that were killed have left unfinished in the cache.
+
+    One that lives holds its store's lock. Where locks cannot be had, or may not reach
+    from one machine to another, nothing is removed before its time.
+    """
+    for path in cache.iterdir():
+        found = UNFINISHED.fullmatch(path.name)
+        if not found or path.is_symlink() or not path.is_dir():
+            continue
+        here = found["machine"] == socket.gethostname()
+        # Another process may remove it first.
+        with contextlib.suppress(OSError), _locked(path) as locked:
+            if locked and (here or time.time() - _touched(path) > PATIENCE_S):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _touched(folder: pathlib.Path) -> float:
+    """Returns when something in a folder was last written to."""
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path, wait: bool = False) -> Iterator[bool]:
+    """Locks a folder, until the end of the block or of the process; tells whether.
+
+    Args:
+        folder: It is there.
+        wait: Whether to wait for another process that holds the lock.
+    """
+    if fcntl is None:
+        yield False
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            locked = True
+        except OSError:  # Held by another, or not to be had on this file system.
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
 
 
 def _cannot_write(cache: pathlib.Path, error: OSError) -> OSError:

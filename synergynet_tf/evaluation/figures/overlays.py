@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from synergynet_tf import runs
+from synergynet_tf.data.images import encode_png
 
 # Okabe and Ito's color-blind safe palette, first what contrasts with skin and gray
 # tissue.
@@ -77,11 +78,9 @@ def overlay(
 
 def write_png(path: str | pathlib.Path, pixels: np.ndarray) -> None:
     """Writes a uint8 picture, gray or RGB, whole or not at all."""
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".png", pixels)
+    data = encode_png(pixels, path)
     with runs.atomic_file(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(data)
 
 
 def busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:

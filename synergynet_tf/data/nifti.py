@@ -206,7 +206,7 @@ def write_labels(
     expected = tuple(geometry.shape[axis] for axis in geometry.axes)
     if labels.shape != expected or labels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"`labels` must be uint8 or uint16 {expected}. "
+            f"`labels` must be uint8 {expected}, or uint16. "
             f"Received: {labels.dtype} {labels.shape}"
         )
     if not str(path).endswith(ENDINGS):

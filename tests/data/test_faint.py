@@ -87,6 +87,13 @@ def test_12_bits_in_16(top, bits, tmp_path):
         assert found == ""
 
 
+def test_16_bits_of_few_values_are_no_12(tmp_path):
+    pixels = np.linspace(5000, 8000, 64).astype(np.uint16).reshape(8, 8)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    found = find_faint(read_image(tmp_path / "a.png"), "rgb")
+    assert "show the network next to nothing" in found and "bits" not in found
+
+
 def test_a_channel_of_a_scan_is_named():
     rng = np.random.default_rng(0)
     image = rng.random((2, 8, 8, 4), np.float32)

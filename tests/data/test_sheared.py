@@ -1,6 +1,8 @@
 """Volumes and distances on grids whose axes are not orthogonal, by hand."""
 
+import dataclasses
 import math
+import types
 
 import nibabel
 import numpy as np
@@ -10,7 +12,9 @@ from synergynet_tf import metrics
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS, nifti
 from synergynet_tf.data.check import check
+from synergynet_tf.evaluation import score
 from synergynet_tf.evaluation.inputs import read_input
+from synergynet_tf.evaluation.scores import score_labeled
 from synergynet_tf.metrics.surface import diagonal_mm
 from tests.data.test_nifti import AFFINES
 from tests.data.trees import write_dataset_json
@@ -141,3 +145,20 @@ def test_cases_bring_their_steps(task):
     assert abs(np.linalg.det(steps)) == pytest.approx(1.25)
     # From a slice to the next: 5 mm up, and along by the tangent.
     assert np.linalg.norm(steps[0]) == pytest.approx(5 / math.cos(math.radians(20)))
+
+
+def test_a_sheared_case_is_scored_by_its_steps(task, monkeypatch):
+    cases = types.SimpleNamespace(patients={"case02": "a"}, case_ids=["case02"])
+    case = DATASETS["msd"].read_case(task, "case02")
+    maps = {"native": case.label}
+    monkeypatch.setattr(score, "_predict", lambda *arguments: [(case, maps)])
+    (labeled,) = score._label(cases, None, None, ["strict"])
+    np.testing.assert_array_equal(labeled.spacing_mm, case.steps_mm)
+    empty = dataclasses.replace(
+        labeled, pred_labels={"native": np.zeros_like(case.label)}
+    )
+    result = score_labeled(empty, ["tumor"], ["strict"], 1.0)
+    # Missed: the longest diagonal of 4 slices, 8 and 6 pixels of 0.5 mm.
+    along = 4 * 5 * math.tan(math.radians(20)) + 6 * 0.5
+    expected = math.hypot(4 * 5, along, 8 * 0.5)
+    assert result.scores["strict"]["tumor"]["hd95"] == pytest.approx(expected, rel=1e-5)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pathlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -164,6 +164,15 @@ def read_mask(path: str | pathlib.Path) -> np.ndarray:
             f"{path} has colors; a mask must be gray, one value a class: convert it"
         )
     return np.ascontiguousarray(pixels[..., 0])
+
+
+def foreground_value(paths: Iterable[pathlib.Path]) -> int:
+    """Returns the highest value of the first mask that is not empty; 255 if all are.
+
+    Raises:
+        OSError, ValueError: As `read_mask` does.
+    """
+    return next((int(top) for path in paths if (top := read_mask(path).max())), 255)
 
 
 def _decode(path: pathlib.Path, flags: int) -> np.ndarray:

@@ -5,7 +5,8 @@ store is a folder in $SYNERGYNET_CACHE, else ~/.cache/synergynet_tf:
 
     <key>/images.bin    float16 (images, S, S, channels), in [0, 1]
           labels.bin    uint8 (images, S, S)
-          index.json    the shape of `images`, the case of each image, the checksums
+          index.json    the shape of `images`, the case of each image, the checksums,
+                        and why a case shows the network next to nothing
 
 The key is a hash of everything that the content depends on, so a store is never out
 of date; it may be deleted at any time. It appears under its key when it is complete.
@@ -30,7 +31,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -44,7 +45,7 @@ from synergynet_tf.safe_io import read_json, require_file
 
 # Raise it whenever the prepared arrays of the same files change: a reader, the
 # phantom, the preprocessing or the layout above.
-VERSION = 3
+VERSION = 4
 # Images of 200 megapixels take gigabytes while they are read.
 MAX_THREADS = 8
 FILES = ("images.bin", "labels.bin")
@@ -73,11 +74,13 @@ class Store:
             volumes, 3 for photographs. Memory-mapped, read-only.
         labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
         case_ids: Case of each image.
+        faint: For each case that shows the network next to nothing, why.
     """
 
     images: np.ndarray
     labels: np.ndarray
     case_ids: tuple[str, ...]
+    faint: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def open_store(data: DataConfig, part: str, image_size: int) -> Store:
@@ -115,15 +118,19 @@ def open_cases(
     preprocessor = Preprocessor(
         data.modality, image_size, data.channels, data.center_crop
     )
+    faint: dict[str, str] = {}
     cut_off: list[np.ndarray] = []  # A case each, in any order; of a crop alone.
 
     def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
         case = dataset.read_case(root, case_id)
         if data.center_crop < 1:
             cut_off.append(_cut_off(case.label, preprocessor))
-        return _prepare(case, preprocessor)
+        prepared = _prepare(case, preprocessor)
+        if reason := preprocessor.faint(case.image):
+            faint[case_id] = reason
+        return prepared
 
-    _build(folder, prepare, case_ids, f"prepare {part}")
+    _build(folder, prepare, case_ids, f"prepare {part}", faint)
     if cut_off and (cut := np.concatenate(cut_off)).any():
         print(
             f"warning: --center-crop {data.center_crop:g} cuts off foreground of "
@@ -182,6 +189,7 @@ def _build(
     prepare: Prepare,
     case_ids: Sequence[str],
     title: str,
+    faint: Mapping[str, str],
 ) -> None:
     """Writes a store beside its place, then renames it."""
     cache = folder.parent
@@ -200,7 +208,7 @@ def _build(
         except OSError as error:
             raise _cannot_write(cache, error) from error
         try:
-            _write(built, prepare, case_ids, title)
+            _write(built, prepare, case_ids, title, faint)
         except OSError as error:
             # Any other is about a file of the dataset, and names it.
             if error.errno == errno.ENOSPC:
@@ -271,6 +279,7 @@ def _write(
     prepare: Prepare,
     case_ids: Sequence[str],
     title: str,
+    faint: Mapping[str, str],
 ) -> None:
     owners: list[str] = []
     pool = concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
@@ -291,14 +300,18 @@ def _write(
                 os.fsync(file.fileno())
     finally:
         pool.shutdown(cancel_futures=True)
-    _write_index(folder, [len(owners), *images.shape[1:]], owners)
+    _write_index(folder, [len(owners), *images.shape[1:]], owners, faint)
 
 
 def _write_index(
-    folder: pathlib.Path, shape: Sequence[int], owners: Sequence[str]
+    folder: pathlib.Path,
+    shape: Sequence[int],
+    owners: Sequence[str],
+    faint: Mapping[str, str],
 ) -> None:
     checksums = [_checksum(folder / name) for name in FILES]
     index = {"shape": list(shape), "case_ids": list(owners), "crc32": checksums}
+    index["faint"] = dict(sorted(faint.items()))
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -307,7 +320,7 @@ def copy_store(store: Store, folder: pathlib.Path) -> None:
     folder.mkdir()
     for name, array in zip(FILES, (store.images, store.labels), strict=True):
         array.tofile(folder / name)
-    _write_index(folder, store.images.shape, store.case_ids)
+    _write_index(folder, store.images.shape, store.case_ids, store.faint)
 
 
 def _checksum(path: pathlib.Path) -> int:
@@ -342,4 +355,4 @@ def open_folder(folder: pathlib.Path) -> Store:
         if _checksum(folder / name) != checksums[name]:
             raise ValueError(f"{name}: its checksum is wrong")
         arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
-    return Store(arrays[0], arrays[1], owners)
+    return Store(arrays[0], arrays[1], owners, dict(index.get("faint", {})))

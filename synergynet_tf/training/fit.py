@@ -270,6 +270,9 @@ def _write_settings(run, config, prepared):
     """Writes what the run is, and what is known of it so far."""
     runs.write_text(run / runs.CONFIG, config.to_json())
     runs.write_json(run / "classes.json", list(prepared.class_names))
+    if prepared.label_values is not None:
+        named = zip(prepared.class_names, prepared.label_values, strict=True)
+        runs.write_json(run / runs.LABELS, dict(named))
     runs.write_json(run / "split.json", prepared.split)
     if prepared.image_channels is not None:
         runs.write_json(run / runs.CHANNELS, prepared.image_channels)

@@ -46,6 +46,8 @@ ANISOTROPY = 2.0
 # By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 GZIP_SIGNATURE = b"\x1f\x8b"
+# How Python's message begins for bytes that are no further gzip stream.
+NO_STREAM = "Not a gzipped file"
 READING_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error)
 # How far apart, in voxels and in shares, two files of one case may be.
 MAX_SHIFT = 0.1
@@ -187,16 +189,45 @@ def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
     signature = raw.read(len(GZIP_SIGNATURE))
     raw.seek(0)
     file = gzip.GzipFile(fileobj=raw) if signature == GZIP_SIGNATURE else raw
-    header = _read_header(file.read(HEADER_BYTES))
+    header = _read_header(_read_at_most(file, HEADER_BYTES))
     size = _size(header)
     file.seek(0)  # To read all in one piece: there is no room for two.
-    data = file.read(size)
+    try:
+        data = file.read(size)
+    except gzip.BadGzipFile as error:
+        if not _is_end(error):
+            raise
+        raise ValueError("it is truncated") from error
     # To the end, where gzip compares its checksum.
-    if len(file.read(MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
+    if len(_read_at_most(file, MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
         raise ValueError(f"it goes on after its {size} bytes")
     if len(data) < size:
         raise ValueError("it is truncated")
     return header, data
+
+
+def _read_at_most(file: gzip.GzipFile | BinaryIO, size: int) -> bytes:
+    """Reads to the end of the last gzip stream; as for gunzip, what follows is none.
+
+    Its checksum is compared before anything behind it is looked at.
+    """
+    read = bytearray()
+    while len(read) < size:
+        try:
+            part = file.read1(size - len(read))  # type: ignore[union-attr]
+        except gzip.BadGzipFile as error:
+            if not _is_end(error):
+                raise
+            break
+        if not part:
+            break
+        read += part
+    return bytes(read)
+
+
+def _is_end(error: gzip.BadGzipFile) -> bool:
+    """Tells whether bytes are missing or stand behind a stream, not wrong in it."""
+    return str(error).startswith(NO_STREAM)
 
 
 def _size(header: nibabel.Nifti1Header) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from synergynet_tf.data.listing import Listing
 
 PARTS = ("train", "val", "test")
 
@@ -89,7 +92,8 @@ class Dataset(Protocol):
         CLASSES: Foreground classes, `()` where they depend on the root.
         PAPER_PROTOCOL: Protocol of the numbers that the paper prints.
 
-    A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice.
+    A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice; and
+    `class_notes(root)`, lines on how the values of the labels were understood.
     """
 
     CLASSES: tuple[str, ...]
@@ -107,6 +111,9 @@ class Dataset(Protocol):
         Raises:
             ListingError: If files are missing or too many.
         """
+
+    def listing(self, root: str | pathlib.Path) -> Listing:
+        """Lists the files of each case, what is wrong, and what is passed over."""
 
     def patients(self, root: str | pathlib.Path) -> dict[str, str]:
         """Returns the patient of each case; they are never in two parts.

@@ -33,6 +33,7 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
+from synergynet_tf.data.cache import cache_dir
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, part_ids
@@ -90,7 +91,7 @@ def open_cases(
         case_ids: Its cases.
         image_size: Height and width of the network's input.
     """
-    folder = _cache_dir() / _key(data, case_ids, image_size)
+    folder = cache_dir() / _key(data, case_ids, image_size)
     if folder.exists():
         try:
             return open_folder(folder)
@@ -118,11 +119,6 @@ def open_cases(
             file=sys.stderr,
         )
     return open_folder(folder)
-
-
-def _cache_dir() -> pathlib.Path:
-    default = pathlib.Path.home() / ".cache" / "synergynet_tf"
-    return pathlib.Path(os.environ.get("SYNERGYNET_CACHE") or default)
 
 
 def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:

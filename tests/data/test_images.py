@@ -168,10 +168,11 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
         list_images(tmp_path)
 
 
-def test_every_suffix_is_listed(tmp_path):
-    for kind in images.SUFFIXES:
-        write_png(tmp_path / f"x{kind[1:]}{kind}", PHOTOGRAPH)
-    assert len(list_images(tmp_path)) == 12
+def test_every_ending_is_listed_in_any_case(tmp_path):
+    for kind in images.KINDS:
+        for number, ending in enumerate((kind, kind.upper(), kind.title())):
+            write_png(tmp_path / f"{kind[1:]}{number}{ending}", PHOTOGRAPH)
+    assert len(list_images(tmp_path)) == 18
 
 
 def test_pairs(tmp_path):

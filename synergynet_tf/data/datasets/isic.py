@@ -20,17 +20,25 @@ superpixel images that lie among the images of 2017 are passed over.
 from __future__ import annotations
 
 import pathlib
+import re
 
 import cv2
 import numpy as np
 
 from synergynet_tf.data.images import (
+    KINDS,
     Pair,
     list_pairs,
     read_image,
     read_mask,
 )
-from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    list_others,
+)
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
 
@@ -54,6 +62,11 @@ LAYOUTS = {
         for part, name in zip(PARTS, ("Training", "Validation", "Test_v2"), strict=True)
     },
 }
+FOLDERS = {
+    name for layout in LAYOUTS.values() for pair in layout.values() for name in pair
+}
+# The challenges' other tasks.
+OTHER_TASK = re.compile(r"^ISIC.*_(Task[23]|Part[23])_")
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
@@ -74,7 +87,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask, a mask its image, an image is there
             twice, or both layouts are there.
     """
-    return _listing(root).case_ids()
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -84,7 +97,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image and the mask of a case."""
-    return _listing(root).files(case_id)
+    return listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -119,7 +132,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` for 2,594 training images, else `official` or `random`."""
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if len(parts["train"]) == PAPER_TOTAL:
         return "paper"
     return "official" if len(parts) > 1 else "random"
@@ -140,7 +153,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the files are not those of the split.
     """
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if split == "paper":
         ids = parts["train"]
         if len(ids) != PAPER_TOTAL:
@@ -188,7 +201,9 @@ def _folders(root: pathlib.Path) -> dict[str, Pair]:
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the image and the mask of each case of each labeled part."""
+    watch(root)
     for layout in LAYOUTS.values():
         for folders in layout.values():
             for name in folders:
@@ -196,8 +211,13 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     owners: dict[str, pathlib.Path] = {}
     problems: list[str] = []
+    passed_over: list[PassedOver] = []
+    used = set()
     for part, (images, masks) in _folders(root).items():
-        pairs, wrong = list_pairs(images, masks, MASK_ENDINGS, IGNORED_ENDINGS)
+        used |= {images.name, masks.name}
+        pairs, wrong = list_pairs(
+            images, masks, MASK_ENDINGS, IGNORED_ENDINGS, passed_over
+        )
         problems += wrong
         problems += [
             f"{case_id} is in {owners[case_id]} and in {images}; remove one of them"
@@ -206,4 +226,13 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
         ]
         owners |= dict.fromkeys(pairs, images)
         parts[part] = {case_id: list(pair) for case_id, pair in pairs.items()}
-    return Listing(root, parts, problems)
+    for name in sorted(FOLDERS - used):
+        if (root / name).is_dir():
+            reason = "its images or masks are not there, so it does not count"
+            passed_over.append(PassedOver(root / name, reason, "expected"))
+    tasks = {path.name for path in root.glob("*_*") if OTHER_TASK.search(path.name)}
+    list_others(root, FOLDERS | tasks, KINDS, passed_over)
+    passed_over += [
+        PassedOver(root / name, "of another task", "expected") for name in sorted(tasks)
+    ]
+    return Listing(root, parts, problems, passed_over)

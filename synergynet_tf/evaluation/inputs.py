@@ -1,7 +1,8 @@
 """The files that a user wants labeled: photographs, or volumes in NIfTI.
 
 A scan with one file a channel, `scan_0000.nii.gz`, `scan_0001.nii.gz` and on, goes by
-its first file; `scan` is its stem.
+its first file; `scan` is its stem. Whether such a number is a channel's depends on how
+many channels the run was trained on: for a run on one, `word_0001.nii.gz` is a scan.
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ class Input(NamedTuple):
         image: float32 `(slices, rows, columns, channels)`.
         voxel_ml: Milliliters a voxel; `nan` for a photograph.
         geometry: How the file stores its voxels; `None` for a photograph.
+        stem: Name of its results.
     """
 
     image: np.ndarray
     voxel_ml: float
     geometry: nifti.Geometry | None
+    stem: str = ""
 
 
 def find_inputs(
@@ -63,7 +66,8 @@ def find_inputs(
     written: reading costs little beside predicting.
 
     Args:
-        source: A file, or a folder whose files are taken.
+        source: A file, or a folder whose files are taken; one line on stderr says
+            what in it is not.
         output: The folder that results will be written to.
         preprocessor: The run's.
         channels: Of the scans it was trained on; `None` to take any number.

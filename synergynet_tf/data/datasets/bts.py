@@ -73,7 +73,16 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If a number is there twice, an image lacks its mask or a mask its
             image, or a name is not a number.
     """
-    return listing(root).case_ids()
+    return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -91,7 +100,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the MATLAB file, or the image and its mask."""
-    return listing(root).files(case_id)
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -120,7 +129,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where folds or patients are known, else `random`."""
-    listing(root).part_ids()  # First, because what is wrong with the files shows here.
+    _listing(root).part_ids()  # First, because what is wrong with the files shows here.
     return "paper" if _find_folds(root) or _read_patients(root) else "random"
 
 
@@ -160,14 +169,14 @@ def _block(case_id: str) -> int:
 
 
 @cached
-def listing(root: pathlib.Path, watch: Watch) -> Listing:
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the MATLAB file of each slice, or its image and its mask."""
     watch(root)
     inner = [path for path in sorted(root.glob("*")) if path.is_dir()]
     for folder in inner:
         watch(folder)
     passed_over: list[PassedOver] = []
-    found = [[path] for path in _mat_files([root, *inner], passed_over)]
+    found = [[path] for path in _mat_files([root, *inner] * root.is_dir(), passed_over)]
     problems: list[str] = []
     if not found and (root / IMAGES).is_dir():
         passed_over = []
@@ -243,7 +252,7 @@ def _read_mat(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_patients(root: str | pathlib.Path) -> dict[str, str]:
     """Returns the patient of each slice, or nothing where they are not known."""
-    cases = listing(root).parts["train"]
+    cases = _listing(root).parts["train"]
     paths = tuple(files[0] for files in cases.values())
     if paths[0].suffix.lower() != ".mat":
         return {}

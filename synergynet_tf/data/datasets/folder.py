@@ -82,7 +82,16 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask or a mask its image, two files have
             one name, or there is a flat layout and one in parts.
     """
-    return listing(root).case_ids()
+    return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -93,7 +102,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image, the mask and classes.json if it is there."""
     classes_file = pathlib.Path(root, CLASSES_FILE)
-    files = listing(root).files(case_id)
+    files = _listing(root).files(case_id)
     return [*files, *([classes_file] * classes_file.is_file())]
 
 
@@ -105,7 +114,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         ValueError: If a file is damaged, the sizes differ, or the mask has a value
             that is not a class's.
     """
-    image_file, mask_file = listing(root).files(case_id)
+    image_file, mask_file = _listing(root).files(case_id)
     image, mask = read_image(image_file), read_mask(mask_file)
     if mask.shape != image.shape[1:3]:
         raise ValueError(
@@ -146,7 +155,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If `split` is another, or the subfolders are not there.
     """
-    parts = listing(root).part_ids()
+    parts = _listing(root).part_ids()
     if split == "official":
         return official_split(parts, seed)
     if split == "random":
@@ -181,7 +190,7 @@ def _folders(root: pathlib.Path, watch: Watch | None = None) -> dict[str, Pair]:
 
 
 @cached
-def listing(root: pathlib.Path, watch: Watch) -> Listing:
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the image and the mask of each case."""
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
@@ -295,9 +304,9 @@ def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
         return _Classes({"foreground": values[0]}, {})
     if {*values} <= {1, *WHITE} and all(len(here) < 2 for here in found):
         counts = {v: len(found.get(frozenset({v}), ())) for v in values}
-        told = " and ".join(f"{count} of 0 and {v}" for v, count in counts.items())
+        counts = [f"{len(found.get(frozenset({v}), ()))} hold 0 and {v}" for v in values]
         one = values[-1]
-        note = f"{told} are masks of one convention each: all mean foreground"
+        note = f"Of the masks {', '.join(counts)}: each of these is foreground"
         return _Classes({"foreground": one}, {v: one for v in values[:-1]}, note)
     white = values[-1] if values[-1] in WHITE else 255
     edge = SOFT_SHARE * white

@@ -87,7 +87,16 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask, a mask its image, an image is there
             twice, or both layouts are there.
     """
-    return listing(root).case_ids()
+    return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -97,7 +106,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image and the mask of a case."""
-    return listing(root).files(case_id)
+    return _listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -132,7 +141,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` for 2,594 training images, else `official` or `random`."""
-    parts = listing(root).part_ids()
+    parts = _listing(root).part_ids()
     if len(parts["train"]) == PAPER_TOTAL:
         return "paper"
     return "official" if len(parts) > 1 else "random"
@@ -153,7 +162,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the files are not those of the split.
     """
-    parts = listing(root).part_ids()
+    parts = _listing(root).part_ids()
     if split == "paper":
         ids = parts["train"]
         if len(ids) != PAPER_TOTAL:
@@ -201,7 +210,7 @@ def _folders(root: pathlib.Path) -> dict[str, Pair]:
 
 
 @cached
-def listing(root: pathlib.Path, watch: Watch) -> Listing:
+def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the image and the mask of each case of each labeled part."""
     watch(root)
     for layout in LAYOUTS.values():

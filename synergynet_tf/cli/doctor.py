@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import importlib.util
 import os
 import pathlib
 import platform
@@ -61,9 +60,10 @@ def _versions(names: Sequence[str]) -> str:
 
 def _devices() -> str:
     """Returns what the backend of Keras computes on."""
-    if importlib.util.find_spec("keras") is None:
+    try:
+        import keras
+    except ImportError:
         return "unknown without Keras"
-    import keras
 
     return ", ".join(map(str, keras.distribution.list_devices() or ["cpu"]))
 

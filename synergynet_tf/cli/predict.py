@@ -1,4 +1,4 @@
-"""Labels files: `python predict.py --run RUN --input FILE_OR_DIR --output DIR`.
+"""Segments images or volumes with a run or an exported model.
 
 With a run, or with what was exported of one: `--model FILE_OR_DIR`.
 """
@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     model = _load_run(run) if args.run is not None else exported.open()
     chosen = postprocess.Postprocessing(args.flips, args.largest)
-    rows = label_files(model, config, names, paths, args.output, chosen)
+    rows = label_files(
+        model, config, names, paths, args.output, chosen, channels=channels
+    )
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")

@@ -255,14 +255,15 @@ def summary(passed_over: Iterable[PassedOver]) -> str:
     """Returns one short line on what is not expected to be passed over, or `""`."""
     entries = [entry for entry in passed_over if entry.kind != "expected"]
     entries.sort(key=lambda entry: entry.kind != "meant")
-    shown = [
-        f"{plain(f'{path.parent.name}/{path.name}')} ({reason.partition(';')[0]})"
-        for path, reason, _ in entries
-    ]
-    if not shown:
+    if not entries:
         return ""
-    files = "1 file is" if len(shown) == 1 else f"{len(shown)} files are"
-    return f"{files} passed over: {first_of(shown, MAX_SHOWN)}"
+    groups: dict[str, list[str]] = {}
+    for path, reason, _ in entries:
+        name = plain(f"{path.parent.name}/{path.name}")
+        groups.setdefault(reason.partition(";")[0], []).append(name)
+    shown = [f"{first_of(names, MAX_SHOWN)} ({why})" for why, names in groups.items()]
+    count = "1 file is" if len(entries) == 1 else f"{len(entries)} files are"
+    return f"{count} passed over: {'; '.join(shown)}"
 
 
 def first_of(names: Sequence[str], count: int) -> str:

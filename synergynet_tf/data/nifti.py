@@ -184,12 +184,19 @@ def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
     return nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
 
 
-def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
-    """Reads a header, and as many bytes as it says that the file has."""
+def _open(
+    raw: BinaryIO,
+) -> tuple[nibabel.Nifti1Header, gzip.GzipFile | BinaryIO]:
+    """Returns the header, and the file as it is without gzip."""
     signature = raw.read(len(GZIP_SIGNATURE))
     raw.seek(0)
     file = gzip.GzipFile(fileobj=raw) if signature == GZIP_SIGNATURE else raw
-    header = _read_header(_read_at_most(file, HEADER_BYTES))
+    return _read_header(_read_at_most(file, HEADER_BYTES)), file
+
+
+def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
+    """Reads a header, and as many bytes as it says that the file has."""
+    header, file = _open(raw)
     size = _size(header)
     file.seek(0)  # To read all in one piece: there is no room for two.
     try:
@@ -204,6 +211,17 @@ def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
     if len(data) < size:
         raise ValueError("it is truncated")
     return header, data
+
+
+def count_channels(path: str | pathlib.Path) -> int:
+    """Returns how many channels a file has by its header; 0 if it has none."""
+    require_file(path)
+    try:
+        with pathlib.Path(path).open("rb") as raw:
+            shape = _open(raw)[0].get_data_shape()
+    except READING_ERRORS:
+        return 0
+    return int(shape[3]) if len(shape) > 3 else 1
 
 
 def _read_at_most(file: gzip.GzipFile | BinaryIO, size: int) -> bytes:

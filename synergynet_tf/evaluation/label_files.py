@@ -1,7 +1,8 @@
-"""Labels files with a model: label maps, overlays and a table of what was found."""
+"""Segmentation of files: label maps, overlays and a summary table."""
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ from synergynet_tf.evaluation.inputs import (
     Input,
     is_volume,
     read_input,
-    stem,
 )
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import Model, label_all
@@ -49,6 +49,7 @@ def label_files(
     paths: Sequence[pathlib.Path],
     output: str | pathlib.Path,
     options: Postprocessing = NO_POSTPROCESSING,
+    channels: int | None = None,
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
@@ -61,6 +62,7 @@ def label_files(
         paths: Files with distinct stems, all images or all volumes.
         output: Folder for the results, made if it is not there.
         options: What else is done to the predictions.
+        channels: Of the scans that it was trained on, if that is known.
 
     Returns:
         The lines of `summary.csv`.
@@ -71,7 +73,8 @@ def label_files(
     """
 
     def label() -> Iterator[Labeled]:
-        labeled = label_all(model, config, paths, read_input, options)
+        read = functools.partial(read_input, channels=channels)
+        labeled = label_all(model, config, paths, read, options)
         title, count = f"label with {config.model.name}", len(paths)
         progress = tqdm(labeled, title, count, disable=None)
         for path, (source, maps) in zip(paths, progress, strict=True):
@@ -135,7 +138,7 @@ def write_result(
     shown = source.image if modality == "rgb" else source.image[..., :1]
     picture = overlay(shown, labels, class_names, caption=path.name)
     _write_labels(output, path, source, labels, len(class_names))
-    write_png(output / f"{stem(path)}{OVERLAY_ENDING}.png", picture)
+    write_png(output / f"{source.stem}{OVERLAY_ENDING}.png", picture)
     describe = _describe_volume if is_volume(path) else _describe_image
     return {"file": path.name, **describe(source, labels, class_names)}
 
@@ -149,9 +152,9 @@ def _write_labels(
 ) -> None:
     if source.geometry is None:
         scale = 255 if num_classes == 1 else 1
-        write_png(output / f"{stem(path)}.png", labels[0] * np.uint8(scale))
+        write_png(output / f"{source.stem}.png", labels[0] * np.uint8(scale))
         return
-    with runs.atomic_file(output / f"{stem(path)}.nii.gz") as temporary:
+    with runs.atomic_file(output / f"{source.stem}.nii.gz") as temporary:
         nifti.write_labels(temporary, labels, source.geometry)
 
 

@@ -304,9 +304,9 @@ def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
         return _Classes({"foreground": values[0]}, {})
     if {*values} <= {1, *WHITE} and all(len(here) < 2 for here in found):
         counts = {v: len(found.get(frozenset({v}), ())) for v in values}
-        counts = [f"{len(found.get(frozenset({v}), ()))} hold 0 and {v}" for v in values]
+        told = [f"{len(found.get(frozenset({v}), ()))} hold 0 and {v}" for v in values]
         one = values[-1]
-        note = f"Of the masks {', '.join(counts)}: each of these is foreground"
+        note = f"Of the masks {', '.join(told)}: each of these is foreground"
         return _Classes({"foreground": one}, {v: one for v in values[:-1]}, note)
     white = values[-1] if values[-1] in WHITE else 255
     edge = SOFT_SHARE * white

@@ -270,6 +270,7 @@ def _scan(
     """
     found: _Values = {}
     values: set[int] = set()
+    path = root
     masks = [pair.mask for pair in _folders(root, watch).values()]
     try:
         for path in (p for folder in masks for p in list_images(folder).values()):
@@ -283,6 +284,7 @@ def _scan(
                     f"class, or name the values in {CLASSES_FILE}"
                 )
     except (OSError, ValueError) as error:
+        watch(path)
         return found, error
     return found, None
 
@@ -303,7 +305,6 @@ def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
     if len(values) == 1:
         return _Classes({"foreground": values[0]}, {})
     if {*values} <= {1, *WHITE} and all(len(here) < 2 for here in found):
-        counts = {v: len(found.get(frozenset({v}), ())) for v in values}
         told = [f"{len(found.get(frozenset({v}), ()))} hold 0 and {v}" for v in values]
         one = values[-1]
         note = f"Of the masks {', '.join(told)}: each of these is foreground"

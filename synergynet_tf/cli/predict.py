@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     model = _load_run(run) if args.run is not None else exported.open()
     chosen = postprocess.Postprocessing(args.flips, args.largest)
-    rows = label_files(model, config, names, paths, args.output, chosen, values)
+    rows = label_files(
+        model, config, names, paths, args.output, chosen, values, channels
+    )
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")

@@ -24,7 +24,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,8 @@ ANISOTROPY = 2.0
 # By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 GZIP_SIGNATURE = b"\x1f\x8b"
+# How Python's message begins for bytes that are no further gzip stream.
+NO_STREAM = "Not a gzipped file"
 READING_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error)
 # How far apart, in voxels and in shares, two files of one case may be.
 MAX_SHIFT = 0.1
@@ -189,7 +191,7 @@ def read_grid(path: str | pathlib.Path) -> Volume:
     require_file(path)
     with _named(path):
         with path.open("rb") as raw:
-            header = _read_header(_unzipped(raw).read(HEADER_BYTES))
+            header, _ = _open(raw)
         _size(header)
         shape, spacing_mm = _check_header(header)
         geometry = _find_geometry(header, shape, spacing_mm)
@@ -262,28 +264,68 @@ def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
     return nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
 
 
+def _open(
+    raw: BinaryIO,
+) -> tuple[nibabel.Nifti1Header, gzip.GzipFile | BinaryIO]:
+    """Returns the header, and the file as it is without gzip."""
+    signature = raw.read(len(GZIP_SIGNATURE))
+    raw.seek(0)
+    file = gzip.GzipFile(fileobj=raw) if signature == GZIP_SIGNATURE else raw
+    return _read_header(_read_at_most(file, HEADER_BYTES)), file
+
+
 def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
     """Reads a header, and as many bytes as it says that the file has."""
-    file = _unzipped(raw)
-    header = _read_header(file.read(HEADER_BYTES))
+    header, file = _open(raw)
     size = _size(header)
     file.seek(0)  # To read all in one piece: there is no room for two.
-    data = file.read(size)
+    try:
+        data = file.read(size)
+    except gzip.BadGzipFile as error:
+        if not _is_end(error):
+            raise
+        raise ValueError("it is truncated") from error
     # To the end, where gzip compares its checksum.
-    if len(file.read(MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
+    if len(_read_at_most(file, MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
         raise ValueError(f"it goes on after its {size} bytes")
     if len(data) < size:
         raise ValueError("it is truncated")
     return header, data
 
 
-def _unzipped(raw: BinaryIO) -> BinaryIO:
-    """Returns the content of a file, which is gzip's or is not."""
-    signature = raw.read(len(GZIP_SIGNATURE))
-    raw.seek(0)
-    if signature == GZIP_SIGNATURE:
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    return raw
+def count_channels(path: str | pathlib.Path) -> int:
+    """Returns how many channels a file has by its header; 0 if it has none."""
+    require_file(path)
+    try:
+        with pathlib.Path(path).open("rb") as raw:
+            shape = _open(raw)[0].get_data_shape()
+    except READING_ERRORS:
+        return 0
+    return int(shape[3]) if len(shape) > 3 else 1
+
+
+def _read_at_most(file: gzip.GzipFile | BinaryIO, size: int) -> bytes:
+    """Reads to the end of the last gzip stream; as for gunzip, what follows is none.
+
+    Its checksum is compared before anything behind it is looked at.
+    """
+    read = bytearray()
+    while len(read) < size:
+        try:
+            part = file.read1(size - len(read))  # type: ignore[union-attr]
+        except gzip.BadGzipFile as error:
+            if not _is_end(error):
+                raise
+            break
+        if not part:
+            break
+        read += part
+    return bytes(read)
+
+
+def _is_end(error: gzip.BadGzipFile) -> bool:
+    """Tells whether bytes are missing or stand behind a stream, not wrong in it."""
+    return str(error).startswith(NO_STREAM)
 
 
 def _size(header: nibabel.Nifti1Header) -> int:

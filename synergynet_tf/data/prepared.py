@@ -16,6 +16,7 @@ from typing import Any
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
+from synergynet_tf.data.check import announce
 from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.data.store import Store, copy_store, open_cases, open_folder
 from synergynet_tf.safe_io import read_json
@@ -47,7 +48,7 @@ class Prepared:
 
 
 def prepare(data: DataConfig, image_size: int) -> Prepared:
-    """Reads the raw data, or the stores that were built of it.
+    """Reads the raw data, or the stores that were built of it; says what it holds.
 
     Raises:
         FileNotFoundError: If the data is not there.
@@ -56,6 +57,7 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
     """
     data = complete(data)
     dataset, split = DATASETS[data.dataset], split_ids(data)
+    announce(data)
     train, val = (open_cases(data, p, split[p], image_size) for p in PARTS)
     _note_faint(train, val)
     channels = None

@@ -38,6 +38,7 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
+from synergynet_tf.data.cache import cache_dir
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, part_ids
@@ -138,12 +139,6 @@ def open_cases(
             file=sys.stderr,
         )
     return open_folder(folder)
-
-
-def cache_dir() -> pathlib.Path:
-    """Returns `$SYNERGYNET_CACHE`, else `~/.cache/synergynet_tf`."""
-    default = pathlib.Path.home() / ".cache" / "synergynet_tf"
-    return pathlib.Path(os.environ.get("SYNERGYNET_CACHE") or default)
 
 
 def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ from synergynet_tf.evaluation.inputs import (
     Input,
     is_volume,
     read_input,
-    stem,
 )
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import Model, label_all
@@ -52,6 +52,7 @@ def label_files(
     output: str | pathlib.Path,
     options: Postprocessing = NO_POSTPROCESSING,
     values: Sequence[int] | None = None,
+    channels: int | None = None,
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
@@ -65,6 +66,7 @@ def label_files(
         output: Folder for the results, made if it is not there.
         options: What else is done to the predictions.
         values: As `write_result` takes them.
+        channels: Of the scans that it was trained on, if that is known.
 
     Returns:
         The lines of `summary.csv`.
@@ -75,7 +77,8 @@ def label_files(
     """
 
     def label() -> Iterator[Labeled]:
-        labeled = label_all(model, config, paths, read_input, options)
+        read = functools.partial(read_input, channels=channels)
+        labeled = label_all(model, config, paths, read, options)
         title, count = f"label with {config.model.name}", len(paths)
         progress = tqdm(labeled, title, count, disable=None)
         for path, (source, maps) in zip(paths, progress, strict=True):
@@ -147,8 +150,8 @@ def write_result(
     if values is None:
         one = source.geometry is None and len(class_names) == 1
         values = (255,) if one else range(1, len(class_names) + 1)
-    _write_labels(output, path, source, to_values(labels, values))
-    write_png(output / f"{stem(path)}{OVERLAY_ENDING}.png", picture)
+    _write_labels(output, source, to_values(labels, values))
+    write_png(output / f"{source.stem}{OVERLAY_ENDING}.png", picture)
     describe = _describe_volume if is_volume(path) else _describe_image
     return {"file": path.name, **describe(source, labels, class_names)}
 
@@ -167,13 +170,11 @@ def to_values(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
     return np.array([0, *values], dtype)[labels]
 
 
-def _write_labels(
-    output: pathlib.Path, path: pathlib.Path, source: Input, labels: np.ndarray
-) -> None:
+def _write_labels(output: pathlib.Path, source: Input, labels: np.ndarray) -> None:
     if source.geometry is None:
-        write_png(output / f"{stem(path)}.png", labels[0])
+        write_png(output / f"{source.stem}.png", labels[0])
         return
-    with runs.atomic_file(output / f"{stem(path)}.nii.gz") as temporary:
+    with runs.atomic_file(output / f"{source.stem}.nii.gz") as temporary:
         nifti.write_labels(temporary, labels, source.geometry)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import require_writable, sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
-from synergynet_tf.safe_io import read_content, read_json, shown
+from synergynet_tf.safe_io import decode_text, read_content, read_json, shown
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
@@ -66,7 +66,7 @@ class Run:
         """
         path = self._require(CONFIG, "Is it the folder of a run?")
         try:
-            return ExperimentConfig.from_json(read_content(path).decode("utf-8"))
+            return ExperimentConfig.from_json(decode_text(read_content(path)))
         except ValueError as error:
             raise ValueError(
                 f"{path} cannot be used: {error}. It is damaged or from another "
@@ -155,7 +155,7 @@ class Run:
         """
         path = self._require(HISTORY, "Train the run to the end first.")
         try:
-            text = io.StringIO(read_content(path).decode("utf-8"), newline="")
+            text = io.StringIO(decode_text(read_content(path)), newline="")
             rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(text)]
             if not all(math.isfinite(value) for row in rows for value in row.values()):
                 raise ValueError("it has a number that is not finite")

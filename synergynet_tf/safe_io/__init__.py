@@ -13,10 +13,17 @@ from synergynet_tf.safe_io.content import (
     require_plain_name,
 )
 from synergynet_tf.safe_io.hdf5 import read_datasets, require_plain_hdf5
-from synergynet_tf.safe_io.json_text import parse_json, read_json, require, shown
+from synergynet_tf.safe_io.json_text import (
+    decode_text,
+    parse_json,
+    read_json,
+    require,
+    shown,
+)
 from synergynet_tf.safe_io.npz import list_npz, read_npz
 
 __all__ = [
+    "decode_text",
     "is_of_the_file",
     "list_npz",
     "parse_json",

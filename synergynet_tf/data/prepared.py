@@ -34,6 +34,7 @@ class Prepared:
         split: Case ids of `train`, `val` and `test`.
         image_channels: Of a scan; `None` for photographs, which may be gray and
             colored in turn.
+        unused: Cases that are in no part; `None` if that is not known.
     """
 
     train: Store
@@ -41,10 +42,18 @@ class Prepared:
     class_names: tuple[str, ...]
     split: dict[str, list[str]]
     image_channels: int | None
+    unused: list[str] | None = None
 
 
-def prepare(data: DataConfig, image_size: int) -> Prepared:
+def prepare(
+    data: DataConfig, image_size: int, split: dict[str, list[str]] | None = None
+) -> Prepared:
     """Reads the raw data, or the stores that were built of it.
+
+    Args:
+        data: The run's.
+        image_size: Height and width of the network's input.
+        split: Case ids of each part, if a run has kept them; else they are drawn.
 
     Raises:
         FileNotFoundError: If the data is not there.
@@ -52,14 +61,16 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
         OSError: If a store cannot be written.
     """
     data = complete(data)
-    dataset, split = DATASETS[data.dataset], split_ids(data)
+    dataset, split = DATASETS[data.dataset], split or split_ids(data)
     train, val = (open_cases(data, p, split[p], image_size) for p in PARTS)
     channels = None
     if data.modality != "rgb":
         case = dataset.read_case(data.data_dir, split["train"][0])
         channels = case.image.shape[-1]
     names = tuple(dataset.class_names(data.data_dir))
-    return Prepared(train, val, names, split, channels)
+    used = {case_id for ids in split.values() for case_id in ids}
+    unused = [i for i in dataset.case_ids(data.data_dir) if i not in used]
+    return Prepared(train, val, names, split, channels, unused)
 
 
 def save(
@@ -79,6 +90,7 @@ def save(
         "class_names": prepared.class_names,
         "split": prepared.split,
         "image_channels": prepared.image_channels,
+        "unused": prepared.unused,
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -108,7 +120,8 @@ def load(data: DataConfig, image_size: int, folder: pathlib.Path) -> Prepared:
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is damaged: {error}") from error
     names = tuple(about["class_names"])
-    return Prepared(train, val, names, about["split"], about["image_channels"])
+    split, channels = about["split"], about["image_channels"]
+    return Prepared(train, val, names, split, channels, about.get("unused"))
 
 
 def _named(data: DataConfig) -> dict[str, Any]:

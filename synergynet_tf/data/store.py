@@ -60,11 +60,13 @@ class Store:
             volumes, 3 for photographs. Memory-mapped, read-only.
         labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
         case_ids: Case of each image.
+        checksums: CRC-32 of images and of labels; none if they are not of files.
     """
 
     images: np.ndarray
     labels: np.ndarray
     case_ids: tuple[str, ...]
+    checksums: tuple[int, ...] = ()
 
 
 def open_store(data: DataConfig, part: str, image_size: int) -> Store:
@@ -277,4 +279,4 @@ def open_folder(folder: pathlib.Path) -> Store:
         if _checksum(folder / name) != checksums[name]:
             raise ValueError(f"{name}: its checksum is wrong")
         arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
-    return Store(arrays[0], arrays[1], owners)
+    return Store(arrays[0], arrays[1], owners, tuple(index["crc32"]))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 
 from synergynet_tf.config import DataConfig, ExperimentConfig
 from synergynet_tf.data import DATASETS, Dataset
-from synergynet_tf.data.splits import data_root, part_ids
-from synergynet_tf.runs import CONFIG, Run
+from synergynet_tf.data.splits import data_root, kept_ids, part_ids
+from synergynet_tf.runs import CONFIG, SPLIT, Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,10 @@ def find_cases(
     split_part: str,
     data_dir: str | pathlib.Path | None = None,
 ) -> RunCases:
-    """Finds the cases of one part of a run's data.
+    """Finds the cases of one part of a run's data, as they were when it was begun.
+
+    Of a run without `split.json`, from a version that did not write it, they are drawn
+    again; a line on stderr says so.
 
     Args:
         run: The run.
@@ -61,9 +65,9 @@ def find_cases(
         data_dir: Folder of the raw data, if not the one the run was trained on.
 
     Raises:
-        FileNotFoundError: If the run, its weights or its data are not there.
-        ValueError: If the run cannot be used, its data cannot be split as it was, or
-            the data has other classes than the run.
+        FileNotFoundError: If the run, its weights, its data or a case of this part
+            are not there.
+        ValueError: If the run cannot be used, or the data has other classes than it.
     """
     data: DataConfig = run.config.data
     run.weights()
@@ -75,7 +79,11 @@ def find_cases(
             f"{data.dataset!r}; train the run again with --force"
         )
     dataset, root = DATASETS[data.dataset], data_root(data)
-    case_ids = part_ids(data, split_part)
+    if run.split is None:
+        case_ids = part_ids(data, split_part)
+    else:
+        unused = run.data.get("unused")
+        case_ids = kept_ids(data, run.split, [split_part], run, unused)[split_part]
     if not case_ids:
         raise ValueError(f"The {split_part} part of {root} has no cases")
     names, found = run.class_names, tuple(dataset.class_names(root))
@@ -84,6 +92,9 @@ def find_cases(
             f"{run} was trained on the classes {', '.join(names)}, but {root} has "
             f"{', '.join(found)}; pass the run's data as --data-dir"
         )
+    if run.split is None:
+        again = f"its cases are drawn again from {root} as it is now"
+        print(f"note: {run} has no {SPLIT}: {again}", file=sys.stderr)
     owners = dataset.patients(root)
     return RunCases(
         run=run,

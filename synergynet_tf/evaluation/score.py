@@ -39,9 +39,10 @@ def evaluate_run(
 ) -> Scores:
     """Predicts and scores every case of one part of a run's data.
 
-    Writes into the run's folder `overlays/{best,median,worst}.png`, `slices.json`
-    with the same in layers, `curves.png`, `cases.csv` and, last, `metrics.json`; each
-    is whole or as it was before.
+    Writes into `run.results`, by default the run's folder,
+    `overlays/{best,median,worst}.png`, `slices.json` with the same in layers,
+    `curves.png`, `cases.csv` and, last, `metrics.json`; each is whole or as it was
+    before.
 
     Args:
         cases: Of the run.
@@ -71,12 +72,15 @@ def evaluate_run(
     scored = map_in_processes(score, labeled, workers)
     title, count = f"score {cases.config.model.name}", len(cases.case_ids)
     results = list(tqdm(scored, title, count, unit="case", disable=None))
-    scores = Scores.of(cases, protocol, options, results, predictor.codes())
+    scores = dataclasses.replace(
+        Scores.of(cases, protocol, options, results, predictor.codes()),
+        weights_sha256=run.weights_sha256,
+    )
 
     _write_overlays(cases, predictor, options, scores)
     write_curves(run)
-    runs.write_csv(run.path / "cases.csv", case_rows(results, protocol))
-    runs.write_json(run.path / FILE, scores.to_json())
+    runs.write_csv(run.results / "cases.csv", case_rows(results, protocol))
+    runs.write_json(run.results / FILE, scores.to_json())
     return scores
 
 
@@ -119,7 +123,7 @@ def _write_overlays(
     preprocessor = Preprocessor.of(cases.config)
     shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
     labeled = _predict(cases, ranked.values(), predictor, options, {"native"})
-    folder, slices = cases.run.path, {}
+    folder, slices = cases.run.results, {}
     for place, (case, maps) in zip(ranked, labeled, strict=True):
         dsc = scores.dsc[case.case_id]
         caption = f"{place} of {scores.num_cases}: {case.case_id}, DSC {dsc:.3f}"

@@ -4,6 +4,8 @@
         config.json         every setting
         classes.json        names of the foreground classes, in label order
         channels.json       how many channels a scan has; no file for photographs
+        split.json          the cases of each part, written once, when the run begins
+        data.json           which cases were in no part, and the data's checksums
         environment.json    versions, machine, command and commit
         history.csv         a row an epoch
         checkpoints/        everything that continues the run
@@ -33,8 +35,11 @@ from synergynet_tf.runs.run import (
     CHANNELS,
     CHECKPOINTS,
     CONFIG,
+    DATA,
     FINISHED,
     HISTORY,
+    SCORED_SHA256,
+    SPLIT,
     WEIGHTS_SHA256,
     Run,
     check_settings,
@@ -51,9 +56,12 @@ __all__ = [
     "CHANNELS",
     "CHECKPOINTS",
     "CONFIG",
+    "DATA",
     "FINISHED",
     "HISTORY",
     "LOCK",
+    "SCORED_SHA256",
+    "SPLIT",
     "WEIGHTS_SHA256",
     "Lock",
     "Run",

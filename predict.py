@@ -1,4 +1,4 @@
-"""Labels files: `python predict.py --run RUN --input FILE_OR_DIR --output DIR`."""
+"""Segments images or volumes with a run or an exported model."""
 
 from synergynet_tf.cli import command_line
 from synergynet_tf.cli.predict import main, parse_args

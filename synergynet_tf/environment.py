@@ -1,4 +1,4 @@
-"""What a number depends on besides settings: the processor, and the code's commit."""
+"""Processor and commit: what a number depends on besides settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command is told to end: Ctrl-C and SIGTERM, at once or when it suits."""
+"""Signal handling: Ctrl-C and SIGTERM, at once or after the current step."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import importlib.util
 import os
 import pathlib
 import platform
@@ -43,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
         ("devices", _devices()),
     ]
     rows += [(f"[{extra}]", _versions(names)) for extra, names in _PACKAGES.items()]
-    rows += [("cache", str(store._cache_dir())), ("data", _data())]
+    rows += [("cache", str(store.cache_dir())), ("data", _data())]
     for name, text in rows:
         print(f"{name:<14} {text}")
 
@@ -60,9 +59,10 @@ def _versions(names: Sequence[str]) -> str:
 
 def _devices() -> str:
     """Returns what the backend of Keras computes on."""
-    if importlib.util.find_spec("keras") is None:
+    try:
+        import keras
+    except ImportError:
         return "unknown without Keras"
-    import keras
 
     return ", ".join(map(str, keras.distribution.list_devices() or ["cpu"]))
 

@@ -1,4 +1,4 @@
-"""Labels files: `python predict.py --run RUN --input FILE_OR_DIR --output DIR`.
+"""Segments images or volumes with a run or an exported model.
 
 With a run, or with what was exported of one: `--model FILE_OR_DIR`.
 """

@@ -1,4 +1,4 @@
-"""`evaluate.py --corrupt`: its flag, and what it does."""
+"""The `--corrupt` mode of evaluate: robustness of runs to corrupted images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate.py --table`: its flags, and what it does."""
+"""The `--table` mode of evaluate: a table of the paper beside our numbers."""
 
 from __future__ import annotations
 

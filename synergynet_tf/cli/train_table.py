@@ -1,4 +1,4 @@
-"""`train.py --table`: its flags, and what it does."""
+"""The `--table` mode of train: every missing run of a table of the paper."""
 
 from __future__ import annotations
 

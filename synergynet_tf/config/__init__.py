@@ -1,4 +1,4 @@
-"""Every setting, with its default: five frozen dataclasses, and the one of them all.
+"""Configuration: five frozen dataclasses of settings, and one of them all.
 
 They are written into a run's `config.json` and read back from it, unchanged.
 """

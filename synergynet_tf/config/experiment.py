@@ -1,4 +1,4 @@
-"""One experiment, as a run's `config.json` holds it."""
+"""Experiment configuration: what a run's `config.json` holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting of an experiment, with its default: the one place of defaults."""
+"""Hyperparameters, presets and their defaults: the one place of them."""
 
 from __future__ import annotations
 

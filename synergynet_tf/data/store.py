@@ -92,7 +92,7 @@ def open_cases(
         case_ids: Its cases.
         image_size: Height and width of the network's input.
     """
-    folder = _cache_dir() / _key(data, case_ids, image_size)
+    folder = cache_dir() / _key(data, case_ids, image_size)
     if folder.exists():
         try:
             return open_folder(folder)
@@ -122,7 +122,8 @@ def open_cases(
     return open_folder(folder)
 
 
-def _cache_dir() -> pathlib.Path:
+def cache_dir() -> pathlib.Path:
+    """Returns `$SYNERGYNET_CACHE`, else `~/.cache/synergynet_tf`."""
     default = pathlib.Path.home() / ".cache" / "synergynet_tf"
     return pathlib.Path(os.environ.get("SYNERGYNET_CACHE") or default)
 

@@ -1,1 +1,1 @@
-"""Predicting, scoring, and showing both."""
+"""Evaluation: prediction, scores, reports, figures, tables and code analysis."""

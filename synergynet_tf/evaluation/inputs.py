@@ -1,4 +1,4 @@
-"""The files that a user wants labeled: photographs, or volumes in NIfTI.
+"""Input files of a prediction: photographs, or volumes in NIfTI.
 
 A scan with one file a channel, `scan_0000.nii.gz`, `scan_0001.nii.gz` and on, goes by
 its first file; `scan` is its stem.

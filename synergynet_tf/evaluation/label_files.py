@@ -1,4 +1,4 @@
-"""Labels files with a model: label maps, overlays and a table of what was found."""
+"""Segmentation of files: label maps, overlays and a summary table."""
 
 from __future__ import annotations
 

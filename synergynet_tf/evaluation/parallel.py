@@ -1,4 +1,4 @@
-"""Work beside the work of the caller: scoring in processes, reading in a thread."""
+"""Parallel work: scoring in processes, reading ahead in a thread."""
 
 from __future__ import annotations
 

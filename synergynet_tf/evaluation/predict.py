@@ -1,4 +1,4 @@
-"""From images to labels on the images' own grids, as scores and files need them.
+"""Prediction: from images to labels on the images' own grids.
 
 Without Keras: the model may be a run's or an exported one.
 """

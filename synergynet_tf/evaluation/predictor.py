@@ -1,4 +1,4 @@
-"""A run's model, rebuilt to predict."""
+"""Inference model of a run, with folded batch normalizations."""
 
 from __future__ import annotations
 

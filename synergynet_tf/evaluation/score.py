@@ -1,4 +1,4 @@
-"""Scores a run on one part of its data, and writes what was found beside it."""
+"""Evaluation of a run on one part of its data: scores, tables, overlays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of a run: of one case, and of all of them, as `metrics.json` holds them.
+"""Scores: of a case, and of a run as `metrics.json` holds them.
 
 Scoring processes import this: NumPy and SciPy, never Keras.
 """

@@ -1,4 +1,4 @@
-"""Which runs a table needs, how far each is, and the command that trains it."""
+"""Plan of a table: its runs, how far each is, and the command of each."""
 
 from __future__ import annotations
 

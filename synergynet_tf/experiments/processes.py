@@ -1,4 +1,4 @@
-"""Trains one run after the other, each in a process of its own.
+"""Runs trainings one after the other, each in its own process.
 
 So memory is fresh for each, and a run that fails, or is killed for want of memory,
 does not end the others. Nothing is kept but the runs' folders: the same command goes

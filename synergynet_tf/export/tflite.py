@@ -211,12 +211,12 @@ def convolutions_for(kind: str, model: Any) -> Iterator[None]:
     every = model._flatten_layers()
     layers = [layer for layer in every if isinstance(layer, UpsampledConv2D)]
     for layer in layers:
-        layer.usual_order = kind == "int8"
+        layer.naive_order = kind == "int8"
     try:
         yield
     finally:
         for layer in layers:
-            layer.usual_order = False
+            layer.naive_order = False
 
 
 def read_operators(content: bytes) -> list[Operator]:

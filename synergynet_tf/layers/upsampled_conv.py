@@ -36,7 +36,7 @@ class UpsampledConv2D(keras.layers.Layer):
     Output shape: `(batch, factor * height, factor * width, filters)`.
 
     Attributes:
-        usual_order: Whether to upsample, join and convolve, as the formula reads; for
+        naive_order: Whether to upsample, join and convolve, as the formula reads; for
             hardware that is made for convolutions and knows no such matrices.
 
     Raises:
@@ -57,7 +57,7 @@ class UpsampledConv2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.factor = factor
-        self.usual_order = False
+        self.naive_order = False
 
     def build(self, coarse_shape, skip_shape=None):
         _, height, width, channels = coarse_shape
@@ -83,7 +83,7 @@ class UpsampledConv2D(keras.layers.Layer):
         self.built = True
 
     def call(self, coarse, skip=None):
-        if self.usual_order:
+        if self.naive_order:
             size = self.compute_output_shape(coarse.shape)[1:3]
             parts = [ops.image.resize(coarse, size, interpolation="bilinear")]
             if skip is not None:

@@ -35,7 +35,7 @@ class Counts(NamedTuple):
         return math.fsum(self)
 
     @property
-    def reference_is_empty(self) -> bool:
+    def ground_truth_is_empty(self) -> bool:
         """Whether the structure is absent from the ground truth."""
         return self.tp + self.fn == 0
 
@@ -47,7 +47,7 @@ class Counts(NamedTuple):
     @property
     def presence(self) -> str:
         """Says whether the masks have it: `both`, `empty`, `missed` or `false`."""
-        if self.reference_is_empty:
+        if self.ground_truth_is_empty:
             return "empty" if self.prediction_is_empty else "false"
         return "missed" if self.prediction_is_empty else "both"
 

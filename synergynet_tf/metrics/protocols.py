@@ -186,7 +186,7 @@ def _score_strict(
     spacing_mm: Sequence[float],
     tolerance_mm: float,
 ) -> Scores:
-    if counts.reference_is_empty and counts.prediction_is_empty:
+    if counts.ground_truth_is_empty and counts.prediction_is_empty:
         return dict.fromkeys(METRICS, math.nan)
     if true.ndim == 3 and len(true) == 1:
         true, pred, spacing_mm = true[0], pred[0], spacing_mm[1:]
@@ -203,7 +203,7 @@ def _score_transunet(true: np.ndarray, pred: np.ndarray, counts: Counts) -> Scor
     """Returns what `calculate_metric_percase` of TransUNet's utils.py returns."""
     if counts.prediction_is_empty:
         return {"dsc": 0.0, "hd95": 0.0}
-    if counts.reference_is_empty:
+    if counts.ground_truth_is_empty:
         return {"dsc": 1.0, "hd95": 0.0}
     voxels = (1.0,) * true.ndim
     distances = surface.surface_distances(true, pred, voxels)

@@ -1,4 +1,4 @@
-"""What a model costs: its parameters, and the operations (FLOPs) of a prediction."""
+"""Cost of a model: parameters and FLOPs."""
 
 import dataclasses
 import math

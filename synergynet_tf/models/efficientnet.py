@@ -1,4 +1,4 @@
-"""EfficientNets: stages of inverted bottlenecks, in three sizes and two forms.
+"""EfficientNet encoders: B0, B7 and Lite0.
 
 EfficientNet-B0 and B7 (Tan and Le, 2019, arXiv:1905.11946v5) squeeze and excite their
 channels, and their activation is the swish. EfficientNet-Lite0, which its authors made
@@ -13,7 +13,7 @@ import keras
 
 from synergynet_tf.layers import StochasticDepth
 from synergynet_tf.models.lite0_weights import imagenet_network
-from synergynet_tf.models.pretrained import give_weights
+from synergynet_tf.models.pretrained import load_pretrained
 
 # Kernel, stride, expansion, filters and blocks of each stage of B0
 # (arXiv:1905.11946v5, Table 1).
@@ -50,7 +50,7 @@ def efficientnetlite0(image, weights):
     # (255 x - 127) / 128: MEAN_RGB and STDDEV_RGB of efficientnet_lite_builder.py.
     x = _normalize(image, (127 / 255,) * 3, (128 / 255,) * 3)
     features = _stages(x, 1.0, 1.0, "relu6", squeeze=False)
-    give_weights(
+    load_pretrained(
         keras.Model(image, features), weights, "EfficientNet-Lite0", _published_lite0
     )
     return features
@@ -78,7 +78,7 @@ def _from_keras(image, features, weights, application):
     (https://github.com/tensorflow/tensorflow/issues/49930). Ours is the same for
     every file.
     """
-    give_weights(
+    load_pretrained(
         keras.Model(image, features),
         weights,
         application.__name__,

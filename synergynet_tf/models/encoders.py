@@ -1,4 +1,4 @@
-"""Encoders: an image to features at five scales.
+"""Encoders (backbones): from an image to features at five scales.
 
 Every encoder returns a dict `"P1"` to `"P5"`, where `Pn` is `2^n` times smaller than
 the image; `models.BACKBONES` has their channels. At 224, ResNet-50 gives:

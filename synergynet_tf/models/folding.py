@@ -1,4 +1,4 @@
-"""Batch normalizations folded into convolutions, in a model that only predicts."""
+"""Batch normalization folding: into the convolutions of an inference model."""
 
 import collections
 import itertools

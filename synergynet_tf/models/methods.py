@@ -1,4 +1,4 @@
-"""The tables of backbones and methods: a row of the paper is a line here.
+"""Methods and backbones: one line for each row of the paper.
 
 Without Keras, so that a command line is checked before that is imported.
 """

@@ -1,4 +1,4 @@
-"""What a model returns besides its logits: its codes, and the way to and from them."""
+"""Model outputs besides logits: codes, and the model split at its codes."""
 
 import keras
 

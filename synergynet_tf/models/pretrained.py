@@ -10,7 +10,7 @@ from synergynet_tf.safe_io import require_plain_hdf5
 _BYTES_PER_WEIGHT = 4
 
 
-def give_weights(network, weights, name, source):
+def load_pretrained(network, weights, name, source):
     """Gives a network the weights that `encode` was asked for.
 
     They are found by the names of the layers: `network` may leave out some of the
@@ -45,18 +45,18 @@ def load(network, path):
     Raises:
         Exception: Of many kinds, if it is damaged or of another network.
     """
-    require_plain_hdf5(path, most_bytes(network))
+    require_plain_hdf5(path, max_bytes(network))
     network.load_weights(path)
     require_finite(network)
 
 
-def first_words(error, most=200):
+def shorten(error, most=200):
     """Returns the start of an error's text: Keras adds whole tensors to some."""
     text = " ".join(str(error).split())
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def most_bytes(model):
+def max_bytes(model):
     """Returns what a file of a model's weights may have, with a head and optimizer."""
     return 4 * _BYTES_PER_WEIGHT * model.count_params() + 2**26
 
@@ -82,7 +82,7 @@ def _imagenet(name, source):
         # Keras reports a failed download as a plain `Exception`.
         raise OSError(
             f"The ImageNet weights of {name} could not be fetched "
-            f"({first_words(error)}). Pass --encoder-weights PATH with a downloaded "
+            f"({shorten(error)}). Pass --encoder-weights PATH with a downloaded "
             "file, or --encoder-weights none to train from scratch."
         ) from error
 
@@ -99,7 +99,7 @@ def _file(path, name, source):
     except Exception as error:
         # h5py reports a damaged file as half a dozen kinds of error.
         raise ValueError(
-            f"{path} does not hold weights of {name} ({first_words(error)}). Pass "
+            f"{path} does not hold weights of {name} ({shorten(error)}). Pass "
             "--encoder-weights imagenet, none, or another file."
         ) from error
     return published

@@ -1,4 +1,4 @@
-"""ResNets (He et al., 2016, arXiv:1512.03385v1, Table 1).
+"""ResNet encoders (He et al., 2016, arXiv:1512.03385v1, Table 1).
 
 ResNet-50 and 101 are those of `keras.applications`, ResNet-18 and 34 those of KerasHub.
 """
@@ -6,7 +6,7 @@ ResNet-50 and 101 are those of `keras.applications`, ResNet-18 and 34 those of K
 import keras
 
 from synergynet_tf.layers import CaffeNormalization
-from synergynet_tf.models.pretrained import give_weights
+from synergynet_tf.models.pretrained import load_pretrained
 
 
 def resnet18(image, weights):
@@ -49,7 +49,7 @@ def _from_keras_hub(image, weights, depth, blocks, preset):
         )
 
     network = build(None)
-    give_weights(network, weights, f"ResNet-{depth}", build)
+    load_pretrained(network, weights, f"ResNet-{depth}", build)
     first = {"P1": network.get_layer("conv1_relu").output}
     features = keras.Model(network.input, first | network.pyramid_outputs)
     # timm's normalization: of ImageNet's red, green and blue in [0, 1].
@@ -68,7 +68,7 @@ def _from_applications(image, weights, application, blocks):
     # In float32: 16 bits hold 255 times an image to one unit only.
     x = CaffeNormalization(name="normalization", dtype="float32")(image)
     network = application(include_top=False, weights=None, input_tensor=x)
-    give_weights(
+    load_pretrained(
         network,
         weights,
         application.__name__,

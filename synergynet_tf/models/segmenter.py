@@ -1,4 +1,4 @@
-"""A method's row of the table, built: encoder, bottleneck, decoder, head."""
+"""Segmentation model of a method: encoder, bottleneck, decoder, head."""
 
 import keras
 

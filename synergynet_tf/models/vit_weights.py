@@ -1,4 +1,4 @@
-"""The published weights of R50+ViT-B/16, into the transformer of a method.
+"""Pretrained transformer: the published weights of R50+ViT-B/16.
 
 The file is the `.npz` of ViT's authors: arrays named by their place in the network.
 Its ResNet is another one than `keras.applications`' and is not used, nor are its head

@@ -1,10 +1,10 @@
-"""Weights files: how a model's weights are written and read."""
+"""Weights files: writing and checked loading."""
 
 import dataclasses
 
 import keras
 
-from synergynet_tf.models.pretrained import first_words, most_bytes, require_finite
+from synergynet_tf.models.pretrained import max_bytes, require_finite, shorten
 from synergynet_tf.models.segmenter import build_model
 from synergynet_tf.safe_io import require_plain_hdf5
 
@@ -41,13 +41,13 @@ def load_weights(config, path):
     finally:
         keras.config.set_dtype_policy(before)
     try:
-        require_plain_hdf5(path, most_bytes(model))
+        require_plain_hdf5(path, max_bytes(model))
         model.load_weights(path)
         require_finite(model)
     except Exception as error:
         # h5py and Keras raise half a dozen kinds for a damaged or foreign file.
         raise ValueError(
-            f"{path} cannot be loaded into {config.name}: {first_words(error)}. It is "
+            f"{path} cannot be loaded into {config.name}: {shorten(error)}. It is "
             "damaged or of another model or version: put the right file back, or "
             "train the run again with --force."
         ) from error

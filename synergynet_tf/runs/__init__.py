@@ -1,4 +1,4 @@
-"""A run's folder: its names, its files, and how they are written.
+"""Runs: folders of trained models, their files and locks.
 
     runs/<dataset>/<model>/seed<k>/
         config.json         every setting

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and told from damaged ones."""
+"""Atomic files: written whole or not at all, and checked for damage."""
 
 from __future__ import annotations
 

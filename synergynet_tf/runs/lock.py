@@ -1,4 +1,4 @@
-"""One process trains a run: a lock that ends with the process, however that ends.
+"""Lock of a run: one process trains it.
 
     <run>/.lock    names the process; removed at the end, without effect after a kill
 

@@ -1,4 +1,4 @@
-"""A run: the names in its folder, what is read of it, and what is refused."""
+"""Run: a run's folder, opened once."""
 
 from __future__ import annotations
 

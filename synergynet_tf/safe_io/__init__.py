@@ -1,4 +1,4 @@
-"""Files that anyone may have written: read within bounds, or refused in words.
+"""Untrusted input: files of unknown origin, read within bounds or refused.
 
 What a file says of its own size is checked before anything is allocated, nothing in it
 is run, and nothing that it names outside itself is opened. A function here raises

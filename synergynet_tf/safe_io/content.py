@@ -1,4 +1,4 @@
-"""A file's bytes and its name, whatever stands in the file's place."""
+"""File content and file names, whatever the path leads to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pathlib
 import stat
 
 # Of a file that is read whole: an uncompressed scan may have as many.
-MOST_BYTES = 2**32
+MAX_BYTES = 2**32
 
 
 def require_file(path: str | pathlib.Path) -> int:
@@ -24,15 +24,15 @@ def require_file(path: str | pathlib.Path) -> int:
     return status.st_size
 
 
-def read_content(path: str | pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
+def read_content(path: str | pathlib.Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Reads a file whole.
 
     Raises:
         OSError: As `require_file` does, or if it cannot be read.
-        ValueError: If it has more than `most_bytes`.
+        ValueError: If it has more than `max_bytes`.
     """
-    if require_file(path) > most_bytes:
-        raise ValueError(f"it has more than {most_bytes:,} bytes")
+    if require_file(path) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
     return pathlib.Path(path).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Arrays out of HDF5 files, of which MATLAB 7.3, Keras and h5py write.
+"""HDF5 arrays (MATLAB 7.3, Keras, h5py), read within bounds.
 
 The format may name other files to read, and datasets of any size without a byte of
 them. HDF5 itself unpacks a chunk to whatever it holds.
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     # Elsewhere it is imported where it is used: that takes longer than a refusal.
     import h5py
 
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 # HDF5 unpacks a chunk whole, and holds it beside what it was packed from.
-MOST_CHUNK_BYTES = 2**27
+MAX_CHUNK_BYTES = 2**27
 # Of chunk filters, by their numbers in HDF5: these give what they took, or less.
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 KINDS = "biuf"
 
 
 def read_datasets(
-    path: str | pathlib.Path, names: Sequence[str], most_bytes: int = MOST_BYTES
+    path: str | pathlib.Path, names: Sequence[str], max_bytes: int = MAX_BYTES
 ) -> list[np.ndarray]:
     """Reads datasets of numbers.
 
     Args:
         path: The file.
         names: Of the datasets, such as `"group/array"`.
-        most_bytes: That each of them may have.
+        max_bytes: That each of them may have.
 
     Raises:
         OSError: If the file cannot be read.
@@ -48,18 +48,18 @@ def read_datasets(
     require_file(path)
     try:
         with h5py.File(path, "r") as file:
-            return [_plain(file, name, most_bytes)[()] for name in names]
+            return [_plain(file, name, max_bytes)[()] for name in names]
     except Exception as error:
         # h5py raises half a dozen kinds for a damaged file.
         raise ValueError(_words(error)) from error
 
 
-def require_plain_hdf5(path: str | pathlib.Path, most_bytes: int) -> None:
+def require_plain_hdf5(path: str | pathlib.Path, max_bytes: int) -> None:
     """Refuses a file that another reader would take too much, or other files, from.
 
     Args:
         path: The file.
-        most_bytes: That all datasets in it may have.
+        max_bytes: That all datasets in it may have.
 
     Raises:
         OSError: If the file cannot be read.
@@ -70,7 +70,7 @@ def require_plain_hdf5(path: str | pathlib.Path, most_bytes: int) -> None:
     require_file(path)
     try:
         with h5py.File(path, "r") as file:
-            rest = most_bytes
+            rest = max_bytes
             for name in _names(file):
                 rest -= _plain(file, name, rest).nbytes
     except Exception as error:
@@ -104,7 +104,7 @@ def _link(file: h5py.File, name: str) -> bool:
     return True
 
 
-def _plain(file: h5py.File, name: str, most_bytes: int) -> h5py.Dataset:
+def _plain(file: h5py.File, name: str, max_bytes: int) -> h5py.Dataset:
     """Returns a dataset of numbers that has its bytes in this file, and not too many.
 
     Raises:
@@ -125,7 +125,7 @@ def _plain(file: h5py.File, name: str, most_bytes: int) -> h5py.Dataset:
     if dataset.dtype.kind not in KINDS or dataset.dtype.subdtype is not None:
         raise ValueError(f"{name} must hold numbers. Received: {dataset.dtype}")
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    if dataset.nbytes > most_bytes or chunk > MOST_CHUNK_BYTES:
+    if dataset.nbytes > max_bytes or chunk > MAX_CHUNK_BYTES:
         raise ValueError(f"{name} is too large: {dataset.dtype} {dataset.shape}")
     if dataset.chunks:
         _check_chunks(dataset, chunk)

@@ -1,4 +1,4 @@
-"""JSON as the standard has it, which Python's own reader does not ask for."""
+"""Strict JSON: bounded size, depth and numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from synergynet_tf.safe_io.content import read_content
 
 # Scores of 100,000 cases take 200 MB.
-MOST_BYTES = 2**28
-MOST_LEVELS = 32
-MOST_INTEGER = 2**63
-MOST_SHOWN = 200
+MAX_BYTES = 2**28
+MAX_LEVELS = 32
+MAX_INTEGER = 2**63
+MAX_SHOWN = 200
 
 
 def read_json(path: str | pathlib.Path) -> Any:
@@ -23,7 +23,7 @@ def read_json(path: str | pathlib.Path) -> Any:
         OSError: If it cannot be read.
         ValueError: As `parse_json` does, or if it is too large or not UTF-8.
     """
-    return parse_json(read_content(path, MOST_BYTES).decode("utf-8"))
+    return parse_json(read_content(path, MAX_BYTES).decode("utf-8"))
 
 
 def parse_json(text: str) -> Any:
@@ -47,7 +47,7 @@ def parse_json(text: str) -> Any:
             object_pairs_hook=_without_repetition,
         )
     except RecursionError as error:
-        raise ValueError(f"it has over {MOST_LEVELS} levels") from error
+        raise ValueError(f"it has over {MAX_LEVELS} levels") from error
     _check_levels(value)
     return value
 
@@ -55,7 +55,7 @@ def parse_json(text: str) -> Any:
 def shown(value: object) -> str:
     """Returns a value as a message shows it: the beginning, if it is long."""
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ..."
 
 
 def require(ok: bool, where: str, rule: str, value: object) -> None:
@@ -77,7 +77,7 @@ def _float(text: str) -> float:
 
 def _integer(text: str) -> int:
     # Python itself takes time that grows with the square of the digits.
-    if len(text) > 20 or not -MOST_INTEGER <= int(text) < MOST_INTEGER:
+    if len(text) > 20 or not -MAX_INTEGER <= int(text) < MAX_INTEGER:
         raise ValueError(f"{text[:40]} is beyond 64 bits")
     return int(text)
 
@@ -98,7 +98,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_levels(value: Any) -> None:
     level = [value]
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         inner: list[Any] = []
         for entry in level:
             if isinstance(entry, dict):
@@ -110,7 +110,7 @@ def _check_levels(value: Any) -> None:
         if not inner:
             return
         level = inner
-    raise ValueError(f"it has over {MOST_LEVELS} levels")
+    raise ValueError(f"it has over {MAX_LEVELS} levels")
 
 
 def _check_text(text: str) -> None:

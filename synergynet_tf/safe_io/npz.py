@@ -1,4 +1,4 @@
-"""Arrays out of NumPy's `.npz` files, without its trust in their headers.
+"""NumPy `.npz` arrays, read without trusting their headers.
 
 `numpy.load` allocates what a header claims, and unpacks whatever is packed.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from synergynet_tf.safe_io.content import require_file
 
 # Of one array: a position table of ViT has 2 MB, a checkpoint's largest 100 MB.
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 ENDING = ".npy"
 KINDS = "biuf"
 _HEADERS = {
@@ -41,14 +41,14 @@ def list_npz(path: str | pathlib.Path) -> list[str]:
 
 
 def read_npz(
-    path: str | pathlib.Path, names: Collection[str], most_bytes: int = MOST_BYTES
+    path: str | pathlib.Path, names: Collection[str], max_bytes: int = MAX_BYTES
 ) -> dict[str, np.ndarray]:
     """Reads those of the named arrays that are there.
 
     Args:
         path: The file.
         names: Of the arrays.
-        most_bytes: That one of them may have.
+        max_bytes: That one of them may have.
 
     Returns:
         Arrays of numbers or booleans, by their names.
@@ -65,14 +65,14 @@ def read_npz(
             if name not in found:
                 continue
             try:
-                arrays[name] = _read_member(archive, name + ENDING, most_bytes)
+                arrays[name] = _read_member(archive, name + ENDING, max_bytes)
             except Exception as error:
                 # As above, and `zlib`, `lzma` and NumPy besides.
                 raise ValueError(f"its array {name!r}: {error}") from error
     return arrays
 
 
-def _read_member(archive: zipfile.ZipFile, member: str, most_bytes: int) -> np.ndarray:
+def _read_member(archive: zipfile.ZipFile, member: str, max_bytes: int) -> np.ndarray:
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
@@ -81,7 +81,7 @@ def _read_member(archive: zipfile.ZipFile, member: str, most_bytes: int) -> np.n
         if dtype.kind not in KINDS:
             raise ValueError(f"it must hold numbers. Received: {dtype}")
         size = math.prod(shape) * dtype.itemsize
-        if not 0 <= size <= most_bytes or min(shape, default=0) < 0:
+        if not 0 <= size <= max_bytes or min(shape, default=0) < 0:
             raise ValueError(f"too large: {dtype} {shape}")
         # One byte more, at which the archive compares its checksum.
         content = file.read(size + 1)

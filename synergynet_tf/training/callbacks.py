@@ -1,4 +1,4 @@
-"""What happens beside the steps: the run's files, and progress."""
+"""Keras callbacks: checkpoints, best weights, history, progress bar."""
 
 import contextlib
 import math
@@ -40,7 +40,7 @@ class RunFiles(keras.callbacks.Callback):
     best weights, then `history.csv`. A kill before the checkpoint repeats the epoch and
     writes the same; after it, `complete` writes what is missing. A signal, and every
     half hour of an epoch, write a checkpoint in the middle of it. Put it behind
-    `CodebookCare`, whose moves belong to the step before. Of processes that train
+    `CodebookMonitor`, whose moves belong to the step before. Of processes that train
     together one writes, and all end together, on a signal to any of them.
 
     Args:
@@ -49,12 +49,12 @@ class RunFiles(keras.callbacks.Callback):
         steps: int. Of an epoch.
         early_stopping: int or `None`. Epochs without a better `val_dsc` after which
             training ends.
-        care: `CodebookCare` of the run.
+        monitor: `CodebookMonitor` of the run.
         stop: `signals.Stop` that takes the signals.
         lock: `runs.Lock` of the run; `None` in a process that writes nothing.
     """
 
-    def __init__(self, run, log, steps, early_stopping, care, stop, lock):
+    def __init__(self, run, log, steps, early_stopping, monitor, stop, lock):
         super().__init__()
         log = log or {"rows": [], runs.WEIGHTS_SHA256: None, "begun": None}
         self.run = run
@@ -63,7 +63,7 @@ class RunFiles(keras.callbacks.Callback):
         self.begun = log["begun"]
         self.steps = steps
         self.early_stopping = early_stopping
-        self.care = care
+        self.monitor = monitor
         self.stop = stop
         self.lock = lock
         self.saved = time.monotonic()
@@ -190,7 +190,7 @@ class RunFiles(keras.callbacks.Callback):
             "learning_rate": self.learning_rate,
             "logs": self.logs,
             "metrics": [ops.convert_to_numpy(value).tolist() for value in values],
-            "codes": self.care.state(),
+            "codes": self.monitor.state(),
         }
 
     def _save(self, begun=None):

@@ -1,4 +1,4 @@
-"""Care for the codebooks: a model trains with codes that live, and says how many."""
+"""Codebook monitor: k-means start, restarts of dead codes, usage counts."""
 
 import sys
 import warnings
@@ -68,7 +68,7 @@ def _first_vectors(model, layer, batches):
     return np.concatenate(found)
 
 
-class CodebookCare(keras.callbacks.Callback):
+class CodebookMonitor(keras.callbacks.Callback):
     """Counts the codes used in each epoch, and moves those that are dead.
 
     It adds to the logs of an epoch, and with `val_` for the validation, where batch

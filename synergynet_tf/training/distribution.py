@@ -1,4 +1,4 @@
-"""Devices: what trains, and the scope in which it does."""
+"""Devices and `tf.distribute` strategies."""
 
 import atexit
 import contextlib

@@ -1,4 +1,4 @@
-"""One run, from its settings to its finished folder."""
+"""Training of one run, from its settings to its finished folder."""
 
 import contextlib
 import datetime
@@ -28,7 +28,7 @@ from synergynet_tf.training import (
     strategy,
 )
 from synergynet_tf.training.callbacks import Progress, RunFiles, SetEpoch
-from synergynet_tf.training.codebook import CodebookCare, start_codebooks
+from synergynet_tf.training.codebook import CodebookMonitor, start_codebooks
 from synergynet_tf.training.normalization import fuse_normalizations
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
@@ -178,9 +178,9 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
     epochs, steps = config.training.epochs, len(train_batches)
     started = time.monotonic()
     with signals.Stop() as stop:
-        care = CodebookCare(config.training.seed, steps, begun["codes"])
+        monitor = CodebookMonitor(config.training.seed, steps, begun["codes"])
         patience = config.training.early_stopping
-        files = RunFiles(run, log, steps, patience, care, stop, lock)
+        files = RunFiles(run, log, steps, patience, monitor, stop, lock)
         files.complete(model)
         epoch, step = len(files.rows), begun["step"]
         if epoch or step:
@@ -191,7 +191,7 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
         with contextlib.ExitStack() as stack:
             # In this order: the codebook's numbers, their files, a line of them.
             average = ValidateAverage()
-            callbacks = [SetEpoch(train_batches), average, care, files]
+            callbacks = [SetEpoch(train_batches), average, monitor, files]
             if lock:
                 progress = Progress(epochs, steps, done)
                 callbacks += [stack.enter_context(contextlib.closing(progress))]

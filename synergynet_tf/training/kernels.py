@@ -1,4 +1,4 @@
-"""TensorFlow's kernels: what they compute, Keras computes in more passes."""
+"""Fused TensorFlow kernels for batch normalization and optimizer steps."""
 
 from synergynet_tf.training import distribution
 

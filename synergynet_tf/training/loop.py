@@ -1,4 +1,4 @@
-"""The epochs of a model whose batches are shared by replicas."""
+"""Custom training loop for replicas."""
 
 import functools
 

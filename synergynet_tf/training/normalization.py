@@ -1,4 +1,4 @@
-"""Batch normalization by TensorFlow's fused kernel: the same numbers, sooner.
+"""Batch normalization by TensorFlow's fused kernel: same numbers, faster.
 
 Keras computes mean, variance and output in a dozen passes over float32 copies of the
 features. The kernel makes a few over the features as they are, also in 16 bits, and

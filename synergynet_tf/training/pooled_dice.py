@@ -1,4 +1,4 @@
-"""The score that picks the best epoch: Dice over all pixels of an epoch."""
+"""Pooled Dice: the validation score that picks the best epoch."""
 
 import keras
 from keras import ops

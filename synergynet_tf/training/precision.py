@@ -1,4 +1,4 @@
-"""The precision `auto`: the run's own, or what suits the hardware."""
+"""Mixed precision `auto`: bfloat16 or float16 where the hardware has it."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""What replicas of a model share, so that on several devices they train as one does."""
+"""Replica synchronization: sums over devices, so that they train as one."""
 
 import functools
 import json

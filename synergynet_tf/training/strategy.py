@@ -1,4 +1,4 @@
-"""The strategy `auto`, and the cluster of `multiworker`."""
+"""Strategy `auto`, and the cluster of `multiworker`."""
 
 import json
 import os

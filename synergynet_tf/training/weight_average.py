@@ -1,4 +1,4 @@
-"""The average of the weights: what is validated and saved in their place."""
+"""EMA of the weights: validated and saved instead of the raw ones."""
 
 import contextlib
 

@@ -66,6 +66,40 @@ def test_exported_models_label_as_their_run(run, tmp_path, crop, options):
         assert label(images, "--model", path, *options) == expected
 
 
+def run_light(*arguments):
+    """Runs the command where only the light core is installed."""
+    code = """
+import sys
+heavy = "tensorflow", "keras", "keras_hub", "h5py", "tensorboard", "jax", "grpc"
+sys.modules.update(dict.fromkeys(heavy))
+sys.argv = ["synergynet", *sys.argv[1:]]
+from synergynet_tf.cli.synergynet import main
+main()
+"""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_a_light_install_predicts_with_an_exported_file(run, tmp_path):
+    images = tmp_path / "data" / "test" / "images"
+    expected = label(images, "--run", run)
+    file = export_file(run, tmp_path / "model.tflite")
+    out = tmp_path / "out"
+    flags = "--model", file, "--input", images, "--output", out
+    done = run_light("predict", *flags)
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == expected
+
+
+def test_a_light_install_says_which_extra_is_missing(run, tmp_path):
+    images = tmp_path / "data" / "test" / "images"
+    flags = "--run", run, "--input", images, "--output", tmp_path / "out"
+    done = run_light("predict", *flags)
+    line = "pip install 'synergynet-tf[train]'"
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: this needs ") and line in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "source", "classes", "counted"),

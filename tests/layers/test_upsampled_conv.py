@@ -31,20 +31,20 @@ def test_layer_without_a_skip(maps):
     check_layer(UpsampledConv2D, {"filters": 7, "factor": 3}, maps[:1], weights=(1, 0))
 
 
-@pytest.mark.parametrize("usual_order", [False, True])
+@pytest.mark.parametrize("naive_order", [False, True])
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_equals_the_usual_order(maps, factor, usual_order):
+def test_equals_the_usual_order(maps, factor, naive_order):
     layer = UpsampledConv2D(7, factor)
-    layer.usual_order = usual_order
+    layer.naive_order = naive_order
     result = layer(maps[0])
     expected = in_the_usual_order(layer.kernel, maps[0], factor=factor)
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("usual_order", [False, True])
-def test_equals_the_usual_order_beside_a_skip(maps, usual_order):
+@pytest.mark.parametrize("naive_order", [False, True])
+def test_equals_the_usual_order_beside_a_skip(maps, naive_order):
     layer = UpsampledConv2D(7)
-    layer.usual_order = usual_order
+    layer.naive_order = naive_order
     result = layer(*maps)
     expected = in_the_usual_order(layer.kernel, *maps)
     np.testing.assert_allclose(result, expected, atol=1e-5)

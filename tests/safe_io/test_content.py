@@ -10,9 +10,9 @@ def test_a_file_is_read_up_to_a_size(tmp_path):
     (tmp_path / "a").write_bytes(b"123")
     (tmp_path / "b").symlink_to("a")
     assert require_file(tmp_path / "a") == 3
-    assert read_content(tmp_path / "b", most_bytes=3) == b"123"
+    assert read_content(tmp_path / "b", max_bytes=3) == b"123"
     with pytest.raises(ValueError, match="more than 2 bytes"):
-        read_content(tmp_path / "a", most_bytes=2)
+        read_content(tmp_path / "a", max_bytes=2)
 
 
 def test_what_is_no_file_is_not_opened(tmp_path):

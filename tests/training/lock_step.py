@@ -20,7 +20,7 @@ from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.store import open_store
 from synergynet_tf.models import ENCODERS, quantizers
 from synergynet_tf.training import distribution, replicas
-from synergynet_tf.training.codebook import CodebookCare
+from synergynet_tf.training.codebook import CodebookMonitor
 from synergynet_tf.training.fit import compiled_model
 from tests.conftest import tiny_encoder
 
@@ -30,7 +30,7 @@ class Trainee:
 
     def __init__(self, config, steps):
         self.model = compiled_model(config, 1000)
-        self.care = CodebookCare(config.training.seed, steps)
+        self.care = CodebookMonitor(config.training.seed, steps)
         self.care.set_model(self.model)
         self.care.on_train_begin()
         self.care.on_epoch_begin(0)

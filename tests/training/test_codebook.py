@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.layers import VectorQuantizer
-from synergynet_tf.training.codebook import CodebookCare, start_codebooks
+from synergynet_tf.training.codebook import CodebookMonitor, start_codebooks
 
 VECTORS = np.array([[0.0, 0.0], [0.2, 0.0], [4.0, 4.0], [4.2, 4.0], [9.0, 0.0]])
 
@@ -117,18 +117,18 @@ def test_when_dead_codes_are_looked_for(
         num_codes=4, initialization=initialization, restart_every=restart_every
     )
     found = []
-    care = CodebookCare(seed=0, steps=7)
+    monitor = CodebookMonitor(seed=0, steps=7)
     monkeypatch.setattr(
         VectorQuantizer,
         "restart_dead_codes",
-        lambda *_: found.append((care.epoch, care.done)) or np.zeros(0, int),
+        lambda *_: found.append((monitor.epoch, monitor.done)) or np.zeros(0, int),
     )
-    care.set_model(model)
-    care.on_train_begin()
+    monitor.set_model(model)
+    monitor.on_train_begin()
     for epoch in range(2):
-        care.on_epoch_begin(epoch)
+        monitor.on_epoch_begin(epoch)
         for batch in range(7):
-            care.on_train_batch_end(batch)
+            monitor.on_train_batch_end(batch)
     assert found == looks
 
 
@@ -137,18 +137,20 @@ def test_the_error_of_an_epoch_is_a_mean_over_its_vectors():
     layer = VectorQuantizer(2, restart_every=0, initialization="uniform")
     model = keras.Model(image, layer(image))
     layer.codebook.assign([[0.0, 0.0], [9.0, 0.0]])
-    care = CodebookCare(seed=0, steps=2)
-    care.set_model(model)
-    care.on_train_begin()
-    care.on_epoch_begin(0)
+    monitor = CodebookMonitor(seed=0, steps=2)
+    monitor.set_model(model)
+    monitor.on_train_begin()
+    monitor.on_epoch_begin(0)
     for number, z in ((1, [0.0, 2.0]), (3, [9.0, 1.0])):
         model(np.full((number, 2, 2, 2), z), training=True)
-    care.on_test_begin()
-    care.on_test_end()
+    monitor.on_test_begin()
+    monitor.on_test_end()
     # 4 vectors at a squared distance of 4, 12 at 1; nothing in the validation.
-    assert care.usage["quantization_error"] == (4 * 4 + 12 * 1) / 16
-    assert care.usage["codes_used"] == 2
-    assert care.usage["val_codes_used"] == care.usage["val_quantization_error"] == 0
+    assert monitor.usage["quantization_error"] == (4 * 4 + 12 * 1) / 16
+    assert monitor.usage["codes_used"] == 2
+    assert (
+        monitor.usage["val_codes_used"] == monitor.usage["val_quantization_error"] == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,21 +164,23 @@ def test_few_vectors_cannot_use_many_codes(number, used, said, capsys):
     model = keras.Model(image, layer(image))
     places = np.arange(2048.0).reshape(1024, 2)
     layer.codebook.assign(places)
-    care = CodebookCare(seed=0, steps=1)
-    care.set_model(model)
-    care.on_train_begin()
-    care.on_epoch_begin(0)
-    care.on_test_begin()
+    monitor = CodebookMonitor(seed=0, steps=1)
+    monitor.set_model(model)
+    monitor.on_train_begin()
+    monitor.on_epoch_begin(0)
+    monitor.on_test_begin()
     if number:
         vectors = places[np.arange(number * 4) % used].reshape(number, 2, 2, 2)
         model(vectors, training=True)
-    care.on_test_end()
+    monitor.on_test_end()
     # A run that was stopped here knows it still.
-    stopped = CodebookCare(seed=0, steps=1, begun=json.loads(json.dumps(care.state())))
-    for one in (care, stopped):
+    stopped = CodebookMonitor(
+        seed=0, steps=1, begun=json.loads(json.dumps(monitor.state()))
+    )
+    for one in (monitor, stopped):
         one.set_model(model)
         one.on_train_begin()
     stopped.on_epoch_begin(0)
-    for one in (care, stopped):
+    for one in (monitor, stopped):
         one.on_epoch_end(0, {})
         assert ("1 of 1024 codes" in capsys.readouterr().err) is said

@@ -15,7 +15,7 @@ from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.weights import load_weights
 from synergynet_tf.training import checkpoint, codebook, fit
 from synergynet_tf.training.callbacks import RunFiles
-from synergynet_tf.training.codebook import CodebookCare
+from synergynet_tf.training.codebook import CodebookMonitor
 from synergynet_tf.training.fit import compiled_model
 from synergynet_tf.training.pooled_dice import PooledDice
 from synergynet_tf.training.weight_average import ValidateAverage
@@ -239,7 +239,7 @@ def test_a_collapsed_codebook_is_said_aloud(tiny, tmp_path, capsys, monkeypatch)
 
 
 def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
-    care = CodebookCare(seed=0, steps=4)
+    care = CodebookMonitor(seed=0, steps=4)
     care.layers = [VectorQuantizer(num_codes=100)]
     for val_used, said in ((4, True), (5, False)):
         care.usage = {"codes_used": 90, "val_codes_used": val_used}

@@ -1,4 +1,4 @@
-"""The report's codes: over which classes each stands, and what hangs on them."""
+"""The report's section on codes: their classes and their effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report's template is given of a run: its numbers, as they are written."""
+"""Template context of the report: a run's numbers as formatted text."""
 
 from __future__ import annotations
 

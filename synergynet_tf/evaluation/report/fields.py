@@ -1,4 +1,4 @@
-"""Fields of the JSON files in a run's folder; an error names the file and the field."""
+"""Validated fields of a run's JSON files; an error names file and field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's report: one file of HTML that needs nothing else, `report.html`."""
+"""HTML report of a run: one self-contained file, `report.html`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices of the overlays, in layers: a run's `slices.json`, for its report."""
+"""Slices of the report's overlays in layers: a run's `slices.json`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from synergynet_tf.config import ModelConfig
 from synergynet_tf.evaluation.scores import MODEL_SETTINGS, Scores
 from synergynet_tf.experiments import METHOD_TABLES, PAPER
 from synergynet_tf.formats import DASH, LINE_WIDTH, score
-from synergynet_tf.formats import in_brackets as in_brackets
 
 Report = dict[str, Any]
 

@@ -58,7 +58,7 @@ def test_curves_of_the_recipe_pilot(tmp_path):
     folders = sorted(map(str, PILOT.iterdir()))
     figures.main(["--curves", *folders, "--out", str(tmp_path / "a.png")])
     assert (tmp_path / "a.png").is_file()
-    configs = [runs.read_config(folder) for folder in folders]
+    configs = [runs.Run(folder).config for folder in folders]
     assert curves.curve_labels(folders, configs) == [
         f"recipe {recipe}, dataset {dataset}"
         for dataset in ("acdc", "isic")
@@ -84,8 +84,8 @@ def test_runs_are_labeled_by_the_settings_that_differ():
 
 
 def test_names_are_no_formulas(tmp_path):
-    folders = [write_run(tmp_path / rf"$\foo{i}$", [0.5]) for i in range(2)]
-    curves.draw_validation_curves(tmp_path / "a.png", folders)
+    opened = [runs.Run(write_run(tmp_path / rf"$\foo{i}$", [0.5])) for i in range(2)]
+    curves.draw_validation_curves(tmp_path / "a.png", opened)
     assert (tmp_path / "a.png").is_file()
 
 

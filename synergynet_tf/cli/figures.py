@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.cases import RunCases, find_cases, say_notes
 from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
 
@@ -96,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     f"--cases: {case_id} is not in the {args.split} part of {own.run}, "
                     f"which has such as {own.case_ids[0]}"
                 )
+    say_notes(cases)
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.figures import panels

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from synergynet_tf import runs
 from synergynet_tf.cli.figures import run_names
-from synergynet_tf.evaluation.cases import RunCases
+from synergynet_tf.evaluation.cases import RunCases, say_notes
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import with_options
 
@@ -38,6 +38,7 @@ def require_alike(cases: Sequence[RunCases]) -> None:
 
 def print_robustness(cases: Sequence[RunCases], options: Postprocessing) -> None:
     """Scores runs on corrupted images; prints and draws them side by side."""
+    say_notes(cases)
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness.score import corrupt_run
     from synergynet_tf.evaluation.robustness.table import (

@@ -165,7 +165,9 @@ def main(arguments: Sequence[str]) -> None:
         parts = split_ids(config.data)
     else:
         unused = begun.data.get("unused")
-        parts = kept_ids(config.data, begun.split, PARTS, run, unused)
+        parts, notes = kept_ids(config.data, begun.split, PARTS, run, unused)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     print(
         f"{run}: {config.model.name} on {config.data.dataset}, {config.data.split} "
         f"split, {len(parts['train'])} training and {len(parts['val'])} validation "

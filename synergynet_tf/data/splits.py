@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from synergynet_tf.config import DataConfig, default_data_dir
@@ -76,11 +75,10 @@ def kept_ids(
     needed: Sequence[str],
     owner: object,
     unused: Collection[str] | None = None,
-) -> dict[str, list[str]]:
+) -> tuple[dict[str, list[str]], list[str]]:
     """Returns the split that a run was begun with, for its data as it is now.
 
-    Cases that were added since are in no part. They, and those that are gone from
-    parts that are not needed, are named in a line on stderr.
+    Cases that were added since are in no part.
 
     Args:
         data: The run's, with the folder of now.
@@ -88,6 +86,10 @@ def kept_ids(
         needed: Parts whose every case must be there.
         owner: The run, for messages.
         unused: Cases that were in no part from the start; `None` if that is unknown.
+
+    Returns:
+        The split, and a line each on cases that were added, and on those that are gone
+        from parts that are not needed.
 
     Raises:
         FileNotFoundError: If the data, or a case of a needed part, is not there.
@@ -116,9 +118,7 @@ def kept_ids(
             f"{owner} keeps the split that it was begun with; cases of {root} that "
             f"{since} are not used: {_named(new)}"
         )
-    for line in lines:
-        print(f"note: {line}", file=sys.stderr)
-    return {part: list(split[part]) for part in PARTS}
+    return {part: list(split[part]) for part in PARTS}, lines
 
 
 def _named(case_ids: Sequence[str]) -> str:

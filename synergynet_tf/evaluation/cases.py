@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Iterable
 
 from synergynet_tf.config import DataConfig, ExperimentConfig
 from synergynet_tf.data import DATASETS, Dataset
@@ -28,6 +29,7 @@ class RunCases:
         root: Folder of the data.
         case_ids: At least one.
         patients: The patient of each of them.
+        notes: Lines on how the data differs from that which the run was begun with.
     """
 
     run: Run
@@ -37,6 +39,7 @@ class RunCases:
     root: pathlib.Path
     case_ids: list[str]
     patients: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def config(self) -> ExperimentConfig:
@@ -57,7 +60,7 @@ def find_cases(
     """Finds the cases of one part of a run's data, as they were when it was begun.
 
     Of a run without `split.json`, from a version that did not write it, they are drawn
-    again; a line on stderr says so.
+    again; a note says so.
 
     Args:
         run: The run.
@@ -81,9 +84,12 @@ def find_cases(
     dataset, root = DATASETS[data.dataset], data_root(data)
     if run.split is None:
         case_ids = part_ids(data, split_part)
+        again = f"its cases are drawn again from {root} as it is now"
+        notes = [f"{run} has no {SPLIT}: {again}"]
     else:
         unused = run.data.get("unused")
-        case_ids = kept_ids(data, run.split, [split_part], run, unused)[split_part]
+        parts, notes = kept_ids(data, run.split, [split_part], run, unused)
+        case_ids = parts[split_part]
     if not case_ids:
         raise ValueError(f"The {split_part} part of {root} has no cases")
     names, found = run.class_names, tuple(dataset.class_names(root))
@@ -92,9 +98,6 @@ def find_cases(
             f"{run} was trained on the classes {', '.join(names)}, but {root} has "
             f"{', '.join(found)}; pass the run's data as --data-dir"
         )
-    if run.split is None:
-        again = f"its cases are drawn again from {root} as it is now"
-        print(f"note: {run} has no {SPLIT}: {again}", file=sys.stderr)
     owners = dataset.patients(root)
     return RunCases(
         run=run,
@@ -104,4 +107,14 @@ def find_cases(
         root=root,
         case_ids=case_ids,
         patients={case_id: owners[case_id] for case_id in case_ids},
+        notes=tuple(notes),
     )
+
+
+def say_notes(cases: Iterable[RunCases]) -> None:
+    """Prints on stderr how the data differs from that which runs were begun with.
+
+    Every command does, with its last refusal behind it, which is one line.
+    """
+    for note in dict.fromkeys(note for own in cases for note in own.notes):
+        print(f"note: {note}", file=sys.stderr)

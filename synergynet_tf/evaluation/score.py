@@ -12,7 +12,7 @@ from tqdm import tqdm
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.evaluation.cases import RunCases
+from synergynet_tf.evaluation.cases import RunCases, say_notes
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
@@ -58,6 +58,7 @@ def evaluate_run(
         FileNotFoundError: If a file of the run or of a case is not there.
         ValueError: If the run or a case cannot be used.
     """
+    say_notes([cases])
     run, dataset = cases.run, cases.dataset
     protocol = dataset.PAPER_PROTOCOL if protocol == PAPER else protocol
     protocols = list(dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL)))

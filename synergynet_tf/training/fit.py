@@ -107,7 +107,9 @@ def _prepare(config, run, force):
     begun, split = runs.Run(run), None
     if not force and begun.split is not None:
         unused = begun.data.get("unused")
-        split = kept_ids(config.data, begun.split, PARTS, run, unused)
+        split, notes = kept_ids(config.data, begun.split, PARTS, run, unused)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     return prepare(config.data, config.model.image_size, split)
 
 
@@ -133,13 +135,8 @@ def _check_data(config, run, prepared):
     old, new = begun.config.data.data_dir, config.data.data_dir
     for part, written in begun.data.get("crc32", {}).items():
         found = getattr(prepared, part).checksums
-        changed = [
-            what
-            for what, one, other in zip(
-                ("images", "masks"), written, found, strict=False
-            )
-            if one != other
-        ]
+        pairs = zip(("images", "masks"), written, found, strict=False)
+        changed = [what for what, one, other in pairs if one != other]
         # Images are rounded, on another processor perhaps otherwise; masks are not.
         if "masks" in changed and old != new:
             raise ValueError(

@@ -141,6 +141,57 @@ def test_data_dir_is_used(run, tmp_path):
     assert report["data_dir"] == str(moved)
 
 
+def content(folder):
+    """Returns every file of a folder, and what is in it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_what_is_written_of_a_run_goes_elsewhere(run, tmp_path, capsys):
+    before, out = content(run), tmp_path / "out"
+    flags = ["--run", str(run), "--out", str(out)]
+    evaluate.main([*flags, "--workers", "0"])
+    assert f"wrote {out}/metrics.json, cases.csv" in capsys.readouterr().out
+    evaluate.main([*flags, "--corrupt"])
+    evaluate.main([*flags, "--report"])
+    # Of the scores that are there: nothing is scored again.
+    printed = capsys.readouterr()
+    assert "scoring" not in printed.err
+    assert printed.out.endswith(f"wrote {out}/report.html\n")
+    assert content(run) == before
+    assert {"metrics.json", "cases.csv", "curves.png", "slices.json", "report.html"} | {
+        "overlays/best.png",
+        "overlays/median.png",
+        "overlays/worst.png",
+    } <= set(content(out))
+    assert {"corruption.json", "corruption.csv", "corruption.png"} <= set(content(out))
+    page = (out / "report.html").read_text("utf-8")
+    assert 'id="robustness"' in page and page.count("<img") == 3
+    # Scores without the run's folder can be compared, as those in it.
+    evaluate.main(["--compare", str(out), str(out)])
+    assert (out / "compare.json").is_file() and content(run) == before
+
+
+def test_one_folder_is_not_for_several_runs(run, tmp_path):
+    other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet")
+    line = refusal("--run", run, other, "--out", tmp_path / "out")
+    assert "--out" in line and "one run, and there are 2" in line
+    assert "not with --compare: --out" in refusal("--compare", run, other, "--out", "x")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_folder_is_said_once(run, tmp_path, capsys):
+    split = {"train": ["train/half"], "val": ["train/perfect"], "test": ["test/half"]}
+    runs.write_json(run / runs.SPLIT, split)
+    flags = ["--split", "val", "--flips", "--workers", "0"]
+    evaluate.main(["--run", str(run), *flags])
+    notes = [line for line in capsys.readouterr().err.splitlines() if "note: " in line]
+    assert len(notes) == 1 and "test/missed, test/nothing, test/perfect" in notes[0]
+    (tmp_path / "data/test/images/half.png").unlink()
+    (tmp_path / "data/test/masks/half.png").unlink()
+    assert "lacks 1 of the 1 test cases" in refusal("--run", run)
+
+
 def test_wrong_input_is_refused_in_one_line(run, tmp_path):
     assert "--runs" in refusal("--runs", tmp_path / "nowhere")
     assert "config.json" in refusal("--run", tmp_path)
@@ -155,7 +206,7 @@ def test_wrong_input_is_refused_in_one_line(run, tmp_path):
     assert not (run / "metrics.json").exists()
 
 
-@pytest.mark.parametrize("flags", [[], ["--corrupt"]])
+@pytest.mark.parametrize("flags", [[], ["--corrupt"], ["--report"]])
 def test_a_run_that_cannot_be_written_is_refused_before_it_is_scored(
     run, flags, monkeypatch
 ):
@@ -164,8 +215,11 @@ def test_a_run_that_cannot_be_written_is_refused_before_it_is_scored(
 
     # root may write everywhere.
     monkeypatch.setattr(runs, "require_writable", refuse)
-    with pytest.raises(PermissionError, match=f"--run: {run} cannot be written"):
+    said = f"--run: {run} cannot be written, or a folder with --out"
+    with pytest.raises(PermissionError, match=said):
         evaluate.main(["--run", str(run), *flags])
+    with pytest.raises(PermissionError, match=r"--out: elsewhere cannot be written$"):
+        evaluate.main(["--run", str(run), "--out", "elsewhere", *flags])
     assert not (run / "cases.csv").exists()
 
 

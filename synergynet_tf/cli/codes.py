@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.spec import PARTS
-from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.cases import RunCases, find_cases, say_notes
 from synergynet_tf.models import METHODS
 from synergynet_tf.runs import Run
 
@@ -115,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cases = find_cases(Run(args.run), args.split, args.data_dir)
     check_codes(args, cases)
     runs.require_writable(args.out, "--out")
+    say_notes([cases])
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.codes.analysis import format_report, report_codes

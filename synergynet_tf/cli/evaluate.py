@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -26,7 +27,7 @@ MODES = {
     ),
     "corrupt": command_line.Mode(
         "it scores DSC under strict, in this process",
-        beside=("run", "runs", "split", "data_dir", "flips", "largest"),
+        beside=("run", "runs", "split", "data_dir", "out", "flips", "largest"),
     ),
     "compare": command_line.Mode(
         "it reads scores that are there, and takes no other flag"
@@ -59,6 +60,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "dataset's in the paper, which the printed table always shows",
     )
     parser.add_argument("--data-dir", help="raw data (default: where the run had it)")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for all that is written of one run (default: the run's)",
+    )
     add_flags(parser)
     parser.add_argument(
         "--workers",
@@ -71,7 +77,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--report",
         action="store_true",
         help="write report.html into the folder of each run, of the scores that are "
-        "there; what is not scored so, or was before its weights, is scored first",
+        "there; what is not scored so, or was with other weights, is scored first",
     )
     parser.add_argument(
         "--compare",
@@ -95,24 +101,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.table:
         tables.print_table(args)
         return
-    if args.corrupt:
-        robustness.print_robustness(args)
-        return
     if args.compare:
         pair = [Run(folder) for folder in args.compare]
         print(format_comparison(compare_runs(*pair)), end="")
         print(f"wrote {args.compare[1]}/compare.json")
         return
     opened = runs.open_runs(args.run, args.runs)
+    if args.out:
+        if len(opened) > 1:
+            raise ValueError(
+                f"--out takes what is written of one run, and there are {len(opened)}: "
+                "name it with --run"
+            )
+        opened = [Run(opened[0].path, args.out)]
     if args.report:
         from synergynet_tf.cli.report import write_reports
 
+        require_writable(opened)
         write_reports(opened, args)
         return
-    cases = []
-    for run in opened:
-        cases.append(find_cases(run, args.split, args.data_dir))
-        runs.require_writable(run.path, "--run")
+    cases = [find_cases(run, args.split, args.data_dir) for run in opened]
+    if args.corrupt:
+        robustness.require_alike(cases)
+    require_writable(opened)
+    if args.corrupt:
+        robustness.print_robustness(cases, Postprocessing(args.flips, args.largest))
+        return
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.score import evaluate_run
@@ -121,11 +135,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Post-processing is chosen on validation cases, so there its effect is shown.
     baseline = [NO_POSTPROCESSING] if args.split == "val" else []
     tried = dict.fromkeys([*baseline, chosen])
-    scored = [
-        evaluate_run(own, args.protocol, options, args.workers)
-        for options in tried
-        for own in cases
-    ]
+    scored = []
+    for options in tried:
+        scored += [
+            evaluate_run(own, args.protocol, options, args.workers) for own in cases
+        ]
+        cases = [dataclasses.replace(own, notes=()) for own in cases]  # Said once.
     print(format_tables(scored), end="")
     for run in opened:
-        print(f"wrote {run}/metrics.json, cases.csv, curves.png, overlays/")
+        print(f"wrote {run.results}/metrics.json, cases.csv, curves.png, overlays/")
+
+
+def require_writable(opened: Sequence[Run]) -> None:
+    """Refuses runs into whose folders of results nothing can be written.
+
+    Raises:
+        PermissionError: Then.
+    """
+    for run in opened:
+        if run.results != run.path:
+            runs.require_writable(run.results, "--out")
+            continue
+        try:
+            runs.require_writable(run.path, "--run")
+        except PermissionError as error:
+            raise PermissionError(f"{error}, or a folder with --out") from error

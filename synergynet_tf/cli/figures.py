@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.cases import RunCases, find_cases, say_notes
 from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
 
@@ -96,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     f"--cases: {case_id} is not in the {args.split} part of {own.run}, "
                     f"which has such as {own.case_ids[0]}"
                 )
+    say_notes(cases)
 
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.figures import panels
@@ -121,17 +122,20 @@ def median_case(cases: RunCases) -> str:
     """Returns the case of the median DSC in a run's `metrics.json`, of `strict`.
 
     Raises:
-        FileNotFoundError: If the run was not scored since it was trained.
+        FileNotFoundError: If the run was not scored, or with other weights.
         ValueError: If it was scored on another part, or its scores are damaged.
     """
-    run, path = cases.run, cases.run.path / FILE
+    run, path = cases.run, cases.run.results / FILE
     advice = (
         f"score it with evaluate.py --run {run} --split {cases.part}, or name cases "
         "with --cases"
     )
-    if not path.is_file() or run.is_older_than_weights(FILE):
-        raise FileNotFoundError(f"No scores of the weights in {run}; {advice}")
+    lacking = f"No scores of the weights in {run}; {advice}"
+    if not path.is_file():
+        raise FileNotFoundError(lacking)
     scores = read_scores(run)
+    if run.why_stale(path, scores.weights_sha256):
+        raise FileNotFoundError(lacking)
     if scores.split != cases.part:
         raise ValueError(f"{path} is not of the {cases.part} part; {advice}")
     ranked = scores.ranked()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
-from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.evaluation.cases import find_cases, say_notes
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import Exported, find_exported
 from synergynet_tf.runs import Run
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _require_of_run(exports, run)
     out = pathlib.Path(args.out or run.path)
     runs.require_writable(out, "--out")
+    say_notes([cases])
 
     # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.export.parity import compare, format_markdown

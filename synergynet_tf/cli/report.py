@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
 def write_reports(opened: Sequence[Run], args: argparse.Namespace) -> None:
     """Writes the report of each run.
 
-    Scores that are missing or damaged, older than the weights, or other than those
+    Scores that are missing or damaged, of other weights, or other than those
     that were asked for are made first, and a line says so. Where the data lay is asked
     for by `--data-dir` alone: a run may be looked at where its data is not.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from synergynet_tf import runs
 from synergynet_tf.cli.figures import run_names
-from synergynet_tf.evaluation.cases import RunCases, find_cases
+from synergynet_tf.evaluation.cases import RunCases, say_notes
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import with_options
 
@@ -21,20 +22,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def print_robustness(args: argparse.Namespace) -> None:
-    """Scores runs on corrupted images; prints and draws them side by side."""
-    opened = runs.open_runs(args.run, args.runs)
-    cases = [find_cases(run, args.split, args.data_dir) for run in opened]
+def require_alike(cases: Sequence[RunCases]) -> None:
+    """Refuses runs that cannot be set side by side.
+
+    Raises:
+        ValueError: If they have not the same cases and classes.
+    """
     for other in cases:
         if _content(other) != _content(cases[0]):
             raise ValueError(
-                f"{cases[0].run} and {other.run} have not the same {args.split} cases "
+                f"{cases[0].run} and {other.run} have not the same {other.part} cases "
                 "and classes; name runs that have with --run"
             )
 
-    for run in opened:
-        runs.require_writable(run.path, "--run")
 
+def print_robustness(cases: Sequence[RunCases], options: Postprocessing) -> None:
+    """Scores runs on corrupted images; prints and draws them side by side."""
+    say_notes(cases)
     # Keras takes seconds to import; what can be refused is refused before.
     from synergynet_tf.evaluation.robustness.score import corrupt_run
     from synergynet_tf.evaluation.robustness.table import (
@@ -45,10 +49,9 @@ def print_robustness(args: argparse.Namespace) -> None:
         table_rows,
     )
 
-    options = Postprocessing(args.flips, args.largest)
     reports = [corrupt_run(own, options) for own in cases]
-    folders = [run.path for run in opened]
-    first, summaries = folders[0], summarize(reports, cases[0].patients)
+    folders = [own.run.path for own in cases]
+    first, summaries = cases[0].run.results, summarize(reports, cases[0].patients)
     runs.write_csv(first / "corruption.csv", table_rows(folders, reports))
     summary = first / "corruption_summary.csv"
     runs.write_csv(summary, summary_rows(folders, summaries))
@@ -56,8 +59,8 @@ def print_robustness(args: argparse.Namespace) -> None:
     names = [name + words for name in run_names(cases)]
     draw_robustness(first / "corruption.png", names, reports)
     print(format_robustness(names, reports, summaries), end="")
-    for folder in folders:
-        print(f"wrote {folder}/corruption.json")
+    for own in cases:
+        print(f"wrote {own.run.results}/corruption.json")
     print(f"wrote {first}/corruption.csv, corruption_summary.csv, corruption.png")
 
 

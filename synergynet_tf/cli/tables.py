@@ -7,6 +7,7 @@ import pathlib
 import sys
 from typing import Any
 
+from synergynet_tf import runs
 from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.tables.paper import make_table
 from synergynet_tf.evaluation.tables.render import FORMATTERS
@@ -43,6 +44,7 @@ def print_table(args: argparse.Namespace) -> None:
         from synergynet_tf.evaluation.score import evaluate_run
 
         cases = find_cases(run, "test", args.data_dir)
+        runs.require_writable(run.path, "--runs")
         return evaluate_run(cases, "paper", workers=args.workers).to_json()
 
     scores, said = score_runs(found, evaluate)

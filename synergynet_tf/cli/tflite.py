@@ -21,7 +21,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.evaluation.cases import find_cases, say_notes
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import ENDING, require_interpreter
 from synergynet_tf.export.tflite import KINDS, new_file, save, training_images
@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     require_interpreter()
     images: Collection[np.ndarray] = ()
     if args.quantize == "int8":
-        images = training_images(find_cases(run, "train", args.data_dir))
+        cases = find_cases(run, "train", args.data_dir)
+        say_notes([cases])
+        images = training_images(cases)
 
     # Here, because importing Keras takes seconds and the checks above do not.
     from synergynet_tf.evaluation.predictor import load_run_model

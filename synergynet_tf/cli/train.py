@@ -28,8 +28,8 @@ from synergynet_tf.config import (
     num_logits,
 )
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.prepared import prepare
-from synergynet_tf.data.splits import complete, split_ids
+from synergynet_tf.data.prepared import PARTS, prepare
+from synergynet_tf.data.splits import complete, kept_ids, split_ids
 from synergynet_tf.experiments import settings_of
 from synergynet_tf.models import BACKBONES, METHODS, check_method
 from synergynet_tf.models.lite0_weights import require_weights
@@ -160,7 +160,14 @@ def main(arguments: Sequence[str]) -> None:
     config = experiment(args)
     run = runs.run_dir(args.runs, config)
     runs.check_startable(run, config, args.force)
-    parts = split_ids(config.data)
+    begun = runs.Run(run)
+    if args.force or begun.split is None:
+        parts = split_ids(config.data)
+    else:
+        unused = begun.data.get("unused")
+        parts, notes = kept_ids(config.data, begun.split, PARTS, run, unused)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     print(
         f"{run}: {config.model.name} on {config.data.dataset}, {config.data.split} "
         f"split, {len(parts['train'])} training and {len(parts['val'])} validation "
@@ -177,7 +184,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     # Before Keras is imported, which takes seconds and prints lines of its own, so
     # that a damaged image is refused at once and in one line.
-    prepared = prepare(config.data, config.model.image_size)
+    prepared = prepare(config.data, config.model.image_size, parts)
     from synergynet_tf import training
 
     training.fit(config, run, force=args.force, prepared=prepared)

@@ -37,6 +37,7 @@ class Prepared:
         image_channels: Of a scan; `None` for photographs, which may be gray and
             colored in turn.
         label_values: Of each class in the user's masks; `None` where no masks are.
+        unused: Cases that are in no part; `None` if that is not known.
     """
 
     train: Store
@@ -45,10 +46,18 @@ class Prepared:
     split: dict[str, list[str]]
     image_channels: int | None
     label_values: tuple[int, ...] | None = None
+    unused: list[str] | None = None
 
 
-def prepare(data: DataConfig, image_size: int) -> Prepared:
+def prepare(
+    data: DataConfig, image_size: int, split: dict[str, list[str]] | None = None
+) -> Prepared:
     """Reads the raw data, or the stores that were built of it; says what it holds.
+
+    Args:
+        data: The run's.
+        image_size: Height and width of the network's input.
+        split: Case ids of each part, if a run has kept them; else they are drawn.
 
     Raises:
         FileNotFoundError: If the data is not there.
@@ -56,7 +65,7 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
         OSError: If a store cannot be written.
     """
     data = complete(data)
-    dataset, split = DATASETS[data.dataset], split_ids(data)
+    dataset, split = DATASETS[data.dataset], split or split_ids(data)
     announce(data)
     train, val = (open_cases(data, p, split[p], image_size) for p in PARTS)
     _note_faint(train, val)
@@ -67,7 +76,9 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
     names = tuple(dataset.class_names(data.data_dir))
     values = getattr(dataset, "label_values", None)
     own = values(data.data_dir) if values else None
-    return Prepared(train, val, names, split, channels, own)
+    used = {case_id for ids in split.values() for case_id in ids}
+    unused = [i for i in dataset.case_ids(data.data_dir) if i not in used]
+    return Prepared(train, val, names, split, channels, own, unused)
 
 
 def save(
@@ -88,6 +99,7 @@ def save(
         "split": prepared.split,
         "image_channels": prepared.image_channels,
         "label_values": prepared.label_values,
+        "unused": prepared.unused,
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -117,9 +129,10 @@ def load(data: DataConfig, image_size: int, folder: pathlib.Path) -> Prepared:
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is damaged: {error}") from error
     names = tuple(about["class_names"])
+    split, channels = about["split"], about["image_channels"]
     values = about.get("label_values")  # Folders of before have none.
     own = None if values is None else tuple(values)
-    return Prepared(train, val, names, about["split"], about["image_channels"], own)
+    return Prepared(train, val, names, split, channels, own, about.get("unused"))
 
 
 def _note_faint(*stores: Store) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from synergynet_tf.config import DataConfig, default_data_dir
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.spec import PARTS
 from synergynet_tf.data.split_rules import fold_split
+
+MOST_NAMED = 10
 
 
 def data_root(data: DataConfig) -> pathlib.Path:
@@ -65,6 +67,64 @@ def part_ids(data: DataConfig, part: str) -> list[str]:
     """
     _require_known("part", part, PARTS)
     return split_ids(data)[part]
+
+
+def kept_ids(
+    data: DataConfig,
+    split: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    owner: object,
+    unused: Collection[str] | None = None,
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Returns the split that a run was begun with, for its data as it is now.
+
+    Cases that were added since are in no part.
+
+    Args:
+        data: The run's, with the folder of now.
+        split: The cases of each part, as the run has kept them.
+        needed: Parts whose every case must be there.
+        owner: The run, for messages.
+        unused: Cases that were in no part from the start; `None` if that is unknown.
+
+    Returns:
+        The split, and a line each on cases that were added, and on those that are gone
+        from parts that are not needed.
+
+    Raises:
+        FileNotFoundError: If the data, or a case of a needed part, is not there.
+        ValueError: If the dataset is unknown, or a needed part is empty.
+    """
+    _require_known("dataset", data.dataset, tuple(DATASETS))
+    root = data_root(data)
+    here = set(DATASETS[data.dataset].case_ids(root))
+    lines = []
+    for part in PARTS:
+        gone = [case_id for case_id in split[part] if case_id not in here]
+        of_part = f"{len(gone)} of the {len(split[part])} {part} cases of {owner}"
+        if gone and part in needed:
+            raise FileNotFoundError(
+                f"{root} lacks {of_part}: {_named(gone)}; put them back, or pass "
+                "the folder that has them as --data-dir"
+            )
+        if part in needed and not split[part]:
+            raise ValueError(f"The {part} part of {owner} has no cases")
+        if gone:
+            lines.append(f"{root} lacks {of_part}: {_named(gone)}")
+    known = {case_id for part in PARTS for case_id in split[part]}
+    if new := sorted(here - known - set(unused or ())):
+        since = "are in no part of it" if unused is None else "were added since"
+        lines.append(
+            f"{owner} keeps the split that it was begun with; cases of {root} that "
+            f"{since} are not used: {_named(new)}"
+        )
+    return {part: list(split[part]) for part in PARTS}, lines
+
+
+def _named(case_ids: Sequence[str]) -> str:
+    more = f", and {len(case_ids) - MOST_NAMED} more"
+    named = ", ".join(case_ids[:MOST_NAMED])
+    return named + more if len(case_ids) > MOST_NAMED else named
 
 
 def _require_known(name: str, value: str, known: Sequence[str]) -> None:

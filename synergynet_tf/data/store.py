@@ -76,12 +76,14 @@ class Store:
         labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
         case_ids: Case of each image.
         faint: For each case that shows the network next to nothing, why.
+        checksums: CRC-32 of images and of labels; none if they are not of files.
     """
 
     images: np.ndarray
     labels: np.ndarray
     case_ids: tuple[str, ...]
     faint: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    checksums: tuple[int, ...] = ()
 
 
 def open_store(data: DataConfig, part: str, image_size: int) -> Store:
@@ -350,4 +352,5 @@ def open_folder(folder: pathlib.Path) -> Store:
         if _checksum(folder / name) != checksums[name]:
             raise ValueError(f"{name}: its checksum is wrong")
         arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
-    return Store(arrays[0], arrays[1], owners, dict(index.get("faint", {})))
+    faint = dict(index.get("faint", {}))
+    return Store(arrays[0], arrays[1], owners, faint, tuple(index["crc32"]))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
+from collections.abc import Iterable
 
 from synergynet_tf.config import DataConfig, ExperimentConfig
 from synergynet_tf.data import DATASETS, Dataset
-from synergynet_tf.data.splits import data_root, part_ids
-from synergynet_tf.runs import CONFIG, Run
+from synergynet_tf.data.splits import data_root, kept_ids, part_ids
+from synergynet_tf.runs import CONFIG, SPLIT, Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class RunCases:
         root: Folder of the data.
         case_ids: At least one.
         patients: The patient of each of them.
+        notes: Lines on how the data differs from that which the run was begun with.
     """
 
     run: Run
@@ -36,6 +39,7 @@ class RunCases:
     root: pathlib.Path
     case_ids: list[str]
     patients: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def config(self) -> ExperimentConfig:
@@ -53,7 +57,10 @@ def find_cases(
     split_part: str,
     data_dir: str | pathlib.Path | None = None,
 ) -> RunCases:
-    """Finds the cases of one part of a run's data.
+    """Finds the cases of one part of a run's data, as they were when it was begun.
+
+    Of a run without `split.json`, from a version that did not write it, they are drawn
+    again; a note says so.
 
     Args:
         run: The run.
@@ -61,9 +68,9 @@ def find_cases(
         data_dir: Folder of the raw data, if not the one the run was trained on.
 
     Raises:
-        FileNotFoundError: If the run, its weights or its data are not there.
-        ValueError: If the run cannot be used, its data cannot be split as it was, or
-            the data has other classes than the run.
+        FileNotFoundError: If the run, its weights, its data or a case of this part
+            are not there.
+        ValueError: If the run cannot be used, or the data has other classes than it.
     """
     data: DataConfig = run.config.data
     run.weights()
@@ -75,7 +82,14 @@ def find_cases(
             f"{data.dataset!r}; train the run again with --force"
         )
     dataset, root = DATASETS[data.dataset], data_root(data)
-    case_ids = part_ids(data, split_part)
+    if run.split is None:
+        case_ids = part_ids(data, split_part)
+        again = f"its cases are drawn again from {root} as it is now"
+        notes = [f"{run} has no {SPLIT}: {again}"]
+    else:
+        unused = run.data.get("unused")
+        parts, notes = kept_ids(data, run.split, [split_part], run, unused)
+        case_ids = parts[split_part]
     if not case_ids:
         raise ValueError(f"The {split_part} part of {root} has no cases")
     names, found = run.class_names, tuple(dataset.class_names(root))
@@ -93,4 +107,14 @@ def find_cases(
         root=root,
         case_ids=case_ids,
         patients={case_id: owners[case_id] for case_id in case_ids},
+        notes=tuple(notes),
     )
+
+
+def say_notes(cases: Iterable[RunCases]) -> None:
+    """Prints on stderr how the data differs from that which runs were begun with.
+
+    Every command does, with its last refusal behind it, which is one line.
+    """
+    for note in dict.fromkeys(note for own in cases for note in own.notes):
+        print(f"note: {note}", file=sys.stderr)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from synergynet_tf import metrics, runs
 from synergynet_tf.data import Case
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.evaluation.cases import RunCases
+from synergynet_tf.evaluation.cases import RunCases, say_notes
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.parallel import map_in_processes
@@ -39,9 +39,10 @@ def evaluate_run(
 ) -> Scores:
     """Predicts and scores every case of one part of a run's data.
 
-    Writes into the run's folder `overlays/{best,median,worst}.png`, `slices.json`
-    with the same in layers, `curves.png`, `cases.csv` and, last, `metrics.json`; each
-    is whole or as it was before.
+    Writes into `run.results`, by default the run's folder,
+    `overlays/{best,median,worst}.png`, `slices.json` with the same in layers,
+    `curves.png`, `cases.csv` and, last, `metrics.json`; each is whole or as it was
+    before.
 
     Args:
         cases: Of the run.
@@ -57,6 +58,7 @@ def evaluate_run(
         FileNotFoundError: If a file of the run or of a case is not there.
         ValueError: If the run or a case cannot be used.
     """
+    say_notes([cases])
     run, dataset = cases.run, cases.dataset
     protocol = dataset.PAPER_PROTOCOL if protocol == PAPER else protocol
     protocols = list(dict.fromkeys((protocol, "strict", dataset.PAPER_PROTOCOL)))
@@ -71,12 +73,15 @@ def evaluate_run(
     scored = map_in_processes(score, labeled, workers)
     title, count = f"score {cases.config.model.name}", len(cases.case_ids)
     results = list(tqdm(scored, title, count, unit="case", disable=None))
-    scores = Scores.of(cases, protocol, options, results, predictor.codes())
+    scores = dataclasses.replace(
+        Scores.of(cases, protocol, options, results, predictor.codes()),
+        weights_sha256=run.weights_sha256,
+    )
 
     _write_overlays(cases, predictor, options, scores)
     write_curves(run)
-    runs.write_csv(run.path / "cases.csv", case_rows(results, protocol))
-    runs.write_json(run.path / FILE, scores.to_json())
+    runs.write_csv(run.results / "cases.csv", case_rows(results, protocol))
+    runs.write_json(run.results / FILE, scores.to_json())
     return scores
 
 
@@ -120,7 +125,7 @@ def _write_overlays(
     preprocessor = Preprocessor.of(cases.config)
     shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
     labeled = _predict(cases, ranked.values(), predictor, options, {"native"})
-    folder, slices = cases.run.path, {}
+    folder, slices = cases.run.results, {}
     for place, (case, maps) in zip(ranked, labeled, strict=True):
         dsc = scores.dsc[case.case_id]
         caption = f"{place} of {scores.num_cases}: {case.case_id}, DSC {dsc:.3f}"

@@ -22,7 +22,7 @@ from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
 from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts, bootstrap
-from synergynet_tf.runs import Run
+from synergynet_tf.runs import SCORED_SHA256, Run
 from synergynet_tf.safe_io import read_json, require, shown
 
 FILE = "metrics.json"
@@ -131,6 +131,8 @@ class Scores:
         image_size: Height and width of the model's input in pixels.
         epochs: How many the run was to be trained for.
         trained_epochs: How many it was.
+        weights_sha256: Of the weights that predicted; empty if a version of before did
+            not say.
         options: Each post-processing, and whether it was on.
         num_cases: How many were scored.
         num_patients: Of how many patients they are.
@@ -165,6 +167,7 @@ class Scores:
     image_size: int
     epochs: int
     trained_epochs: int
+    weights_sha256: str = ""
     options: dict[str, bool]
     num_cases: int
     num_patients: int
@@ -232,7 +235,7 @@ class Scores:
         """
         require(isinstance(values, dict), "it", "an object", values)
         blocks = {name: values[name] for name in PROTOCOLS if name in values}
-        found = {"data_dir": "", **values, "blocks": blocks}
+        found = {"data_dir": "", SCORED_SHA256: "", **values, "blocks": blocks}
         scores = cls(**{field.name: found[field.name] for field in _FIELDS})
         _check(scores)
         return scores
@@ -244,6 +247,8 @@ class Scores:
         but the outermost dictionary.
         """
         values = {field.name: getattr(self, field.name) for field in _FIELDS}
+        if not self.weights_sha256:
+            del values[SCORED_SHA256]
         at = list(values).index("blocks")
         items = list(values.items())
         own = self.blocks[self.protocol]
@@ -325,9 +330,9 @@ def read_scores(run: Run) -> Scores:
         FileNotFoundError: If the run has not been scored.
         ValueError: If the file is damaged or of another version.
     """
-    path, advice = run.path / FILE, f"score it with evaluate.py --run {run}"
+    path, advice = run.results / FILE, f"score it with evaluate.py --run {run}"
     if not path.is_file():
-        raise FileNotFoundError(f"No {FILE} in {run}; {advice}")
+        raise FileNotFoundError(f"No {FILE} in {run.results}; {advice}")
     try:
         return Scores.from_json(read_json(path))
     except KeyError as error:
@@ -347,17 +352,17 @@ def fresh_scores(run: Run) -> tuple[Scores | None, str]:
         The scores, or `None` and what keeps those that are there from being used:
         nothing if there are none.
     """
-    path = run.path / FILE
+    path = run.results / FILE
     if not path.is_file():
         return None, ""
-    if run.is_older_than_weights(FILE):
-        return None, "older than the weights"
     try:
-        return Scores.from_json(read_json(path)), ""
+        scores = Scores.from_json(read_json(path))
     except KeyError:
         return None, "of another version"
     except ValueError:
         return None, "damaged, or of another version"
+    stale = run.why_stale(path, scores.weights_sha256)
+    return (None, stale) if stale else (scores, "")
 
 
 def rank(dsc: Mapping[str, float]) -> dict[str, str]:

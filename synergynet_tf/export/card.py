@@ -222,10 +222,7 @@ def _output(
 
 def _training_data(run: Run, config: ExperimentConfig) -> dict[str, Any]:
     data = config.data
-    split = _read(run, "split.json")
-    if split and not all(isinstance(cases, list) for cases in split.values()):
-        path = run.path / "split.json"
-        raise ValueError(f"{path} is damaged; restore it or delete it")
+    split = run.split
     return {
         "dataset": data.dataset,
         "split": data.split,
@@ -239,11 +236,11 @@ def _training_data(run: Run, config: ExperimentConfig) -> dict[str, Any]:
 
 def _scores(run: Run) -> tuple[dict[str, Any] | None, str]:
     """Returns the scores by protocol, and a sentence about them."""
-    if not (run.path / SCORES).is_file():
+    if not (run.results / SCORES).is_file():
         return None, "The run was not scored."
     scores = read_scores(run)
-    if run.is_older_than_weights(SCORES):
-        return None, "Scores older than the run's weights are left out."
+    if stale := run.why_stale(run.results / SCORES, scores.weights_sha256):
+        return None, f"The scores are {stale}, and left out."
     scored = {name: getattr(scores, name) for name in SCORED}
     level = scores.bootstrap["level"]
     chosen = [name for name, on in scored["options"].items() if on]

@@ -31,6 +31,7 @@ from synergynet_tf.export.exported_model import Answers, Exported
 from synergynet_tf.export.signatures import require_tensorflow
 from synergynet_tf.formats import DASH, markdown, number
 from synergynet_tf.models.outputs import with_codes
+from synergynet_tf.runs import SCORED_SHA256
 
 # Largest difference of a logit of an export in float32: see `allowed_difference`.
 MAX_LOGIT_DIFFERENCE = 1e-4
@@ -193,6 +194,7 @@ def compare(
     latencies = time_calls(calls, images[len(images) // 2][None])
     return {
         "run": str(cases.run),
+        SCORED_SHA256: cases.run.weights_sha256,
         "model": cases.config.model.name,
         "dataset": cases.config.data.dataset,
         "split": cases.part,

@@ -5,6 +5,8 @@
         classes.json        names of the foreground classes, in label order
         labels.json         the value of each class in the masks; predictions have it
         channels.json       how many channels a scan has; no file for photographs
+        split.json          the cases of each part, written once, when the run begins
+        data.json           which cases were in no part, and the data's checksums
         environment.json    versions, machine, command and commit
         history.csv         a row an epoch
         checkpoints/        everything that continues the run
@@ -34,9 +36,12 @@ from synergynet_tf.runs.run import (
     CHANNELS,
     CHECKPOINTS,
     CONFIG,
+    DATA,
     FINISHED,
     HISTORY,
     LABELS,
+    SCORED_SHA256,
+    SPLIT,
     WEIGHTS_SHA256,
     Run,
     check_label_values,
@@ -54,10 +59,13 @@ __all__ = [
     "CHANNELS",
     "CHECKPOINTS",
     "CONFIG",
+    "DATA",
     "FINISHED",
     "HISTORY",
     "LABELS",
     "LOCK",
+    "SCORED_SHA256",
+    "SPLIT",
     "WEIGHTS_SHA256",
     "Lock",
     "Run",

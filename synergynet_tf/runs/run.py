@@ -10,13 +10,14 @@ import math
 import os
 import pathlib
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import require_writable, sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
-from synergynet_tf.safe_io import decode_text, read_content, read_json, shown
+from synergynet_tf.safe_io import decode_text, read_content, read_json, require, shown
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
@@ -26,8 +27,14 @@ FINISHED = "finished.json"
 HISTORY = "history.csv"
 LABELS = "labels.json"
 MAX_LABEL_VALUE = 65535
+# The cases of each part, and what the data was beside them; written once, at the start.
+SPLIT = "split.json"
+DATA = "data.json"
+_PARTS = ("train", "val", "test")
 # The entry of `FINISHED` that tells whether `BEST_WEIGHTS` is damaged.
 WEIGHTS_SHA256 = "best_weights_sha256"
+# The entry of a file of results that tells which weights they are of.
+SCORED_SHA256 = "weights_sha256"
 
 _WRITE_AGAIN = (
     f"Delete it, and {FINISHED} if that is there, and train the run again: it is "
@@ -43,10 +50,21 @@ class Run:
 
     Args:
         path: The folder. It is looked at when something is read of it.
+        results: Folder of what scoring writes and the report shows; by default `path`,
+            where a run is that cannot be written to.
+
+    Attributes:
+        path: The folder.
+        results: The folder of the results.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        results: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.path = pathlib.Path(path)
+        self.results = self.path if results is None else pathlib.Path(results)
 
     def __str__(self) -> str:
         """Returns the folder."""
@@ -146,6 +164,65 @@ class Run:
         return number
 
     @functools.cached_property
+    def split(self) -> dict[str, list[str]] | None:
+        """The cases of `train`, `val` and `test`, as they were when the run began.
+
+        `None` for a run of a version that did not write them.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = self.path / SPLIT
+        if not path.is_file():
+            return None
+        try:
+            parts: dict[str, list[str]] = read_json(path)
+            ok = isinstance(parts, dict) and set(parts) == set(_PARTS)
+            require(ok, "it", f"lists of cases for {', '.join(_PARTS)}", parts)
+            for part, ids in parts.items():
+                require(_is_list(ids, str), part, "a list of cases", ids)
+            ids = [case_id for part in _PARTS for case_id in parts[part]]
+            twice = [case_id for case_id, count in Counter(ids).items() if count > 1]
+            require(not twice, "a case", "in one part, once", twice)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged: {error}. It says which cases the run was trained "
+                "on: put the right file back, or train the run again with --force."
+            ) from error
+        return parts
+
+    @functools.cached_property
+    def data(self) -> dict[str, Any]:
+        """What the data was when the run began, besides its split.
+
+        `unused` lists the cases that were in no part, as with `--limit`; `crc32` has
+        the checksums of images and labels of each part as they were prepared. Empty
+        for a run of a version that did not write it.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = self.path / DATA
+        if not path.is_file():
+            return {}
+        try:
+            values: dict[str, Any] = read_json(path)
+            ok = isinstance(values, dict) and set(values) == {"unused", "crc32"}
+            require(ok, "it", "an object of unused and crc32", values)
+            unused, checksums = values["unused"], values["crc32"]
+            ok = unused is None or _is_list(unused, str)
+            require(ok, "unused", "a list of cases", unused)
+            ok = isinstance(checksums, dict) and set(checksums) <= {"train", "val"}
+            ok = ok and all(_is_list(pair, int) for pair in checksums.values())
+            require(ok, "crc32", "numbers of train and val", checksums)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged: {error}. Put the right file back, or delete it: "
+                "then it is not told whether the data has changed since."
+            ) from error
+        return values
+
+    @functools.cached_property
     def history(self) -> list[dict[str, float]]:
         """The rows of `history.csv`: numbers, one row for each trained epoch.
 
@@ -183,16 +260,8 @@ class Run:
             ValueError: If the run is finished and it is not the file that was written.
         """
         path = self._require(BEST_WEIGHTS, "Train the run to the end first.")
-        if self.is_finished():
-            finished = self.path / FINISHED
-            try:
-                written = read_json(finished).get(WEIGHTS_SHA256)
-            except (ValueError, AttributeError) as error:
-                raise ValueError(
-                    f"{finished} is damaged: {error}. {_WRITE_AGAIN}"
-                ) from error
-            if written is not None:  # As in runs of before.
-                self.check_weights(written)
+        if self._finished_sha256 is not None:
+            self.check_weights(self._finished_sha256)
         return path
 
     def check_weights(self, written: str | None) -> None:
@@ -211,14 +280,45 @@ class Run:
                 "wrote. Put the right file back, or train the run again with --force."
             )
 
-    def is_older_than_weights(self, name: str) -> bool:
-        """Tells whether a file of the run was written before its best weights.
+    def why_stale(self, path: pathlib.Path, sha256: object) -> str:
+        """Says why a file of results is not of the run's best weights.
+
+        A file's time is asked only where there is no SHA-256: copies have others.
+
+        Args:
+            path: The file.
+            sha256: Of the weights, as the file has it under `SCORED_SHA256`; `None` or
+                `""` in one of a version that did not write it.
+
+        Returns:
+            The reason; nothing if it is of these weights.
 
         Raises:
             FileNotFoundError: If the run has no weights yet.
+            ValueError: If `FINISHED` is damaged.
         """
         weights = self._require(BEST_WEIGHTS, "Train the run to the end first.")
-        return (self.path / name).stat().st_mtime < weights.stat().st_mtime
+        if not sha256:
+            older = path.stat().st_mtime < weights.stat().st_mtime
+            return "older than the weights" if older else ""
+        written = self._finished_sha256 or self.weights_sha256
+        return "" if sha256 == written else "of other weights than the run's"
+
+    @functools.cached_property
+    def _finished_sha256(self) -> str | None:
+        """The SHA-256 that `FINISHED` has; `None` if the run is of before, or goes on.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = self.path / FINISHED
+        if not path.is_file():
+            return None
+        try:
+            written: str | None = read_json(path).get(WEIGHTS_SHA256)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error}. {_WRITE_AGAIN}") from error
+        return written
 
     def _require(self, name: str, advice: str) -> pathlib.Path:
         path = self.path / name
@@ -242,6 +342,10 @@ def check_label_values(values: Sequence[Any]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise ValueError(f"two classes have one value. Received: {shown(values)}")
     return tuple(values)
+
+
+def _is_list(value: object, of: type) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, of) for entry in value)
 
 
 def run_dir(runs: str | pathlib.Path, config: ExperimentConfig) -> pathlib.Path:
@@ -300,7 +404,8 @@ def check_settings(
     """Refuses to overwrite a finished run or to continue one of other settings.
 
     The precision `auto` goes with whichever the run was begun in, and every strategy
-    with every other: a batch has the same loss on however many devices.
+    with every other: a batch has the same loss on however many devices. Data may have
+    moved while the run waits, if `SPLIT` tells which cases it must still have.
 
     Raises:
         FileExistsError: If `run` is finished, or has other settings, and `force` is
@@ -316,6 +421,8 @@ def check_settings(
     )
     if config.training.precision == AUTO:
         config = config.replace(precision=begun.training.precision)
+    if (run / SPLIT).is_file() and not Run(run).is_finished():
+        config = config.replace(data_dir=begun.data.data_dir)
     if begun != config:
         raise FileExistsError(
             f"{run} was begun with other settings ({differences(begun, config)}). "

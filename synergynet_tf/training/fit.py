@@ -15,7 +15,8 @@ import keras
 import synergynet_tf
 from synergynet_tf import environment, runs, signals
 from synergynet_tf.data.batches import Batches
-from synergynet_tf.data.prepared import prepare
+from synergynet_tf.data.prepared import PARTS, prepare
+from synergynet_tf.data.splits import kept_ids
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
 from synergynet_tf.training import (
@@ -43,7 +44,8 @@ def fit(config, run, force=False, prepared=None):
     A continued run gives the weights of an undisturbed one, bit for bit on a CPU: the
     order and the augmentation of the images depend on the seed, the epoch and the step
     alone, and the checkpoint holds every variable. A GPU adds up in an order of its
-    own, and so do several devices.
+    own, and so do several devices. It keeps the split that it was begun with, whatever
+    has been added to the data; the data may have moved.
 
     Ctrl-C and SIGTERM write a checkpoint after the step that is being done. Of several
     processes that train together the first, the chief, writes.
@@ -61,10 +63,12 @@ def fit(config, run, force=False, prepared=None):
         ConnectionError: If a process that trains with this one is gone.
         FileExistsError: If the run is finished, or was begun with other settings,
             and `force` is not set.
-        FileNotFoundError: If the data is not there.
+        FileNotFoundError: If the data, or a case that the run was begun with, is not
+            there.
         OSError: If something cannot be written.
         signals.Stopped: On Ctrl-C or SIGTERM.
-        ValueError: If a case cannot be read, or the loss becomes `nan`.
+        ValueError: If a case cannot be read, the data is not that of the run, or the
+            loss becomes `nan`.
     """
     run = pathlib.Path(run)
     runs.check_startable(run, config, force)
@@ -75,7 +79,7 @@ def fit(config, run, force=False, prepared=None):
 
 def _fit(config, run, force, prepared):
     """Makes what is trained, and trains it on the devices of the current scope."""
-    prepared = prepared or prepare(config.data, config.model.image_size)
+    prepared = prepared or _prepare(config, run, force)
     train, val = prepared.train, prepared.val
     seed, batch_size = config.training.seed, config.training.batch_size
     train_batches = Batches(
@@ -97,7 +101,59 @@ def _fit(config, run, force, prepared):
         runs.check_settings(run, config, force)
         if force:
             runs.delete(run)
+        _check_data(config, run, prepared)
         _train(config, run, lock, model, train_batches, val_batches, prepared)
+
+
+def _prepare(config, run, force):
+    """Prepares the cases that a run was begun with, or draws those of a new one."""
+    begun, split = runs.Run(run), None
+    if not force and begun.split is not None:
+        unused = begun.data.get("unused")
+        split, notes = kept_ids(config.data, begun.split, PARTS, run, unused)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    return prepare(config.data, config.model.image_size, split)
+
+
+def _check_data(config, run, prepared):
+    """Refuses to continue a run on other data, and says what is not as it was."""
+    begun = runs.Run(run)
+    if begun.split is None:
+        if any((run / runs.CHECKPOINTS).glob("*.npz")):
+            again = f"its split is drawn again from {config.data.data_dir} as it is now"
+            print(f"note: {run} has no {runs.SPLIT}: {again}", file=sys.stderr)
+        return
+    advice = "name another folder with --runs, or start it again with --force"
+    if begun.split != prepared.split:
+        raise ValueError(
+            f"{run} was begun with another split than that of the data that is given "
+            f"({runs.SPLIT}); {advice}"
+        )
+    if begun.class_names != prepared.class_names:
+        raise ValueError(
+            f"{run} was begun with the classes {', '.join(begun.class_names)}, and the "
+            f"data has {', '.join(prepared.class_names)}; {advice}"
+        )
+    old, new = begun.config.data.data_dir, config.data.data_dir
+    for part, written in begun.data.get("crc32", {}).items():
+        found = getattr(prepared, part).checksums
+        pairs = zip(("images", "masks"), written, found, strict=False)
+        changed = [what for what, one, other in pairs if one != other]
+        # Images are rounded, on another processor perhaps otherwise; masks are not.
+        if "masks" in changed and old != new:
+            raise ValueError(
+                f"{new} has cases of the same names as {old}, where {run} was begun, "
+                f"but the masks in {part} are others; {advice}"
+            )
+        if changed:
+            print(
+                f"warning: {' and '.join(changed)} of {part} are not, to the last bit, "
+                f"those that {run} was begun with",
+                file=sys.stderr,
+            )
+    if old != new:
+        print(f"the data of {run} is at {new}; it was at {old}")
 
 
 def _train(config, run, lock, model, train_batches, val_batches, prepared):
@@ -273,7 +329,13 @@ def _write_settings(run, config, prepared):
     if prepared.label_values is not None:
         named = zip(prepared.class_names, prepared.label_values, strict=True)
         runs.write_json(run / runs.LABELS, dict(named))
-    runs.write_json(run / "split.json", prepared.split)
+    if not (run / runs.SPLIT).exists():
+        stores = {part: getattr(prepared, part) for part in PARTS}
+        checksums = {p: store.checksums for p, store in stores.items()}
+        checksums = {p: found for p, found in checksums.items() if found}
+        data = {"unused": prepared.unused, "crc32": checksums}
+        runs.write_json(run / runs.DATA, data)
+        runs.write_json(run / runs.SPLIT, prepared.split)
     if prepared.image_channels is not None:
         runs.write_json(run / runs.CHANNELS, prepared.image_channels)
     path, now = run / "environment.json", _environment()

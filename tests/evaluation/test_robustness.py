@@ -116,6 +116,21 @@ def test_what_is_older_than_the_weights_is_scored_again(squares_run):
     path.write_text(path.read_text().replace('"dsc": 0.5', '"dsc": 0.4'))
     later = path.stat().st_mtime + 10
     os.utime(squares_run / runs.BEST_WEIGHTS, (later, later))
+    # Times tell nothing where the file has the SHA-256 of its weights.
+    assert corrupt(squares_run)["rows"][0]["dsc"] < 0.5
+    report = json.loads(path.read_text())
+    del report["weights_sha256"]
+    path.write_text(json.dumps(report))
+    os.utime(squares_run / runs.BEST_WEIGHTS, (later, later + 100))
+    assert corrupt(squares_run)["rows"][0]["dsc"] == pytest.approx(5 / 9)
+
+
+def test_what_other_weights_gave_is_scored_again(squares_run):
+    corrupt(squares_run)
+    path = squares_run / "corruption.json"
+    path.write_text(path.read_text().replace('"dsc": 0.5', '"dsc": 0.4'))
+    (squares_run / runs.BEST_WEIGHTS).write_text("others")
+    os.utime(squares_run / runs.BEST_WEIGHTS, (1, 1))
     assert corrupt(squares_run)["rows"][0]["dsc"] == pytest.approx(5 / 9)
 
 

@@ -109,6 +109,27 @@ def test_fresh_scores_are_those_of_the_weights(tmp_path):
     assert fresh_scores(Run(tmp_path)) == (None, "older than the weights")
 
 
+def test_hashes_tell_more_than_times(tmp_path):
+    """SHA-256 of `abc` is ba7816bf..., from FIPS 180-4's examples."""
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    report = REPORT | {"weights_sha256": digest}
+    runs.write_json(tmp_path / "metrics.json", report)
+    (tmp_path / runs.BEST_WEIGHTS).write_text("abc")
+    os.utime(tmp_path / "metrics.json", (0, 0))
+    scores, reason = fresh_scores(Run(tmp_path))
+    assert scores is not None and reason == ""
+    assert scores.to_json() == report
+    (tmp_path / runs.BEST_WEIGHTS).write_text("abd")
+    os.utime(tmp_path / runs.BEST_WEIGHTS, (0, 0))
+    stale = None, "of other weights than the run's"
+    assert fresh_scores(Run(tmp_path)) == stale
+    # What training has written last tells what the weights are, without reading them.
+    runs.write_json(tmp_path / runs.FINISHED, {runs.WEIGHTS_SHA256: digest})
+    assert fresh_scores(Run(tmp_path)) == (scores, "")
+    runs.write_json(tmp_path / runs.FINISHED, {runs.WEIGHTS_SHA256: "0" * 64})
+    assert fresh_scores(Run(tmp_path)) == stale
+
+
 def test_scores_are_asked_for_parts_cases_and_a_title():
     report = json.loads(json.dumps(make_report((0.5, 0.25, 0.0, 1.0))))
     for by_class in report["cases"][2]["strict"].values():

@@ -124,6 +124,7 @@ def report_codes(
             "dataset": cases.config.data.dataset,
             "data_dir": str(cases.root.resolve()),
             "model": config.name,
+            runs.SCORED_SHA256: cases.run.weights_sha256,
             "split": cases.part,
             "num_cases": len(coded),
             "num_slices": sum(len(case.codes) for case in coded.values()),

@@ -53,7 +53,7 @@ def read_columns(run: Run) -> dict[str, list[float]]:
 
 
 def write_curves(run: Run) -> None:
-    """Draws `<run>/curves.png`: loss, DSC, and codes if the run has a codebook.
+    """Draws `curves.png`: loss, DSC, and codes if the run has a codebook.
 
     Raises:
         FileNotFoundError: If the run has no `history.csv`.
@@ -74,7 +74,7 @@ def write_curves(run: Run) -> None:
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=9)
-    with runs.atomic_file(run.path / "curves.png") as temporary:
+    with runs.atomic_file(run.results / "curves.png") as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
 
 

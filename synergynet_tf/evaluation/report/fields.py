@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from synergynet_tf.runs import Run
+from synergynet_tf.runs import SCORED_SHA256, Run
 from synergynet_tf.safe_io import read_json, require, shown
 
 T = TypeVar("T")
@@ -80,18 +80,23 @@ def read_result(
 
     Args:
         run: The run.
-        name: Of the file of JSON, from its folder.
+        name: Of the file of JSON, from the folder of its results or its own.
         command: What writes the file again, without the run.
         make: Makes the template's context of the content.
 
     Returns:
-        None if there is nothing, or it is older than the weights.
+        None if there is nothing, or it is not of the run's weights.
 
     Raises:
         ValueError: If it is damaged.
     """
-    path = run.path / name
-    if not path.is_file() or run.is_older_than_weights(name):
+    path = run.results / name
+    if not path.is_file():
+        path = run.path / name
+    if not path.is_file():
         return None
     with blame(path, "is damaged", f"write it again with {command} --run {run}"):
-        return make(read_json(path))
+        found = read_json(path)
+        if run.why_stale(path, found.get(SCORED_SHA256)):
+            return None
+        return make(found)

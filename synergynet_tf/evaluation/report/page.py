@@ -23,18 +23,18 @@ HERE = pathlib.Path(__file__).parent
 
 
 def write_html_report(run: Run) -> pathlib.Path:
-    """Writes `<run>/report.html` of what is in the run's folder.
+    """Writes `report.html` of what is in the run's folder and beside its results.
 
     Returns:
         Its path.
 
     Raises:
         FileNotFoundError: If the run has no scores, history or settings.
-        ValueError: If something is damaged, or the scores are older than the weights.
+        ValueError: If something is damaged, or the scores are of other weights.
     """
     page = make_page(run)
-    runs.write_text(run.path / NAME, page)
-    return run.path / NAME
+    runs.write_text(run.results / NAME, page)
+    return run.results / NAME
 
 
 def make_page(run: Run) -> str:
@@ -69,19 +69,19 @@ def environment() -> jinja2.Environment:
 
 def _read_context(run: Run) -> dict[str, Any]:
     """Reads all that the template shows of a run."""
-    path = run.path / FILE
+    path = run.results / FILE
     report = read_scores(run).to_json()
     again = f"score the run again with evaluate.py --run {run}"
-    if run.is_older_than_weights(FILE):
-        raise ValueError(f"{path} is older than the weights; {again}")
+    if stale := run.why_stale(path, report.get(runs.SCORED_SHA256)):
+        raise ValueError(f"{path} is {stale}; {again}")
     columns = read_columns(run)
     with blame(path, "is of another version", again):
         scores = context.scores_context(report)
         cases = context.cases_context(report)
         strict = {case["case_id"]: case["strict"] for case in report["cases"]}
-    with blame(run.path / slices.NAME, "is damaged", again):
+    with blame(run.results / slices.NAME, "is damaged", again):
         overlays = context.overlays_context(
-            slices.read_slices(run.path), strict, run.class_names
+            slices.read_slices(run.results), strict, run.class_names
         )
     return {
         "title": f"{report['model']} on {report['dataset']}, seed {report['seed']}",

@@ -25,7 +25,7 @@ from synergynet_tf.evaluation.robustness.corruptions import (
 from synergynet_tf.evaluation.scores import describe
 from synergynet_tf.formats import without_nan
 from synergynet_tf.metrics import ClassScores, bootstrap
-from synergynet_tf.runs import Run
+from synergynet_tf.runs import SCORED_SHA256, Run
 from synergynet_tf.safe_io import read_json
 
 CORRUPTION = "corruption.json"
@@ -45,7 +45,7 @@ def corrupt_run(
     `corruption.json`, or from the part of it that an interrupted call has left.
 
     Args:
-        cases: Of the run, in whose folder `corruption.json` is written last.
+        cases: Of the run, in whose `results` `corruption.json` is written last.
         options: What else is done to the predictions.
         seed: Of the corruptions' draws.
 
@@ -58,20 +58,21 @@ def corrupt_run(
     Raises:
         ValueError: If the run or a case cannot be used.
     """
-    run = cases.run.path
+    folder = cases.run.results
     settings = {
         **describe(cases, options),
         "protocol": "strict",
         "corruption_seed": seed,
     }
     rows = _scored_rows(cases.run, settings, cases.case_ids)
-    report = settings | {"rows": rows}
+    weights = {SCORED_SHA256: cases.run.weights_sha256}
+    report = settings | weights | {"rows": rows}
     if len(rows) < len(POINTS):
         for row in _score_points(cases, options, seed, len(rows)):
             rows.append(row)
-            runs.write_json(run / PART, report)
-    runs.write_json(run / CORRUPTION, report)
-    (run / PART).unlink(missing_ok=True)
+            runs.write_json(folder / PART, report)
+    runs.write_json(folder / CORRUPTION, report)
+    (folder / PART).unlink(missing_ok=True)
     return report
 
 
@@ -80,11 +81,13 @@ def _scored_rows(
 ) -> list[dict[str, Any]]:
     """Returns the rows of the first of `POINTS` that need not be scored again."""
     for name in (CORRUPTION, PART):
-        path = run.path / name
-        if not path.is_file() or run.is_older_than_weights(name):
+        path = run.results / name
+        if not path.is_file():
             continue
         try:
             report = read_json(path)
+            if run.why_stale(path, report.pop(SCORED_SHA256, None)):
+                continue
             rows: list[dict[str, Any]] = report.pop("rows")
             wanted = [_point(*point) for point in POINTS[: len(rows)]]
             if (

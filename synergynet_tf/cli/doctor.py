@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from synergynet_tf import __version__, environment
 from synergynet_tf.cli import command_line
 from synergynet_tf.config import default_data_dir
-from synergynet_tf.data import DATASETS, store
+from synergynet_tf.data import DATASETS
+from synergynet_tf.data.cache import cache_dir
 
 # What names an extra is there by, and the extra.
 _PACKAGES = {
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
         ("devices", _devices()),
     ]
     rows += [(f"[{extra}]", _versions(names)) for extra, names in _PACKAGES.items()]
-    rows += [("cache", str(store.cache_dir())), ("data", _data())]
+    rows += [("cache", str(cache_dir())), ("data", _data())]
     for name, text in rows:
         print(f"{name:<14} {text}")
 

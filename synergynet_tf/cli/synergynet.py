@@ -13,6 +13,7 @@ COMMANDS = {
     "train": ("cli.train", "train a method on a dataset, or a table of the paper"),
     "evaluate": ("cli.evaluate", "score finished runs, beside the paper's numbers"),
     "predict": ("cli.predict", "segment images with a run or an exported model"),
+    "compare": ("cli.compare", "score label maps of any framework, and compare them"),
     "report": ("cli.report", "write report.html of scored runs"),
     "figures": ("cli.figures", "draw overlays, contours and Grad-CAM of several runs"),
     "codes": ("cli.codes", "show what the codes of a run stand for"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import multiprocessing
 import pathlib
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
@@ -17,11 +20,17 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
+from synergynet_tf.data.listing import first_of, lines, summary
+from synergynet_tf.data.preprocess import find_faint
 from synergynet_tf.data.spec import Case, ListingError
 from synergynet_tf.data.splits import complete, data_root, split_ids
 
 # Between microscopes and mistaken units; ones stand where no spacing is known.
 SPACING_MM = (0.001, 100.0)
+# What so many cases, and most of all, have in common is said once.
+FEWEST_ALIKE = 3
+# Names in a line.
+MAX_NAMED = 10
 
 
 class Findings(NamedTuple):
@@ -77,21 +86,79 @@ def check(data: DataConfig, workers: int) -> Findings:
     except ValueError as error:
         problems.append(str(error))
         case_ids = []
+    notes: list[str] = []
+    with contextlib.suppress(ValueError):  # Which is among the problems.
+        listing = dataset.listing(root)
+        problems += listing.warnings
+        for kind, found in (("meant", problems), ("other", notes), ("expected", notes)):
+            found += lines(e for e in listing.passed_over if e.kind == kind)
     names: tuple[str, ...] = ()
+    shared = ""  # What each case would be refused for.
     try:
         names = dataset.class_names(root)
+        notes += class_notes(data)
     except ValueError as error:
-        problems.append(str(error))
+        shared = str(error)
+        problems.append(shared)
     check_one = functools.partial(check_case, data.dataset, root)
     results = list(_map(check_one, case_ids, workers))
-    problems += [seen.problem for seen in results if seen.problem]
+    problems += _join(
+        [(seen.case_id, seen.problem) for seen in results if seen.problem],
+        len(results),
+        shared,
+    )
     problems += _duplicates(results)
-    notes = [note for seen in results for note in seen.notes]
-    found = frozenset[int]().union(*(seen.classes for seen in results))
+    noted = [(seen.case_id, note) for seen in results for note in seen.notes]
+    notes += _join(noted, len(results))
+    labels = frozenset[int]().union(*(seen.classes for seen in results))
     for label, name in enumerate(names, start=1):
-        if label not in found and results:
+        if label not in labels and results:
             notes.append(f"No case has the class {name}")
     return Findings(len(case_ids), list(dict.fromkeys(problems)), notes)
+
+
+def _join(
+    said: Sequence[tuple[str, str]], num_cases: int, shared: str = ""
+) -> Iterator[str]:
+    """Yields what is said of cases; what is alike in most of them, once.
+
+    Args:
+        said: Of each case a line.
+        num_cases: How many there are.
+        shared: What has been said of all.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for case_id, text in said:
+        if not shared or shared not in text:
+            # Files and the case are others in each line.
+            alike = re.sub(r"\S*/\S*", "*", text.replace(case_id, "*"))
+            groups.setdefault(alike, []).append((case_id, text))
+    for group in groups.values():
+        if len(group) >= FEWEST_ALIKE and 2 * len(group) > num_cases:
+            others = first_of([case_id for case_id, _ in group[1:]], MAX_NAMED)
+            yield f"{group[0][1]} ({len(group) - 1} more cases are alike: {others})"
+        else:
+            yield from (text for _, text in group)
+
+
+def class_notes(data: DataConfig) -> list[str]:
+    """Returns lines on how the values of the labels were understood."""
+    notes = getattr(DATASETS[data.dataset], "class_notes", None)
+    return notes(data_root(data)) if notes else []
+
+
+def announce(data: DataConfig) -> None:
+    """Prints a line on the classes, and on stderr what is passed over or differs."""
+    dataset, root = DATASETS[data.dataset], data_root(data)
+    names = dataset.class_names(root)
+    count = "1 class" if len(names) == 1 else f"{len(names)} classes"
+    print(f"{count}: {first_of(names, MAX_NAMED)}")
+    listing = dataset.listing(root)
+    remarks = [*class_notes(data), *listing.warnings]
+    if passed_over := summary(listing.passed_over):
+        remarks.append(f"{passed_over}; see data --dataset {data.dataset} --check")
+    for line in remarks:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def check_case(name: str, root: pathlib.Path, case_id: str) -> CaseCheck:
@@ -117,27 +184,41 @@ def check_case(name: str, root: pathlib.Path, case_id: str) -> CaseCheck:
     digest = hashlib.blake2b(np.ascontiguousarray(case.image).data, digest_size=16)
     digest.update(repr(case.image.shape).encode())
     classes = frozenset(np.unique(case.label).tolist()) - {0}
-    return CaseCheck(case_id, problem, tuple(_notes(case)), digest.hexdigest(), classes)
+    notes = tuple(_notes(case, DATASETS[name].modality(root)))
+    return CaseCheck(case_id, problem, notes, digest.hexdigest(), classes)
 
 
 def format_findings(findings: Findings) -> str:
     """Lays findings out as text: a line each, and a count."""
     cases, problems, notes = findings
-    lines = [f"problem: {_line(problem)}" for problem in problems]
-    lines += [f"note: {_line(note)}" for note in notes]
+    found = [f"problem: {_line(problem)}" for problem in problems]
+    found += [f"note: {_line(note)}" for note in notes]
     count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
     tail = f", {len(notes)} note{'' if len(notes) == 1 else 's'}" if notes else ""
-    lines.append(f"{cases} cases: {count if problems else 'no problems'}{tail}")
-    return "\n".join(lines)
+    found.append(f"{cases} cases: {count if problems else 'no problems'}{tail}")
+    return "\n".join(found)
 
 
-def _notes(case: Case) -> Iterator[str]:
+def _notes(case: Case, modality: str) -> Iterator[str]:
     if not case.label.any():
         yield f"Case {case.case_id}: its mask is empty"
     elif case.label.all():
         yield f"Case {case.case_id}: its mask has no background"
     if case.image.min() == case.image.max():
         yield f"Case {case.case_id}: its image is {case.image.min():g} everywhere"
+    else:
+        # One by one: a scan may have more channels than a network takes.
+        count = 1 if modality == "rgb" else case.image.shape[-1]
+        for i in range(count):
+            image = case.image if modality == "rgb" else case.image[..., i : i + 1]
+            if reason := find_faint(image, modality):
+                channel = f"channel {i}: " if count > 1 else ""
+                yield f"Case {case.case_id}: {channel}{reason}"
+    if case.steps_mm is not None:
+        yield (
+            f"Case {case.case_id}: the axes of its grid are not orthogonal (a tilted "
+            "gantry?); volumes and distances are computed on the grid as it is"
+        )
 
 
 def _duplicates(results: Sequence[CaseCheck]) -> Iterator[str]:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import pathlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from synergynet_tf.data.listing import PassedOver, first_of, list_files
 from synergynet_tf.safe_io import read_content, require_plain_name
 
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
-SUFFIXES = tuple(spell(kind) for spell in (str.lower, str.upper) for kind in KINDS)
+MAX_MASK_VALUE = 65535
 MAX_PIXELS = 200_000_000
+MAX_PNG_SIDE = 1_000_000  # Of libpng, on both ways.
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
+PNG_PALETTE = 3
 PNG_FIRST_CHUNK = b"\0\0\0\x0dIHDR"  # Its length and type.
 # A progressive JPEG has a dozen scans; each takes the time of the whole image.
 JPEG_MAX_SCANS = 100
@@ -38,34 +41,38 @@ class Pair(NamedTuple):
 
 
 def list_images(
-    folder: str | pathlib.Path, ignored_endings: tuple[str, ...] = ()
+    folder: str | pathlib.Path,
+    ignored_endings: tuple[str, ...] = (),
+    passed_over: list[PassedOver] | None = None,
 ) -> dict[str, pathlib.Path]:
     """Returns the image files of a folder by stem, sorted by stem.
 
     Hidden files, folders and files of other kinds (`Thumbs.db`, licenses, tables)
-    are passed over; extensions may be upper-case.
+    are passed over; extensions may be spelled in any case.
 
     Args:
         folder: Where to look, not below it.
         ignored_endings: Stems that end so are passed over too.
+        passed_over: Takes what is.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If two files have one stem (`a.png` and `a.jpg`), or one a name
             that is no text.
     """
+    passed_over = [] if passed_over is None else passed_over
     found: dict[str, pathlib.Path] = {}
-    for path in sorted(pathlib.Path(folder).iterdir()):
-        hidden = path.name.startswith(".")
-        ignored = hidden or path.stem.endswith(ignored_endings)
-        if ignored or path.suffix not in SUFFIXES or not path.is_file():
+    for stem, path in list_files(pathlib.Path(folder), KINDS, passed_over):
+        if stem.lower().endswith(ignored_endings):
+            reason = f"neither an image nor a mask: {' '.join(ignored_endings)}"
+            passed_over.append(PassedOver(path, reason, "expected"))
             continue
         require_plain_name(path)
-        if path.stem in found:
+        if stem in found:
             raise ValueError(
-                f"{found[path.stem]} and {path.name} have one name; keep one of them"
+                f"{found[stem]} and {path.name} have one name; keep one of them"
             )
-        found[path.stem] = path
+        found[stem] = path
     return dict(sorted(found.items()))
 
 
@@ -74,14 +81,16 @@ def list_pairs(
     masks: pathlib.Path,
     endings: Sequence[str],
     ignored_endings: tuple[str, ...] = (),
+    passed_over: list[PassedOver] | None = None,
 ) -> tuple[dict[str, Pair], list[str]]:
     """Pairs each image of a folder with its mask in another, by the image's stem.
 
     Args:
         images: Folder of the images.
         masks: Folder of the masks.
-        endings: What may follow the image's stem in its mask's (`_mask`).
+        endings: What may follow the image's stem in its mask's (`_mask`), in any case.
         ignored_endings: Stems that end so are neither images nor masks.
+        passed_over: Takes what else is in the folders.
 
     Returns:
         The pairs, sorted by stem; and the problems, a line each: an image that has no
@@ -93,21 +102,30 @@ def list_pairs(
     for folder in (images, masks):
         if not folder.is_dir():
             raise FileNotFoundError(f"No folder {folder}; create it or restore it")
-    found, free = (list_images(folder, ignored_endings) for folder in (images, masks))
+    passed_over = [] if passed_over is None else passed_over
+    found, free = (
+        list_images(folder, ignored_endings, passed_over) for folder in (images, masks)
+    )
     for folder, files in ((images, found), (masks, free)):
         if not files:
+            others = [e.path.name for e in passed_over if e.path.parent == folder]
+            instead = f" but {first_of(others, 3)}" if others else ""
             raise FileNotFoundError(
-                f"No image files ({' '.join(KINDS)}) in {folder}; add them"
+                f"No image files ({' '.join(KINDS)}) in {folder}{instead}; add them"
             )
+    # The ending in lower case, as the endings are.
+    spelled = {_lower_ending(stem, endings): stem for stem in free}
     pairs: dict[str, Pair] = {}
     problems: list[str] = []
     for stem, image in found.items():
-        names = [stem + ending for ending in endings if stem + ending in free]
+        keys = [stem + ending for ending in endings]
+        both = [name for key in keys for name in (key, spelled.get(key, ""))]
+        names = list(dict.fromkeys(name for name in both if name in free))
         if not names:
             wanted = " or ".join(f"{stem}{ending}.png" for ending in endings)
             problems.append(
-                f"{image} has no mask: no {wanted} in {masks}; add the mask or "
-                "remove the image"
+                f"{image} has no mask: no {wanted} in {masks}"
+                f"{_near(stem, masks, passed_over)}; add the mask or remove the image"
             )
         elif len(names) > 1:
             problems.append(
@@ -119,10 +137,33 @@ def list_pairs(
         for name in names:
             free.pop(name, None)
     problems += [
-        f"{mask} has no image in {images}; add the image or remove the mask"
-        for mask in free.values()
+        f"{mask} has no image in {images}{_near(stem, images, passed_over, endings)}; "
+        "add the image or remove the mask"
+        for stem, mask in free.items()
     ]
     return pairs, problems
+
+
+def _near(
+    stem: str,
+    folder: pathlib.Path,
+    passed_over: Sequence[PassedOver],
+    endings: Sequence[str] = (),
+) -> str:
+    """Names what is passed over where a file of this stem is missing, and why."""
+    stems = {stem, *(stem.removesuffix(ending) for ending in endings)}
+    for path, reason, _ in passed_over:
+        if path.parent == folder and path.name.partition(".")[0] in stems:
+            return f" ({path.name} is passed over: {reason.partition(';')[0]})"
+    return ""
+
+
+def _lower_ending(stem: str, endings: Sequence[str]) -> str:
+    """Returns a mask's stem with its ending in lower case."""
+    for ending in endings:
+        if ending and stem.lower().endswith(ending):
+            return stem[: -len(ending)] + ending
+    return stem
 
 
 def read_image(path: str | pathlib.Path) -> np.ndarray:
@@ -150,45 +191,197 @@ def read_image(path: str | pathlib.Path) -> np.ndarray:
 def read_mask(path: str | pathlib.Path) -> np.ndarray:
     """Reads a mask: `(rows, columns)`, uint8 or uint16, the values as stored.
 
+    In an image with a palette the values are the indices. Those of a TIFF file may
+    have any type, such as int32 or float32, if they are whole.
+
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is not a whole image of at most 200 megapixels, or has
-            colors.
+        ValueError: If it is not a whole image of at most 200 megapixels, has colors,
+            or a value that is not whole, or not from 0 to 65535.
     """
-    pixels = _decode(pathlib.Path(path), cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 2:
+    path = pathlib.Path(path)
+    pixels = _decode(path, cv2.IMREAD_UNCHANGED, indices=True)
+    if pixels.ndim == 3:
+        if not (pixels[..., :3] == pixels[..., :1]).all():
+            raise ValueError(
+                f"{path} has colors; a mask must be gray, one value a class: convert it"
+            )
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    if pixels.dtype in (np.uint8, np.uint16):
         return pixels
-    if not (pixels[..., :3] == pixels[..., :1]).all():
+    # Written so that a NaN is refused as well.
+    within = (pixels >= 0) & (pixels <= MAX_MASK_VALUE)
+    whole = within if pixels.dtype.kind != "f" else within & (pixels == pixels.round())
+    if not whole.all():
+        wrong = pixels[~whole].flat[0]
         raise ValueError(
-            f"{path} has colors; a mask must be gray, one value a class: convert it"
+            f"{path} holds {pixels.dtype} values such as {wrong:g}; a mask must hold "
+            f"whole numbers from 0 to {MAX_MASK_VALUE}, one a class: convert it"
         )
-    return np.ascontiguousarray(pixels[..., 0])
+    return pixels.astype(np.uint8 if pixels.max() < 256 else np.uint16)
 
 
-def _decode(path: pathlib.Path, flags: int) -> np.ndarray:
+def foreground_value(paths: Iterable[pathlib.Path]) -> int:
+    """Returns the highest value of the first mask that is not empty; 255 if all are.
+
+    Raises:
+        OSError, ValueError: As `read_mask` does.
+    """
+    return next((int(top) for path in paths if (top := read_mask(path).max())), 255)
+
+
+def _decode(path: pathlib.Path, flags: int, indices: bool = False) -> np.ndarray:
+    """Returns the pixels of a file as OpenCV decodes them.
+
+    Args:
+        path: The file.
+        flags: OpenCV's.
+        indices: Whether those of a palette are wanted, and any type of pixels.
+    """
     try:
         data = read_content(path)
         rows, columns = check_image(data)
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not a readable image: {error}; replace or remove it"
-        ) from error
+        raise _unreadable(path, error) from error
     if rows * columns > MAX_PIXELS:
         raise ValueError(
             f"{path} is too large: {columns} x {rows} pixels, at most "
             f"{MAX_PIXELS // 10**6} megapixels; scale it down"
         )
+    step = 1
+    if indices:
+        try:
+            data, step = _without_palette(data)
+        except (ValueError, struct.error, IndexError) as error:
+            raise _unreadable(path, error) from error
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         pixels = None
-    if (
-        pixels is None
-        or pixels.shape[:2] != (rows, columns)
-        or pixels.dtype not in (np.uint8, np.uint16)
-    ):
+    if pixels is None or pixels.shape[:2] != (rows, columns):
         raise ValueError(f"{path} cannot be decoded; replace or remove it")
-    return pixels
+    if pixels.dtype not in (np.uint8, np.uint16) and not indices:
+        raise ValueError(
+            f"{path} has pixels of {pixels.dtype}; an image must have uint8 or uint16: "
+            "convert it"
+        )
+    return pixels // np.uint8(step) if step > 1 else pixels
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is not a readable image: {error}; replace or remove it")
+
+
+def _without_palette(data: bytes) -> tuple[bytes, int]:
+    """Returns an image whose pixels are the indices of its palette, and their step.
+
+    The data of an image with a palette are the indices, so only the header is changed
+    to that of a gray image: decoders spread values of under 8 bits to 0 to 255.
+
+    Raises:
+        ValueError: If the palette is gray with black at another index than 0: then it
+            cannot be told which of the two means background.
+    """
+    if data.startswith(PNG_SIGNATURE) and data[25] == PNG_PALETTE:
+        return _png_indices(data)
+    if data.startswith(b"BM"):
+        return _bmp_indices(data), 1
+    if data.startswith((b"II", b"MM")):
+        return _tiff_indices(data), 1
+    return data, 1
+
+
+def _png_indices(data: bytes) -> tuple[bytes, int]:
+    # ISO/IEC 15948, section 11.2.2: the bit depth stands at 24, the color type at 25.
+    header = bytearray(data[16:29])
+    bits, header[9] = header[8], 0
+    if bits not in (1, 2, 4, 8):
+        raise ValueError(f"damaged (a palette of {bits} bits)")
+    chunks = [_png_chunk(b"IHDR", bytes(header))]
+    position = len(PNG_SIGNATURE)
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        body = data[position + 8 : position + 8 + length]
+        if kind == b"PLTE":
+            _refuse_gray([body[i : i + 3] for i in range(0, length, 3)])
+        if kind in (b"IDAT", b"IEND"):
+            chunks.append(_png_chunk(kind, body))
+        position += 12 + length
+    return PNG_SIGNATURE + b"".join(chunks), 255 // (2**bits - 1)
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(kind + body)
+    return struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", checksum)
+
+
+def _bmp_indices(data: bytes) -> bytes:
+    """Replaces a colored palette by a gray one, of whose entries each is its index."""
+    (offset,) = struct.unpack_from("<I", data, 10)
+    (header,) = struct.unpack_from("<I", data, 14)
+    # The oldest header has 12 bytes, shorter sides, and a palette without a fourth
+    # byte.
+    bits = struct.unpack_from("<H", data, 24 if header == 12 else 28)[0]
+    size = 3 if header == 12 else 4
+    start = 14 + header
+    palette = data[start : min(offset, start + size * 256)]
+    entries = [palette[i : i + 3] for i in range(0, len(palette) - size + 1, size)]
+    if bits > 8 or not _has_colors(entries):
+        return data
+    grays = b"".join(bytes([i, i, i, 0])[:size] for i in range(len(entries)))
+    return data[:start] + grays + data[start + len(grays) :]
+
+
+def _tiff_indices(data: bytes) -> bytes:
+    """Says gray where the header of a TIFF file says palette."""
+    order = "<" if data.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    places = {}
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, _, _, value = struct.unpack_from(order + "HHIH", data, entry)
+        places[tag] = entry + 8, value
+    # TIFF 6.0, section 8: 258 BitsPerSample; 262 PhotometricInterpretation, 3 for a
+    # palette, 1 for gray.
+    (place, kind), (_, bits) = (places.get(tag, (0, 0)) for tag in (262, 258))
+    if kind != 3 or bits != 8:
+        return data
+    return data[:place] + struct.pack(order + "H", 1) + data[place + 2 :]
+
+
+def _has_colors(palette: Sequence[bytes]) -> bool:
+    return any(len(set(entry)) > 1 for entry in palette)
+
+
+def _refuse_gray(palette: Sequence[bytes]) -> None:
+    """Refuses a gray palette that has black, and at another index than 0."""
+    black = bytes(3)
+    if not _has_colors(palette) and black in palette and palette[0] != black:
+        raise ValueError(
+            f"its palette is gray with black at index {palette.index(black)}, so it is "
+            "unclear which value is background; save it as a gray image"
+        )
+
+
+def encode_png(pixels: np.ndarray, path: str | pathlib.Path) -> bytes:
+    """Returns a PNG file of pixels, gray or RGB, uint8 or uint16.
+
+    Args:
+        pixels: `(rows, columns)` or `(rows, columns, 1 or 3)`.
+        path: The file that an error is to name.
+
+    Raises:
+        ValueError: If a PNG file does not hold as many.
+    """
+    if max(pixels.shape[:2]) > MAX_PNG_SIDE:
+        raise ValueError(
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, and a PNG file "
+            f"at most {MAX_PNG_SIDE} on a side; cut the image"
+        )
+    if pixels.ndim == 3:
+        pixels = pixels[..., ::-1]
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def check_image(data: bytes) -> tuple[int, int]:

@@ -1,14 +1,19 @@
-"""Cached listing of a dataset's files, renewed when a folder changes."""
+"""Cached listing of a dataset's files, renewed when a folder changes.
+
+A file that is not used is never dropped without a word: whoever lists a folder adds
+it to a list of `PassedOver`, with the reason.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import pathlib
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 from synergynet_tf.data.spec import ListingError
 
@@ -22,6 +27,48 @@ MAX_ROOTS = 8
 TICK_NS = 50_000_000
 COARSE_TICK_NS = 2_000_000_000
 
+# Files that systems and file managers leave, and what a data folder may come with.
+SYSTEM_NAMES = {".ds_store", "thumbs.db", "desktop.ini", "@eadir", "__macosx"}
+DOCUMENTS = (".txt", ".md", ".rst", ".pdf", ".csv", ".tsv", ".xlsx", ".json", ".cff")
+# Images and scans of formats that a reader may not take, or not in this folder.
+IMAGE_ENDINGS = tuple(
+    f".{ending}"
+    for ending in (
+        "jpg jpeg jpe jfif png bmp dib tif tiff gif webp heic heif avif jp2 j2k jxl "
+        "pbm pgm ppm pnm tga exr psd svs ndpi czi dcm dicom ima nii nii.gz nrrd nhdr "
+        "mha mhd mgh mgz img mnc npy npz mat h5 hdf5"
+    ).split()
+)
+# What files of images and scans begin with, whatever their names.
+SIGNATURES = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"II*\0",
+    b"MM\0*",
+    b"GIF8",
+    b"NRRD",
+    b"\x5c\x01\0\0",  # NIfTI: the header's length, 348, in either order.
+    b"\0\0\x01\x5c",
+)
+MAX_WALKED = 1000
+# Names in a line of `--check`, and in one before a training.
+MAX_LISTED, MAX_SHOWN = 50, 5
+
+
+class PassedOver(NamedTuple):
+    """A file or folder that is not used.
+
+    Attributes:
+        path: Its path.
+        reason: Why, as in "<path> is passed over: <reason>".
+        kind: `meant`: a user would have meant to include it, a problem for `--check`.
+            `expected`: the format or the system brings it. `other`: anything else.
+    """
+
+    path: pathlib.Path
+    reason: str
+    kind: Literal["meant", "other", "expected"] = "meant"
+
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
@@ -30,12 +77,17 @@ class Listing:
     Attributes:
         root: The dataset's folder.
         parts: For each part in which the files come, the files of each whole case.
-        problems: What is wrong with the others, a line each.
+        problems: What is wrong with the others, a line each: no case can be used
+            before they are mended.
+        passed_over: What else is in the folders.
+        warnings: Where a list that came with the files differs, a line each.
     """
 
     root: pathlib.Path
     parts: dict[str, dict[str, list[pathlib.Path]]]
     problems: list[str] = dataclasses.field(default_factory=list)
+    passed_over: list[PassedOver] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     def part_ids(self) -> dict[str, list[str]]:
         """Returns the sorted case ids of each part.
@@ -68,6 +120,163 @@ class Listing:
         raise FileNotFoundError(f"No whole case {case_id} in {self.root}")
 
 
+def without_ending(name: str, endings: Iterable[str]) -> str | None:
+    """Returns a file's name without the ending it has, in whatever case.
+
+    Example:
+    >>> (
+    ...     without_ending("scan.1.NII.gz", (".nii.gz", ".nii")),
+    ...     without_ending("a", [".b"]),
+    ... )
+    ('scan.1', None)
+    """
+    for ending in endings:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return None
+
+
+def list_files(
+    folder: pathlib.Path, endings: Sequence[str], passed_over: list[PassedOver]
+) -> list[tuple[str, pathlib.Path]]:
+    """Lists the files of a folder that have one of the endings, in whatever case.
+
+    Args:
+        folder: Where to look, not below it.
+        endings: In lower case, the longer ones first.
+        passed_over: Takes what else is in the folder.
+
+    Returns:
+        Name without ending, and path of each, sorted by the path.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    found = []
+    for path in sorted(folder.iterdir()):
+        name = without_ending(path.name, endings)
+        if name is None or path.name.startswith(".") or not path.is_file():
+            passed_over.append(explain(path, endings))
+        else:
+            found.append((name, path))
+    return found
+
+
+def list_others(
+    folder: pathlib.Path,
+    used: Collection[str],
+    endings: Sequence[str],
+    passed_over: list[PassedOver],
+) -> None:
+    """Adds what a folder has besides what is used; documents are expected there."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in used:
+            entry = explain(path, endings)
+            if entry.kind == "other" and path.suffix.lower() in DOCUMENTS:
+                entry = entry._replace(kind="expected")
+            passed_over.append(entry)
+
+
+def explain(path: pathlib.Path, endings: Sequence[str]) -> PassedOver:
+    """Says why a path is none of the files with these endings in their folder."""
+    name, wanted = path.name.lower(), " ".join(endings)
+    if name in SYSTEM_NAMES or name.startswith("._"):
+        return PassedOver(path, "left by a file manager", "expected")
+    if name.startswith("."):
+        return PassedOver(path, "hidden", "other")
+    if path.is_symlink() and not path.exists():
+        return PassedOver(path, "a link to nothing; restore the file or remove it")
+    right = without_ending(name, endings) is not None
+    if path.is_dir():
+        if _holds(path, endings):
+            return PassedOver(path, "a folder that is not looked into; move its files")
+        return PassedOver(path, "a folder", "other")
+    if not path.is_file():
+        reason = "no file, but a pipe or a device"
+        return PassedOver(path, reason, "meant" if right else "other")
+    if right:
+        return PassedOver(path, "no place for it in the expected layout; move it")
+    try:
+        image = name.endswith(IMAGE_ENDINGS) or _is_image(path)
+    except OSError as error:
+        return PassedOver(path, f"cannot be read ({error.strerror})")
+    if image:
+        return PassedOver(path, f"only {wanted} are read here; convert or rename it")
+    return PassedOver(path, f"not one of {wanted}", "other")
+
+
+def _holds(folder: pathlib.Path, endings: Sequence[str]) -> bool:
+    """Tells whether there is a file of these endings, or an image, in or below it."""
+    walked = 0
+    for _, _, names in os.walk(folder):
+        kinds = (*endings, *IMAGE_ENDINGS)
+        if any(n.lower().endswith(kinds) and not n.startswith(".") for n in names):
+            return True
+        walked += 1 + len(names)
+        if walked > MAX_WALKED:
+            return False
+    return False
+
+
+def _is_image(path: pathlib.Path) -> bool:
+    """Tells whether a file begins as an image or a scan does."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    packed = start.startswith(b"\x1f\x8b") and "nii" in path.name.lower()
+    named = start[8:12] == b"WEBP" or start[128:] == b"DICM"
+    return start.startswith(SIGNATURES) or packed or named
+
+
+def plain(path: pathlib.Path | str) -> str:
+    """Returns a path as it can be printed."""
+    text = str(path)
+    return text if text.isprintable() else f"{text!a}"
+
+
+def lines(passed_over: Iterable[PassedOver]) -> list[str]:
+    """Returns a line for each folder and reason, which names the files."""
+    groups: dict[tuple[pathlib.Path, str], list[pathlib.Path]] = {}
+    for path, reason, _ in passed_over:
+        groups.setdefault((path.parent, reason), []).append(path)
+    found = []
+    for (folder, reason), paths in groups.items():
+        if len(paths) == 1:
+            found.append(f"{plain(paths[0])} is passed over: {reason}")
+            continue
+        names = [plain(path.name) for path in paths]
+        found.append(
+            f"{plain(folder)}: {len(paths)} files are passed over, "
+            f"{first_of(names, MAX_LISTED)}: {reason}"
+        )
+    return found
+
+
+def summary(passed_over: Iterable[PassedOver]) -> str:
+    """Returns one short line on what is not expected to be passed over, or `""`."""
+    entries = [entry for entry in passed_over if entry.kind != "expected"]
+    entries.sort(key=lambda entry: entry.kind != "meant")
+    if not entries:
+        return ""
+    groups: dict[str, list[str]] = {}
+    for path, reason, _ in entries:
+        name = plain(f"{path.parent.name}/{path.name}")
+        groups.setdefault(reason.partition(";")[0], []).append(name)
+    shown = [f"{first_of(names, MAX_SHOWN)} ({why})" for why, names in groups.items()]
+    count = "1 file is" if len(entries) == 1 else f"{len(entries)} files are"
+    return f"{count} passed over: {'; '.join(shown)}"
+
+
+def first_of(names: Sequence[str], count: int) -> str:
+    """Joins names; of many the first ones, and how many more there are.
+
+    Example:
+    >>> first_of(["a", "b", "c"], 3), first_of(["a", "b", "c"], 2)
+    ('a, b, c', 'a, b and 1 more')
+    """
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
 def cached(
     read: Callable[[pathlib.Path, Watch], ResultT],
 ) -> Callable[[str | pathlib.Path], ResultT]:
@@ -88,15 +297,15 @@ def cached(
         with lock:
             if root in kept:
                 result, stamps = kept.pop(root)
-                if all(_stamp(path) == stamp for path, stamp in stamps.items()):
+                if all(file_stamp(path) == stamp for path, stamp in stamps.items()):
                     kept[root] = result, stamps
                     return result
             stamps, settled = {}, [True]
 
             def watch(path: pathlib.Path) -> None:
                 if path not in stamps:
-                    stamps[path] = _stamp(path)
-                    settled[0] &= _is_settled(stamps[path])
+                    stamps[path] = file_stamp(path)
+                    settled[0] &= is_settled(stamps[path])
 
             result = read(root, watch)
             if settled[0]:
@@ -108,7 +317,7 @@ def cached(
     return read_once
 
 
-def _stamp(path: pathlib.Path) -> Stamp:
+def file_stamp(path: pathlib.Path) -> Stamp:
     """Returns what changes with a folder's entries or a file's content."""
     try:
         status = path.stat()
@@ -117,7 +326,7 @@ def _stamp(path: pathlib.Path) -> Stamp:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _is_settled(stamp: Stamp) -> bool:
+def is_settled(stamp: Stamp) -> bool:
     """Tells whether a change from now on will have another time."""
     if stamp is None:
         return True

@@ -16,13 +16,14 @@ only reordered and reversed, never resampled, so the way back is exact.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import math
 import pathlib
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -46,10 +47,14 @@ ANISOTROPY = 2.0
 # By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 GZIP_SIGNATURE = b"\x1f\x8b"
+# How Python's message begins for bytes that are no further gzip stream.
+NO_STREAM = "Not a gzipped file"
 READING_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error)
 # How far apart, in voxels and in shares, two files of one case may be.
 MAX_SHIFT = 0.1
 MAX_SPACING_DIFFERENCE = 0.01
+# The cosine between two axes of a sheared grid is larger: 0.06 degrees off 90.
+MAX_COSINE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,6 +81,35 @@ class Geometry:
     def to_stored(self, canonical: np.ndarray) -> np.ndarray:
         """Reorders `(slices, rows, columns)` to the file's `(x, y, z)`."""
         return np.flip(canonical, self._flipped_axes()).transpose(np.argsort(self.axes))
+
+    def steps_mm(self, spacing_mm: Sequence[float]) -> np.ndarray | None:
+        """Returns the steps between neighbors of a grid whose axes are not orthogonal.
+
+        A gantry that is tilted makes such a grid. Lengths are those of the affine if
+        one voxel has the same volume by them as by the spacing, or if they are the
+        spacing; else the affine has directions alone, and the spacing has lengths.
+
+        Args:
+            spacing_mm: Between slices, rows and columns.
+
+        Returns:
+            float64 `(3, 3)`: a row each for the step to the next slice, row and column;
+            `None` if the axes are orthogonal.
+        """
+        steps = self.affine()[:3, :3].T
+        lengths = np.linalg.norm(steps, axis=1)
+        directions = steps / lengths[:, None]
+        cosines = directions @ directions.T - np.eye(3)
+        if np.abs(cosines).max() <= MAX_COSINE:
+            return None
+        tolerance = MAX_SPACING_DIFFERENCE
+        same_lengths = np.allclose(lengths, spacing_mm, rtol=tolerance)
+        volume = abs(np.linalg.det(steps))
+        if same_lengths or math.isclose(
+            volume, math.prod(spacing_mm), rel_tol=tolerance
+        ):
+            return np.ascontiguousarray(steps)
+        return directions * np.asarray(spacing_mm)[:, None]
 
     def affine(self) -> np.ndarray:
         """Returns the `(4, 4)` matrix from `(slice, row, column, 1)` to RAS+ in mm."""
@@ -104,6 +138,19 @@ class Volume(NamedTuple):
     spacing_mm: tuple[float, float, float]
     geometry: Geometry
 
+    @property
+    def steps_mm(self) -> np.ndarray | None:
+        """Steps of a grid whose axes are not orthogonal: `Geometry.steps_mm`."""
+        return self.geometry.steps_mm(self.spacing_mm)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in milliliters."""
+        steps = self.steps_mm
+        if steps is None:
+            return math.prod(self.spacing_mm) / 1000
+        return float(abs(np.linalg.det(steps))) / 1000
+
 
 def read(path: str | pathlib.Path) -> Volume:
     """Reads a `.nii` or `.nii.gz` file of 2, 3 or 4 axes, the last being channels.
@@ -117,11 +164,9 @@ def read(path: str | pathlib.Path) -> Volume:
             spacing above 0 and axes in three directions, or has more than
             `MAX_VOXELS`; names the file.
     """
-    from nibabel.spatialimages import HeaderDataError
-
     path = pathlib.Path(path)
     require_file(path)
-    try:
+    with _named(path):
         with path.open("rb") as raw:
             header, data = _read_stream(raw)
         shape, spacing_mm = _check_header(header)
@@ -131,15 +176,28 @@ def read(path: str | pathlib.Path) -> Volume:
         if not np.isfinite(stored).all():
             count = int(np.count_nonzero(~np.isfinite(stored)))
             raise ValueError(f"it holds {count} NaN or infinite values")
-    except (*READING_ERRORS, HeaderDataError) as error:
-        raise ValueError(
-            f"{path} is not a usable NIfTI file: {error}; correct or remove it"
-        ) from error
-    channels = stored.reshape(*shape, -1)
-    stored = channels if channels.shape[-1] > 1 else channels[..., 0]
-    array = np.ascontiguousarray(geometry.to_canonical(stored))
-    slices, rows, columns = (spacing_mm[axis] for axis in geometry.axes)
-    return Volume(array, (slices, rows, columns), geometry)
+    volume = _to_volume(stored.reshape(*shape, -1), spacing_mm, geometry)
+    return volume._replace(array=np.ascontiguousarray(volume.array))
+
+
+def read_grid(path: str | pathlib.Path) -> Volume:
+    """Reads where a file's voxels lie, from its header alone: all of them are 0.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If its header is not as `read` needs it; names the file.
+    """
+    path = pathlib.Path(path)
+    require_file(path)
+    with _named(path):
+        with path.open("rb") as raw:
+            header, _ = _open(raw)
+        _size(header)
+        shape, spacing_mm = _check_header(header)
+        geometry = _find_geometry(header, shape, spacing_mm)
+    channels = math.prod(header.get_data_shape()[3:])
+    nothing = np.broadcast_to(np.float32(0), (*shape, channels))
+    return _to_volume(nothing, spacing_mm, geometry)
 
 
 def write_labels(
@@ -152,7 +210,7 @@ def write_labels(
 
     Args:
         path: Ends in `.nii` or `.nii.gz`.
-        labels: uint8 `(slices, rows, columns)`, in canonical orientation.
+        labels: uint8 or uint16 `(slices, rows, columns)`, in canonical orientation.
         geometry: That of the volume.
 
     Raises:
@@ -160,20 +218,44 @@ def write_labels(
         OSError: If the file cannot be written.
     """
     expected = tuple(geometry.shape[axis] for axis in geometry.axes)
-    if labels.shape != expected or labels.dtype != np.uint8:
+    if labels.shape != expected or labels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"`labels` must be uint8 {expected}. "
+            f"`labels` must be uint8 {expected}, or uint16. "
             f"Received: {labels.dtype} {labels.shape}"
         )
     if not str(path).endswith(ENDINGS):
         raise ValueError(f"{path} must end in {' or '.join(ENDINGS)}")
     header = geometry.header.copy()
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(labels.dtype)
     header["cal_min"], header["cal_max"] = 0, 0
     stored = geometry.to_stored(labels)
     # A flat volume may be stored with two axes, one with channels with four.
     stored = stored.reshape(geometry.shape[: len(header.get_data_shape())])
     _image_kind(header)(stored, None, header).to_filename(path)
+
+
+def _to_volume(
+    stored: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    geometry: Geometry,
+) -> Volume:
+    """Orders `(x, y, z, channels)`; a single channel has no axis of its own."""
+    stored = stored if stored.shape[-1] > 1 else stored[..., 0]
+    slices, rows, columns = (spacing_mm[axis] for axis in geometry.axes)
+    return Volume(geometry.to_canonical(stored), (slices, rows, columns), geometry)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Names the file in what is raised because of its content."""
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        yield
+    except (*READING_ERRORS, HeaderDataError) as error:
+        raise ValueError(
+            f"{path} is not a usable NIfTI file: {error}; correct or remove it"
+        ) from error
 
 
 def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
@@ -182,21 +264,68 @@ def _image_kind(header: nibabel.Nifti1Header) -> type[nibabel.Nifti1Image]:
     return nibabel.Nifti1Image if header.sizeof_hdr == 348 else nibabel.Nifti2Image
 
 
-def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
-    """Reads a header, and as many bytes as it says that the file has."""
+def _open(
+    raw: BinaryIO,
+) -> tuple[nibabel.Nifti1Header, gzip.GzipFile | BinaryIO]:
+    """Returns the header, and the file as it is without gzip."""
     signature = raw.read(len(GZIP_SIGNATURE))
     raw.seek(0)
     file = gzip.GzipFile(fileobj=raw) if signature == GZIP_SIGNATURE else raw
-    header = _read_header(file.read(HEADER_BYTES))
+    return _read_header(_read_at_most(file, HEADER_BYTES)), file
+
+
+def _read_stream(raw: BinaryIO) -> tuple[nibabel.Nifti1Header, bytes]:
+    """Reads a header, and as many bytes as it says that the file has."""
+    header, file = _open(raw)
     size = _size(header)
     file.seek(0)  # To read all in one piece: there is no room for two.
-    data = file.read(size)
+    try:
+        data = file.read(size)
+    except gzip.BadGzipFile as error:
+        if not _is_end(error):
+            raise
+        raise ValueError("it is truncated") from error
     # To the end, where gzip compares its checksum.
-    if len(file.read(MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
+    if len(_read_at_most(file, MAX_REST_BYTES + 1)) > MAX_REST_BYTES:
         raise ValueError(f"it goes on after its {size} bytes")
     if len(data) < size:
         raise ValueError("it is truncated")
     return header, data
+
+
+def count_channels(path: str | pathlib.Path) -> int:
+    """Returns how many channels a file has by its header; 0 if it has none."""
+    require_file(path)
+    try:
+        with pathlib.Path(path).open("rb") as raw:
+            shape = _open(raw)[0].get_data_shape()
+    except READING_ERRORS:
+        return 0
+    return int(shape[3]) if len(shape) > 3 else 1
+
+
+def _read_at_most(file: gzip.GzipFile | BinaryIO, size: int) -> bytes:
+    """Reads to the end of the last gzip stream; as for gunzip, what follows is none.
+
+    Its checksum is compared before anything behind it is looked at.
+    """
+    read = bytearray()
+    while len(read) < size:
+        try:
+            part = file.read1(size - len(read))  # type: ignore[union-attr]
+        except gzip.BadGzipFile as error:
+            if not _is_end(error):
+                raise
+            break
+        if not part:
+            break
+        read += part
+    return bytes(read)
+
+
+def _is_end(error: gzip.BadGzipFile) -> bool:
+    """Tells whether bytes are missing or stand behind a stream, not wrong in it."""
+    return str(error).startswith(NO_STREAM)
 
 
 def _size(header: nibabel.Nifti1Header) -> int:
@@ -316,7 +445,8 @@ def read_labeled(
             check_grid(label, reference, path, volume)
         mapped = map_labels(reference.array, values, label)
         image = join_channels(volumes)
-        return Case(case_id, image, mapped, volumes[0].spacing_mm)
+        first = volumes[0]
+        return Case(case_id, image, mapped, first.spacing_mm, first.steps_mm)
     except ValueError as error:
         known = str(error).startswith(f"Case {case_id}: ")
         raise error if known else ValueError(f"Case {case_id}: {error}") from error

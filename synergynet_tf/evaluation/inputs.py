@@ -1,7 +1,8 @@
 """Input files of a prediction: photographs, or volumes in NIfTI.
 
 A scan with one file a channel, `scan_0000.nii.gz`, `scan_0001.nii.gz` and on, goes by
-its first file; `scan` is its stem.
+its first file; `scan` is its stem. Whether such a number is a channel's depends on how
+many channels the run was trained on: for a run on one, `word_0001.nii.gz` is a scan.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import itertools
 import math
 import pathlib
 import re
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,10 +20,18 @@ import numpy as np
 from synergynet_tf import runs
 from synergynet_tf.data import nifti
 from synergynet_tf.data.images import KINDS, list_images, read_image
+from synergynet_tf.data.listing import (
+    PassedOver,
+    first_of,
+    list_files,
+    plain,
+    summary,
+)
 from synergynet_tf.data.nifti import check_grid, join_channels
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.safe_io import require_plain_name
 
+MAX_NAMED = 5  # In a line.
 # What follows a file's stem in the name of its picture.
 OVERLAY_ENDING = "_overlay"
 SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
@@ -41,11 +51,13 @@ class Input(NamedTuple):
         image: float32 `(slices, rows, columns, channels)`.
         voxel_ml: Milliliters a voxel; `nan` for a photograph.
         geometry: How the file stores its voxels; `None` for a photograph.
+        stem: Name of its results.
     """
 
     image: np.ndarray
     voxel_ml: float
     geometry: nifti.Geometry | None
+    stem: str
 
 
 def find_inputs(
@@ -60,10 +72,12 @@ def find_inputs(
     either; of a folder with both, a run on MRI takes the volumes.
 
     Every file is read once here, so that a damaged one is found before anything is
-    written: reading costs little beside predicting.
+    written: reading costs little beside predicting. One that shows the network next to
+    nothing is noted on stderr, in a line.
 
     Args:
-        source: A file, or a folder whose files are taken.
+        source: A file, or a folder whose files are taken; one line on stderr says
+            what in it is not.
         output: The folder that results will be written to.
         preprocessor: The run's.
         channels: Of the scans it was trained on; `None` to take any number.
@@ -82,7 +96,9 @@ def find_inputs(
             f"No file or folder {source}; name a file or a folder of files with --input"
         )
     folder = source if source.is_dir() else source.parent
-    paths = _list(source, preprocessor.modality) if source.is_dir() else [source]
+    paths, remarks = [source], list[str]()
+    if source.is_dir():
+        paths, remarks = _list(source, preprocessor.modality, channels)
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; name a folder with --output")
     if output.resolve() == folder.resolve():
@@ -91,53 +107,77 @@ def find_inputs(
             "folder with --output"
         )
     runs.require_writable(output, "--output")
-    names = {stem(path): path for path in paths}
+    stems = {path: stem(path, channels) for path in paths}
+    names = {name: path for path, name in stems.items()}
     if not (output / SUMMARY).exists():
         _refuse_to_replace(output, names)
     for path in paths:
         require_plain_name(path)
-        if names[stem(path)] != path:
+        name = stems[path]
+        if names[name] != path:
             raise ValueError(
-                f"{path} and {names[stem(path)]} have one name; keep one of them"
+                f"{path} and {names[name]} have one name; keep one of them"
             )
-        if not is_volume(path) and stem(path) + OVERLAY_ENDING in names:
+        if not is_volume(path) and name + OVERLAY_ENDING in names:
             raise ValueError(
-                f"The picture of {path} and the labels of {stem(path)}{OVERLAY_ENDING} "
+                f"The picture of {path} and the labels of {name}{OVERLAY_ENDING} "
                 "would be one file; rename one of the two images"
             )
         _check(path, preprocessor, channels)
+    for remark in remarks:
+        print(f"note: {remark}", file=sys.stderr)
     return paths
 
 
-def read_input(path: pathlib.Path) -> Input:
+def read_input(path: pathlib.Path, channels: int | None = None) -> Input:
     """Reads an image, or a scan from its file or its channels' files.
+
+    Args:
+        path: The file, or the first channel's.
+        channels: Of the scans that the run was trained on, if it is known.
 
     Raises:
         OSError: If a file cannot be read.
         ValueError: If one is damaged, or the channels do not lie on one grid.
     """
     if not is_volume(path):
-        return Input(read_image(path), math.nan, None)
-    files = channel_files(path)
+        return Input(read_image(path), math.nan, None, stem(path))
+    files = channel_files(path, channels)
     volumes = [nifti.read(file) for file in files]
     first = volumes[0]
     for file, volume in zip(files[1:], volumes[1:], strict=True):
         check_grid(file, volume, path, first)
-    voxel_ml = math.prod(first.spacing_mm) / 1000
-    return Input(join_channels(volumes), voxel_ml, first.geometry)
+    scan = join_channels(volumes)
+    return Input(scan, first.voxel_ml, first.geometry, stem(path, channels))
 
 
-def channel_files(path: pathlib.Path) -> list[pathlib.Path]:
+def channel_files(
+    path: pathlib.Path, channels: int | None = None
+) -> list[pathlib.Path]:
     """Lists the files of a scan by its first: that one, if it is not `_0000`."""
-    name = _bare(path)
-    if not name.endswith(FIRST_CHANNEL):
+    name = bare_name(path)
+    if not name.endswith(FIRST_CHANNEL) or _is_numbered(path, channels):
         return [path]
     ending = path.name[len(name) :]
+    bare = name.removesuffix(FIRST_CHANNEL)
     numbered = (
-        path.with_name(f"{stem(path)}_{number:04d}{ending}")
-        for number in itertools.count()
+        path.with_name(f"{bare}_{number:04d}{ending}") for number in itertools.count()
     )
     return list(itertools.takewhile(pathlib.Path.is_file, numbered))
+
+
+def _is_numbered(path: pathlib.Path, channels: int | None) -> bool:
+    """Tells whether a `_0000` is a scan's number: it is whole, and `_0001` there."""
+    name = bare_name(path)
+    following = name.removesuffix(FIRST_CHANNEL) + "_0001" + path.name[len(name) :]
+    return path.with_name(following).is_file() and _is_whole(path, channels)
+
+
+def _is_whole(path: pathlib.Path, channels: int | None) -> bool:
+    """Tells whether a file has all channels that the run was trained on."""
+    if channels is None:
+        return False
+    return channels == 1 or nifti.count_channels(path) == channels
 
 
 def is_volume(path: pathlib.Path) -> bool:
@@ -145,13 +185,20 @@ def is_volume(path: pathlib.Path) -> bool:
     return path.name.lower().endswith(nifti.ENDINGS)
 
 
-def stem(path: pathlib.Path) -> str:
-    """Returns a file's name without its ending, and a scan's without `_0000`."""
-    name = _bare(path)
-    return name.removesuffix(FIRST_CHANNEL) if is_volume(path) else name
+def stem(path: pathlib.Path, channels: int | None = None) -> str:
+    """Returns a file's name without its ending, and a scan's without `_0000`.
+
+    Args:
+        path: The file, or the first channel's.
+        channels: Of the scans that the run was trained on, if it is known.
+    """
+    name = bare_name(path)
+    if not is_volume(path) or not name.endswith(FIRST_CHANNEL):
+        return name
+    return name if _is_numbered(path, channels) else name.removesuffix(FIRST_CHANNEL)
 
 
-def _bare(path: pathlib.Path) -> str:
+def bare_name(path: pathlib.Path) -> str:
     """Returns a file's name without `.nii.gz`, `.png` and the like."""
     for ending in nifti.ENDINGS:
         if path.name.lower().endswith(ending):
@@ -170,33 +217,57 @@ def _refuse_to_replace(output: pathlib.Path, names: Iterable[str]) -> None:
                 )
 
 
-def _list(folder: pathlib.Path, modality: str) -> list[pathlib.Path]:
-    """Lists the files of a folder that a run can label, sorted."""
+def _list(
+    folder: pathlib.Path, modality: str, channels: int | None
+) -> tuple[list[pathlib.Path], list[str]]:
+    """Lists the files of a folder that a run can label, sorted; and remarks."""
     found: list[pathlib.Path] = []
+    remarks: list[str] = []
+    passed_over: list[PassedOver] = []
     if modality != "rgb":
-        found = [
-            path
-            for path in sorted(folder.iterdir())
-            if is_volume(path) and path.is_file() and not path.name.startswith(".")
-        ]
-        channels = {f for path in found for f in channel_files(path) if f != path}
-        found = [path for path in found if path not in channels]
+        found = [path for _, path in list_files(folder, nifti.ENDINGS, passed_over)]
+        later = {
+            file
+            for path in found
+            for file in channel_files(path, channels)
+            if file != path
+        }
+        found = [path for path in found if path not in later]
         for path in found:
-            _refuse_gap(path)
+            _refuse_gap(path, channels)
+        numbered = [
+            path.name for path in found if bare_name(path).endswith(FIRST_CHANNEL)
+        ]
+        numbered = [n for n in numbered if _is_numbered(folder / n, channels)]
+        if numbered:
+            remarks.append(
+                f"{first_of(numbered, MAX_NAMED)} and the numbers after are scans, one "
+                f"each: the run was trained on scans of {channels} channel"
+                f"{'' if channels == 1 else 's, and each has as many'}"
+            )
     if not found and modality != "ct":
-        found = list(list_images(folder).values())
+        passed_over = []
+        found = list(list_images(folder, passed_over=passed_over).values())
     if not found:
+        names = [plain(entry.path.name) for entry in passed_over]
+        instead = f" but {first_of(names, MAX_NAMED)}" if names else ""
         raise FileNotFoundError(
-            f"No {WANTED.get(modality, EITHER)} in {folder}; name a file, or a folder "
-            "of files, with --input"
+            f"No {WANTED.get(modality, EITHER)} in {folder}{instead}; name a file, or "
+            "a folder of files, with --input"
         )
-    return found
+    if text := summary(passed_over):
+        remarks.append(text)
+    return found, remarks
 
 
-def _refuse_gap(path: pathlib.Path) -> None:
+def _refuse_gap(path: pathlib.Path, channels: int | None) -> None:
     """Refuses a channel whose scan lacks the one before it."""
-    if match := LATER_CHANNEL.fullmatch(_bare(path)):
-        lacking = f"{match[1]}_{int(match[2]) - 1:04d}"
+    match = LATER_CHANNEL.fullmatch(bare_name(path))
+    if match is None or _is_whole(path, channels):
+        return
+    number = int(match[2])
+    if channels is None or number < channels:
+        lacking = f"{match[1]}_{number - 1:04d}"
         raise ValueError(
             f"{path} is a scan's channel, and there is no {lacking}; restore that, or "
             "name the file differently"
@@ -217,7 +288,7 @@ def _check(
             f"{path} is no volume, but the run was trained on CT, in Hounsfield units; "
             f"name {VOLUMES} with --input"
         )
-    image = read_input(path).image
+    image = read_input(path, channels).image
     if channels not in (None, image.shape[-1]):
         raise ValueError(
             f"{path} has {image.shape[-1]} channels, but the run was trained on scans "
@@ -227,3 +298,5 @@ def _check(
         preprocessor.images(image[:1, :1, :1])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if reason := preprocessor.faint(image):
+        print(f"note: {path}: {reason}", file=sys.stderr)

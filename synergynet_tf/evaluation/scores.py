@@ -47,14 +47,15 @@ class LabeledCase:
         patient: Whose case it is.
         true_labels: uint8 `(slices, rows, columns)`.
         pred_labels: The same for each grid on which they were decided.
-        spacing_mm: Distance between slices, rows and columns.
+        spacing_mm: Distance between slices, rows and columns; or the steps of a grid
+            whose axes are not orthogonal.
     """
 
     case_id: str
     patient: str
     true_labels: np.ndarray
     pred_labels: Mapping[str, np.ndarray]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float] | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +91,11 @@ def score_labeled(
     Raises:
         ValueError: If the predictions do not fit the reference; names the case.
     """
-    scores, counts = {}, {}
+    scores, counts, counted = {}, {}, {}
     try:
         for protocol in protocols:
-            pred = case.pred_labels[metrics.LABEL_GRIDS[protocol]]
+            grid = metrics.LABEL_GRIDS[protocol]
+            pred = case.pred_labels[grid]
             scores[protocol] = metrics.score_case(
                 case.true_labels,
                 pred,
@@ -102,7 +104,9 @@ def score_labeled(
                 protocol,
                 tolerance_mm,
             )
-            counts[protocol] = metrics.count_case(case.true_labels, pred, class_names)
+            if grid not in counted:
+                counted[grid] = metrics.count_case(case.true_labels, pred, class_names)
+            counts[protocol] = counted[grid]
     except ValueError as error:
         raise ValueError(f"Case {case.case_id}: {error}") from error
     return CaseResult(case.case_id, case.patient, scores, counts)
@@ -195,9 +199,9 @@ class Scores:
         modality = Preprocessor.of(cases.config).modality
         parts = {
             "blocks": {
-                name: _block(results, name, weights) for name in results[0].scores
+                name: mean_block(results, name, weights) for name in results[0].scores
             },
-            "structures": _structures(results, protocol, cases.class_names),
+            "structures": count_structures(results, protocol, cases.class_names),
             "codes": codes,
             "cases": [
                 {
@@ -421,8 +425,16 @@ def case_rows(results: Sequence[CaseResult], protocol: str) -> list[dict[str, An
     ]
 
 
-def _block(results: Sequence[CaseResult], protocol: str, weights: np.ndarray) -> Block:
-    """Returns the means over all cases, and their intervals."""
+def mean_block(
+    results: Sequence[CaseResult], protocol: str, weights: np.ndarray
+) -> Block:
+    """Returns the means over all cases, and their intervals.
+
+    Args:
+        results: Of each case.
+        protocol: One of those that they were scored under.
+        weights: From `bootstrap.draw_patients`, `(resamples, cases)`.
+    """
     if protocol == "pooled":
         counts = [result.counts[protocol] for result in results]
         per_class = metrics.pool(counts)
@@ -439,9 +451,10 @@ def _block(results: Sequence[CaseResult], protocol: str, weights: np.ndarray) ->
     }
 
 
-def _structures(
-    results: Sequence[CaseResult], protocol: str, names: tuple[str, ...]
+def count_structures(
+    results: Sequence[CaseResult], protocol: str, names: Sequence[str]
 ) -> dict[str, dict[str, int]]:
+    """Counts for each class in how many cases it was `empty`, `missed` or `false`."""
     counted = {
         name: Counter(result.presence(protocol, name) for result in results)
         for name in names

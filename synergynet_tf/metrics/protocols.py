@@ -21,7 +21,7 @@ protocol fixes all four, and its name stands beside every number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +67,7 @@ def score_case(
     true_labels: np.ndarray,
     pred_labels: np.ndarray,
     class_names: Sequence[str],
-    spacing_mm: Sequence[float],
+    spacing_mm: Sequence[float] | np.ndarray,
     protocol: str = "strict",
     tolerance_mm: float = NSD_TOLERANCE_MM,
 ) -> ClassScores:
@@ -78,7 +78,8 @@ def score_case(
             `class_names[i]`, `(slices, rows, columns)` or `(rows, columns)`.
         pred_labels: Predicted labels, same shape.
         class_names: Foreground classes.
-        spacing_mm: Distance between neighbors along each axis, in mm.
+        spacing_mm: Distance between neighbors along each axis, in mm; or, of axes that
+            are not orthogonal, the step to the next neighbor, a row each.
         protocol: One of `PROTOCOLS`.
         tolerance_mm: Tolerance of `nsd`.
 
@@ -181,20 +182,21 @@ def check_labels(
 
 def _structures(
     true_labels: np.ndarray, pred_labels: np.ndarray, class_names: Sequence[str]
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Splits two label maps into a pair of masks for each class."""
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields a pair of masks of two label maps for each class.
+
+    One after the other: of a scan with many classes there is no room for all.
+    """
     check_labels(true_labels, pred_labels, len(class_names))
-    return [
-        (name, true_labels == value, pred_labels == value)
-        for value, name in enumerate(class_names, start=1)
-    ]
+    for value, name in enumerate(class_names, start=1):
+        yield name, true_labels == value, pred_labels == value
 
 
 def _score_strict(
     true: np.ndarray,
     pred: np.ndarray,
     counts: Counts,
-    spacing_mm: Sequence[float],
+    spacing_mm: Sequence[float] | np.ndarray,
     tolerance_mm: float,
 ) -> Scores:
     if counts.ground_truth_is_empty and counts.prediction_is_empty:
@@ -204,7 +206,7 @@ def _score_strict(
     to_pred, to_true = surface.surface_distances(true, pred, spacing_mm)
     hd95 = surface.larger_percentile(to_pred, to_true)
     if math.isinf(hd95):
-        hd95 = math.hypot(*np.multiply(true.shape, spacing_mm))
+        hd95 = surface.diagonal_mm(true.shape, spacing_mm)
     nsd = surface.near_share(to_pred, to_true, tolerance_mm)
     scores = overlap_scores(counts) | {"hd95": hd95, "nsd": nsd}
     return {metric: scores[metric] for metric in METRICS}

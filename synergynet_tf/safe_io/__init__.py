@@ -7,15 +7,24 @@ without the path: the caller knows what the file is for.
 """
 
 from synergynet_tf.safe_io.content import (
+    is_of_the_file,
     read_content,
     require_file,
     require_plain_name,
 )
 from synergynet_tf.safe_io.hdf5 import read_datasets, require_plain_hdf5
-from synergynet_tf.safe_io.json_text import parse_json, read_json, require, shown
+from synergynet_tf.safe_io.json_text import (
+    decode_text,
+    parse_json,
+    read_json,
+    require,
+    shown,
+)
 from synergynet_tf.safe_io.npz import list_npz, read_npz
 
 __all__ = [
+    "decode_text",
+    "is_of_the_file",
     "list_npz",
     "parse_json",
     "read_content",

@@ -17,13 +17,27 @@ MAX_SHOWN = 200
 
 
 def read_json(path: str | pathlib.Path) -> Any:
-    """Reads a file of JSON.
+    """Reads a file of JSON, which may begin with a byte order mark.
 
     Raises:
         OSError: If it cannot be read.
         ValueError: As `parse_json` does, or if it is too large or not UTF-8.
     """
-    return parse_json(read_content(path, MAX_BYTES).decode("utf-8"))
+    return parse_json(decode_text(read_content(path, MAX_BYTES)))
+
+
+def decode_text(content: bytes) -> str:
+    """Returns UTF-8 text, without the byte order mark that Windows programs write.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {error.start} is not utf-8 text; save the file as UTF-8"
+        ) from error
 
 
 def parse_json(text: str) -> Any:

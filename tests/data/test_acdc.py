@@ -159,3 +159,11 @@ def test_real_patients(real_data):
     assert np.linalg.norm(centers[1] - centers[2]) < 5
     # The right ventricle is seen on the left.
     assert centers[0][1] < centers[2][1] - 20
+
+
+def test_endings_are_read_in_any_case(tmp_path):
+    root = write_acdc(tmp_path, [1])
+    for path in (root / "training/patient001").iterdir():
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.gz")))
+    assert acdc.case_ids(root) == ["patient001_frame01", "patient001_frame12"]
+    assert acdc.read_case(root, "patient001_frame12").label.max() == 3

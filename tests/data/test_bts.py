@@ -1,3 +1,5 @@
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import scipy.io
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data.datasets import bts
 from synergynet_tf.data.splits import split_ids
+from tests.data.test_listing import age
 from tests.data.trees import (
     photograph,
     square_mask,
@@ -176,3 +179,62 @@ def test_real_matlab_files_are_the_real_images(real_data):
         case, image = (bts.read_case(r, case_id) for r in (root, real_data / "bts"))
         np.testing.assert_array_equal(case.image, image.image)
         np.testing.assert_array_equal(case.label, image.label)
+
+
+@pytest.fixture
+def names_read(monkeypatch):
+    """The files whose patients were read from them."""
+    read = []
+
+    def count(path):
+        read.append(path.name)
+        return names(path)
+
+    names = bts._read_name
+    monkeypatch.setattr(bts, "_read_name", count)
+    return read
+
+
+def test_names_are_kept_for_the_next_process(tmp_path, monkeypatch, names_read):
+    monkeypatch.setenv("SYNERGYNET_CACHE", str(tmp_path / "cache"))
+    root = write_bts(tmp_path / "raw")
+    write_mat(root / "inner/99.mat", volume((6, 8)), square_mask(6, 8, 1), "200")
+    age(root)
+    first = bts.patients(root)
+    assert len(names_read) == 16
+
+    def next_process():
+        bts._read_names.cache_clear()
+        names_read.clear()
+        return bts.patients(root)
+
+    assert next_process() == first and not names_read
+    write_mat(root / "3.mat", volume((6, 8)), square_mask(6, 8, 1), "a new name")
+    os.utime(root / "3.mat", (1_700_000_000.5, 1_700_000_000.5))
+    assert next_process() == {**first, "0003": "a new name"}
+    assert names_read == ["3.mat"]
+    (file,) = (tmp_path / "cache").iterdir()
+    for damage in (b"", b"[1]", b'{"1.mat": 7}', file.read_bytes()[:-9]):
+        file.write_bytes(damage)
+        assert next_process()["0003"] == "a new name"
+        assert len(names_read) == 16
+    file.unlink()
+    assert next_process()["0001"] == "100" and len(names_read) == 16
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [file.name]
+
+
+def test_names_are_read_where_the_cache_cannot_be_written(
+    tmp_path, monkeypatch, names_read
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SYNERGYNET_CACHE", str(tmp_path / "file/cache"))
+    root = write_bts(tmp_path / "raw")
+    age(root)
+    assert bts.patients(root)["0004"] == "101" and len(names_read) == 15
+
+
+def test_endings_are_read_in_any_case(tmp_path):
+    root = write_bts(tmp_path)
+    (root / "4.mat").rename(root / "4.MAT")
+    assert "0004" in bts.case_ids(root)
+    assert bts.patients(root)["0004"] == "101"

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data.datasets import folder
+from synergynet_tf.data.images import read_mask
+from tests.data.test_listing import age
 from tests.data.trees import photograph, square_mask, write_folder, write_png
 
 
@@ -186,3 +188,88 @@ def test_upper_case_extensions_and_hidden_files(tmp_path):
         (tmp_path / name).write_bytes(b"\0")
     assert folder.case_ids(tmp_path) == ["A"]
     assert folder.read_case(tmp_path, "A").label.sum() == 6 * 8
+
+
+def test_masks_of_two_conventions_are_one_class(tmp_path):
+    write_folder(tmp_path, count=3, value=255)
+    write_png(tmp_path / "masks/case01.png", square_mask(12, 16, 1))
+    write_png(tmp_path / "masks/case02.png", np.zeros((12, 16), np.uint8))
+    assert folder.class_names(tmp_path) == ("foreground",)
+    (note,) = folder.class_notes(tmp_path)
+    assert "1 hold 0 and 1, 1 hold 0 and 255" in note
+    for name, pixels in (("case00", 48), ("case01", 48), ("case02", 0)):
+        label = folder.read_case(tmp_path, name).label
+        assert (label == 1).sum() == label.sum() == pixels
+
+
+def test_one_convention_needs_no_note(tmp_path):
+    assert folder.class_notes(write_folder(tmp_path, count=2, value=1)) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0, 1, 254, 255),  # Soft edges.
+        (0, 250, 255),
+        (0, 1, 255),  # A class and a border, as in VOC.
+        (0, 2, 255),
+        (0, 3, 65535),
+    ],
+)
+def test_values_close_to_black_and_white_are_no_classes(values, tmp_path):
+    write_folder(tmp_path, count=2, value=values[-1] if values[-1] < 256 else 255)
+    row = np.array(values, np.uint16 if values[-1] > 255 else np.uint8)
+    write_png(tmp_path / "masks/case01.png", np.tile(np.resize(row, 16), (12, 1)))
+    with pytest.raises(ValueError, match=r"case01\.png.*soft edges.*classes\.json"):
+        folder.class_names(tmp_path)
+    names = {f"c{value}": value for value in values[1:]}
+    (tmp_path / "classes.json").write_text(json.dumps({**names, "white": 128}))
+    assert len(folder.class_names(tmp_path)) == len(values)
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2), (0, 85, 170, 255), (0, 1, 255, 300)])
+def test_other_values_are_classes(values, tmp_path):
+    write_folder(tmp_path, count=1)
+    row = np.resize(np.array(values, np.uint16), 16)
+    write_png(tmp_path / "masks/case00.png", np.tile(row, (12, 1)))
+    assert len(folder.class_names(tmp_path)) == len(values) - 1
+
+
+def test_masks_are_scanned_once_even_if_they_are_refused(tmp_path, monkeypatch):
+    write_folder(tmp_path, count=4, value=3)
+    write_png(tmp_path / "masks/case03.png", square_mask(12, 16, 254))
+    age(tmp_path)
+    read = []
+    monkeypatch.setattr(folder, "read_mask", lambda p: read.append(p) or read_mask(p))
+    for _ in range(5):
+        with pytest.raises(ValueError, match="soft edges"):
+            folder.class_names(tmp_path)
+    assert len(read) == 4
+
+
+def test_classes_file_may_begin_with_a_byte_order_mark(tmp_path):
+    write_folder(tmp_path, count=1)
+    (tmp_path / "classes.json").write_text('{"lesion": 255}', encoding="utf-8-sig")
+    assert folder.class_names(tmp_path) == ("lesion",)
+
+
+def test_endings_of_masks_are_found_in_any_case(tmp_path):
+    write_folder(tmp_path, count=2, ending="_Mask")
+    (tmp_path / "images/case00_mask.png").write_bytes(
+        (tmp_path / "images/case00.png").read_bytes()
+    )
+    with pytest.raises(ValueError, match=r"case00_mask\.png has no mask"):
+        folder.case_ids(tmp_path)
+    (tmp_path / "images/case00_mask.png").unlink()
+    assert folder.case_ids(tmp_path) == ["case00", "case01"]
+
+
+def test_a_missing_mask_says_what_is_in_its_place(tmp_path):
+    write_folder(tmp_path, count=2)
+    mask = tmp_path / "masks/case01.png"
+    mask.unlink()
+    mask.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(
+        ValueError, match=r"no case01\.png .*\(case01\.png is passed over: a link to no"
+    ):
+        folder.case_ids(tmp_path)

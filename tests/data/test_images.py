@@ -1,5 +1,6 @@
 import re
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -168,10 +169,11 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
         list_images(tmp_path)
 
 
-def test_every_suffix_is_listed(tmp_path):
-    for kind in images.SUFFIXES:
-        write_png(tmp_path / f"x{kind[1:]}{kind}", PHOTOGRAPH)
-    assert len(list_images(tmp_path)) == 12
+def test_every_ending_is_listed_in_any_case(tmp_path):
+    for kind in images.KINDS:
+        for number, ending in enumerate((kind, kind.upper(), kind.title())):
+            write_png(tmp_path / f"{kind[1:]}{number}{ending}", PHOTOGRAPH)
+    assert len(list_images(tmp_path)) == 18
 
 
 def test_pairs(tmp_path):
@@ -223,3 +225,144 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     write_png(tmp_path / "a\nerror: b.png", PHOTOGRAPH)
     with pytest.raises(ValueError, match=r"a\\nerror: b\.png.*rename it"):
         list_images(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3)])
+def test_a_png_file_has_the_pixels(shape, tmp_path):
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    (tmp_path / "a.png").write_bytes(images.encode_png(pixels, "a.png"))
+    found = read_image(tmp_path / "a.png")[0]
+    np.testing.assert_array_equal(found, pixels.reshape(2, 3, -1))
+
+
+def test_what_no_png_file_holds_is_refused():
+    images.encode_png(np.zeros((1, 1_000_000), np.uint8), "a.tif")
+    with pytest.raises(ValueError, match=r"^a\.tif has 1000001 x 2 pixels, and a PNG"):
+        images.encode_png(np.zeros((2, 1_000_001), np.uint8), "a.tif")
+
+
+def palette_png(bits, row, colors):
+    """Returns a PNG file of one row whose pixels are indices of a palette."""
+    packed = np.packbits(
+        [[v >> b & 1 for b in range(bits - 1, -1, -1)] for v in row]
+    ).tobytes()
+    size = len(row).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", size + bytes([bits, 3, 0, 0, 0])),
+            chunk(b"PLTE", bytes(value for color in colors for value in color)),
+            chunk(b"tRNS", b"\0"),
+            chunk(b"IDAT", zlib.compress(b"\0" + packed)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
+GRAY = [(40 * i,) * 3 for i in range(4)]
+
+
+@pytest.mark.parametrize("colors", [VOC, GRAY])
+@pytest.mark.parametrize(
+    ("bits", "row"), [(1, [0, 1, 1, 0]), *((b, [0, 3, 1, 2, 1]) for b in (2, 4, 8))]
+)
+def test_of_a_mask_with_a_palette_the_index_counts(bits, row, colors, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(palette_png(bits, row, colors[: 2**bits]))
+    assert read_mask(path).tolist() == [row]
+    # A photograph has its colors.
+    expected = [colors[index] for index in row]
+    assert read_image(path)[0, 0, :, 0].tolist() == [color[0] for color in expected]
+
+
+def test_a_gray_palette_with_black_elsewhere_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(palette_png(1, [0, 1], [(255,) * 3, (0,) * 3]))
+    with pytest.raises(ValueError, match=r"a\.png .*black at index 1"):
+        read_mask(path)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_indices_of_other_palettes(order, tmp_path):
+    row = bytes([0, 1, 2, 1])
+    colors = [*VOC, *[(0, 0, 0)] * 252]
+    bmp = (
+        b"BM"
+        + struct.pack("<IHHI", 1078 + 4, 0, 0, 1078)
+        + struct.pack("<IiiHHIIiiII", 40, 4, 1, 1, 8, 0, 4, 0, 0, 256, 0)
+        + b"".join(bytes([b, g, r, 0]) for r, g, b in colors)
+        + row
+    )
+    (tmp_path / "a.bmp").write_bytes(bmp)
+    assert read_mask(tmp_path / "a.bmp").tolist() == [list(row)]
+    data = np.array(
+        [[257 * color[i] for color in colors] for i in range(3)], f"{order}u2"
+    )
+    (tmp_path / "a.tif").write_bytes(
+        tiff(np.array([list(row)], np.uint8), order, {262: 3}, data.tobytes())
+    )
+    assert read_mask(tmp_path / "a.tif").tolist() == [list(row)]
+
+
+def tiff(array, order="<", changed=(), palette=b""):
+    """Returns a TIFF file of one strip, its pixels of the array's type."""
+    formats = {"u": 1, "i": 2, "f": 3}
+    data = array.astype(array.dtype.newbyteorder(order)).tobytes()
+    rows, columns = array.shape
+    tags = {
+        256: (4, 1, columns),
+        257: (4, 1, rows),
+        258: (3, 1, 8 * array.dtype.itemsize),
+        259: (3, 1, 1),
+        262: (3, 1, 1),
+        273: (4, 1, 8),
+        277: (3, 1, 1),
+        278: (4, 1, rows),
+        279: (4, 1, len(data)),
+        339: (3, 1, formats[array.dtype.kind]),
+    }
+    for tag, value in dict(changed).items():
+        tags[tag] = (3, 1, value)
+    if palette:
+        tags[320] = (3, len(palette) // 2, 8 + len(data))
+    entries = b"".join(
+        struct.pack(f"{order}HHI", tag, kind, count)
+        + struct.pack(
+            f"{order}HH" if kind == 3 and count == 1 else f"{order}I",
+            *([value, 0] if kind == 3 and count == 1 else [value]),
+        )
+        for tag, (kind, count, value) in sorted(tags.items())
+    )
+    start = 8 + len(data) + len(palette)
+    name = b"II*\0" if order == "<" else b"MM\0*"
+    head = name + struct.pack(f"{order}I", start) + data + palette
+    return head + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u2", "i2", "u4", "i4", "f4", "f8"])
+def test_labels_in_a_tiff_may_have_any_type(dtype, tmp_path):
+    values = [[0, 1, 7], [120, 0, 2]]
+    (tmp_path / "a.tif").write_bytes(tiff(np.array(values, dtype)))
+    mask = read_mask(tmp_path / "a.tif")
+    assert mask.tolist() == values and mask.dtype in (np.uint8, np.uint16)
+    if dtype != "u2":
+        kind = np.dtype(dtype).name
+        with pytest.raises(ValueError, match=rf"a\.tif has pixels of {kind}.*convert"):
+            read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "shown"),
+    [
+        ("f4", 0.5, "0.5"),
+        ("f4", np.nan, "nan"),
+        ("f4", np.inf, "inf"),
+        ("i2", -1, "-1"),
+        ("i4", 70000, "70000"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(dtype, value, shown, tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(np.array([[0, value]], dtype)))
+    with pytest.raises(ValueError, match=rf"a\.tif holds .* such as {shown}; .*whole"):
+        read_mask(tmp_path / "a.tif")

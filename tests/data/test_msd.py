@@ -231,3 +231,73 @@ def test_real_hippocampus(real_data):
     # Rows run to posterior, so the anterior part is above.
     rows = [np.argwhere(case.label == value)[:, 1].mean() for value in (1, 2)]
     assert rows[0] < rows[1] - 5
+
+
+def write_numbered(root, prefix="word", numbers=range(1, 6), **values):
+    """Writes scans whose names end as those of channels do."""
+    write_dataset_json(root, **values)
+    for number in numbers:
+        for folder, array in (
+            ("imagesTr", volume(SHAPE, number)),
+            ("labelsTr", box_labels(SHAPE, 2)),
+        ):
+            write_nifti(root / folder / f"{prefix}_{number:04d}.nii.gz", array)
+    return root
+
+
+@pytest.mark.parametrize("numbers", [range(1, 6), range(5), [42, 44, 900]])
+def test_labels_decide_that_a_number_is_a_case_s(numbers, tmp_path):
+    root = write_numbered(tmp_path, numbers=numbers)
+    names = [f"word_{number:04d}" for number in numbers]
+    assert msd.case_ids(root) == names
+    for name in names:
+        assert [path.name for path in msd.case_files(root, name)[1:]] == [
+            f"{name}.nii.gz"
+        ] * 2
+    case = msd.read_case(root, names[1])
+    np.testing.assert_array_equal(case.image[..., 0], volume(SHAPE, numbers[1]).T)
+
+
+def test_numbered_cases_may_have_channels(tmp_path):
+    root = write_numbered(tmp_path, "amos", channel_names={"0": "T1", "1": "T2"})
+    for path in sorted((root / "imagesTr").iterdir()):
+        name = path.name.removesuffix(".nii.gz")
+        path.rename(path.with_name(f"{name}_0000.nii.gz"))
+        write_nifti(root / f"imagesTr/{name}_0001.nii.gz", volume(SHAPE, 9))
+    assert msd.case_ids(root) == [f"amos_000{i}" for i in range(1, 6)]
+    names = [path.name for path in msd.case_files(root, "amos_0003")[1:-1]]
+    assert names == ["amos_0003_0000.nii.gz", "amos_0003_0001.nii.gz"]
+
+
+def test_an_unlabeled_one_among_numbered_cases_is_named(tmp_path):
+    root = write_numbered(tmp_path)
+    (root / "labelsTr/word_0003.nii.gz").unlink()
+    with pytest.raises(ValueError, match=r"word_0003\.nii\.gz has no labels in"):
+        msd.case_ids(root)
+
+
+def test_a_list_may_name_image_and_labels_differently(tmp_path):
+    entry = {"image": "./imagesTr/scan.nii.gz", "label": "./labelsTr/seg.nii.gz"}
+    write_dataset_json(tmp_path, training=[entry])
+    write_nifti(tmp_path / "imagesTr/scan.nii.gz", volume(SHAPE))
+    write_nifti(tmp_path / "labelsTr/seg.nii.gz", box_labels(SHAPE, 2))
+    assert msd.case_ids(tmp_path) == ["seg"]
+    assert msd.case_files(tmp_path, "seg")[1] == tmp_path / "imagesTr/scan.nii.gz"
+
+
+def test_endings_are_read_in_any_case(tmp_path):
+    root = write_msd(tmp_path, 3)
+    for name in ("imagesTr/scan_01_0000", "labelsTr/scan_01", "labelsTr/scan_02"):
+        (root / f"{name}.nii.gz").rename(root / f"{name}.NII.Gz")
+    assert msd.case_ids(root) == ["scan_00", "scan_01", "scan_02"]
+    assert msd.read_case(root, "scan_01").label.max() == 2
+    (root / "labelsTr/scan_01.nii.gz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"scan_01\.NII\.Gz and .* have one name"):
+        msd.case_ids(root)
+
+
+def test_description_may_begin_with_a_byte_order_mark(tmp_path):
+    root = write_msd(tmp_path, 1)
+    text = (root / "dataset.json").read_text()
+    (root / "dataset.json").write_text(text, encoding="utf-8-sig")
+    assert msd.class_names(root) == ("front", "back")

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK
 
 from synergynet_tf.data import nifti
+from tests.data.trees import volume, write_nifti
 
 SHAPE = (5, 6, 7)
 SPACING = (1.5, 1.25, 2.0)  # Less than twice apart: axial slices.
@@ -307,4 +308,31 @@ def test_an_unknown_datatype_is_named_with_its_file(tmp_path):
     path = write(tmp_path / "a.nii", np.eye(4))
     damage(path, 70, np.int16(77).tobytes())
     with pytest.raises(ValueError, match=r"a\.nii is .*unknown datatype, 77"):
+        nifti.read(path)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (30, 20, 10)])
+@pytest.mark.parametrize("rest", [b"x", b"trailing bytes", bytes(9) + b"x", bytes(512)])
+def test_bytes_behind_the_gzip_stream_are_ignored(shape, rest, tmp_path):
+    path = tmp_path / "a.nii.gz"
+    array = volume(shape)
+    write_nifti(path, array)
+    data = path.read_bytes()
+    expected = nifti.read(path).array
+    path.write_bytes(data + rest)
+    np.testing.assert_array_equal(nifti.read(path).array, expected)
+    # What is missing or wrong within the stream is not excused by what is behind it.
+    path.write_bytes(data[:-20] + rest)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz is not a usable NIfTI file"):
+        nifti.read(path)
+    path.write_bytes(data[:-8] + bytes(8) + rest)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz is not a usable .*CRC"):
+        nifti.read(path)
+
+
+def test_a_short_stream_before_other_bytes_is_truncated(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    write_nifti(path, volume((30, 20, 10)))
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1]) + b"more")
+    with pytest.raises(ValueError, match="it is truncated"):
         nifti.read(path)

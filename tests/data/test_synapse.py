@@ -180,3 +180,20 @@ def test_slices_of_different_shapes_are_refused(tmp_path):
     np.savez(path, image=np.zeros((9, 5)), label=np.zeros((9, 5)))
     with pytest.raises(ValueError, match=r"case0005: .*shapes: \(9, 4\), \(9, 5\)"):
         synapse.read_case(root, "case0005")
+
+
+def test_endings_are_read_in_any_case(tmp_path):
+    root = write_synapse(tmp_path, train=[5], test=[8])
+    for path in [*root.glob("*/*.npz"), *root.glob("*/*.h5")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    assert synapse.case_ids(root) == ["case0005", "case0008"]
+    for case_id in ("case0005", "case0008"):
+        assert synapse.read_case(root, case_id).label.max() == 8
+    raw = write_btcv(tmp_path / "raw", [1])
+    for path in [*raw.rglob("*.nii.gz")]:
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".Nii.Gz")))
+    assert synapse.read_case(raw, "case0001").label.max() == 8
+    image = raw / "RawData/Training/img/img0001.Nii.Gz"
+    image.with_name("img0001.nii").write_bytes(image.read_bytes())
+    with pytest.raises(ValueError, match=r"img0001\.nii are one case|img0001\.Nii"):
+        synapse.case_ids(raw)

@@ -146,3 +146,55 @@ def test_output_that_cannot_be_written(images, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError, match=r"--output: .*name another"):
         find_inputs(images, tmp_path / "file" / "out", RGB)
+
+
+def test_for_a_run_on_one_channel_a_number_is_a_scan_s(tmp_path, capsys):
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    for number in (1, 2, 10):
+        name = f"word_{number:04d}.nii.gz"
+        write_nifti(folder / name, np.full((4, 5, 6), number, np.int16))
+    found = find_inputs(folder, out, MRI, channels=1)
+    assert [p.name[:9] for p in found] == ["word_0001", "word_0002", "word_0010"]
+    assert [read_input(p, 1).stem for p in found] == [p.name[:9] for p in found]
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ValueError, match=r"word_0001\.nii\.gz is a scan's channel"):
+        find_inputs(folder, out, MRI, channels=2)
+    # Numbers from 0 on are scans as well, and it is said.
+    write_nifti(folder / "word_0000.nii.gz", np.full((4, 5, 6), 7, np.int16))
+    found = find_inputs(folder, out, MRI, channels=1)
+    inputs = [read_input(p, 1) for p in found]
+    assert [i.image[0, 0, 0].tolist() for i in inputs] == [[7], [1], [2], [10]]
+    assert inputs[0].stem == "word_0000"
+    note = capsys.readouterr().err
+    assert "word_0000.nii.gz and the numbers after are scans" in note
+    # Alone it is a first channel, as nnU-Net has it.
+    for number in (1, 2, 10):
+        (folder / f"word_{number:04d}.nii.gz").unlink()
+    assert read_input(*find_inputs(folder, out, MRI, channels=1), 1).stem == "word"
+
+
+def test_scans_that_are_whole_are_no_channels(tmp_path):
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    for number in range(3):
+        array = np.full((4, 5, 6, 2), number, np.int16)
+        write_nifti(folder / f"brats_{number:04d}.nii.gz", array)
+    two = Preprocessor("mri", 16, "0 1")
+    found = find_inputs(folder, out, two, channels=2)
+    assert [read_input(p, 2).image.max() for p in found] == [0, 1, 2]
+    assert read_input(found[0], 2).stem == "brats_0000"
+
+
+def test_what_is_passed_over_is_said(images, volumes, tmp_path, capsys):
+    (images / "two.png").rename(images / "two.Png")
+    (images / "three.gif").write_bytes(b"GIF89a")
+    (images / "gone.png").symlink_to(tmp_path / "nowhere")
+    (images / "._one.png").write_bytes(b"")
+    found = find_inputs(images, tmp_path / "out", RGB)
+    assert [p.name for p in found] == ["one.png", "two.Png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: 2 files are passed over: images/gone.png (a link")
+    assert "images/three.gif (only .jpg " in line
+    shutil.copy(images / "one.png", volumes)
+    find_inputs(volumes, tmp_path / "out", CT)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: 1 file is passed over: volumes/one.png (only .nii.gz")

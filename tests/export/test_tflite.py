@@ -214,7 +214,9 @@ def test_ranges_are_set_by_training_slices(tmp_path, limit):
     np.testing.assert_array_equal(drawn, tflite.training_images(cases, count=6))
 
     config = cases.config.replace(center_crop=0.5)
-    (first, *_) = tflite.training_images(dataclasses.replace(cases, config=config), 6)
+    runs.write_text(cases.run.path / "config.json", config.to_json())
+    cropped = dataclasses.replace(cases, run=runs.Run(cases.run.path))
+    (first, *_) = tflite.training_images(cropped, 6)
     seen = [
         to_network(phantom.read_case("", name).image, "mri", SIZE, center_crop=0.5)
         for name in cases.case_ids

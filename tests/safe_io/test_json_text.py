@@ -44,3 +44,12 @@ def test_a_file_is_refused_for_its_bytes(tmp_path):
 def test_a_long_value_is_shortened():
     assert shown([1]) == "[1]"
     assert len(shown("x" * 10**6)) == 204
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(path) == {"a": 1}
+    path.write_bytes('{"a": 1}'.encode("utf-16"))
+    with pytest.raises(ValueError, match="byte 0 is not utf-8 text; save the file"):
+        read_json(path)

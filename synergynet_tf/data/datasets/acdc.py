@@ -17,8 +17,15 @@ from __future__ import annotations
 import pathlib
 import re
 
-from synergynet_tf.data.listing import Listing, Watch, cached
-from synergynet_tf.data.nifti import read_labeled
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    list_files,
+    list_others,
+)
+from synergynet_tf.data.nifti import ENDINGS, read_labeled
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import named_split, official_split, random_split
 
@@ -55,11 +62,18 @@ PAPER_TRAIN = tuple(sorted({*range(1, 101)} - {*PAPER_VAL, *PAPER_TEST}))
 
 FOLDERS = {"train": "training", "test": "testing"}
 FRAME = re.compile(r"(patient\d{3})_frame\d{2}")
+CINE = re.compile(r"patient\d{3}_4d")
+INFO = "Info.cfg"
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     """Returns right ventricle, myocardium and left ventricle."""
     return CLASSES
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the challenge's values, 1 to 3."""
+    return (1, 2, 3)
 
 
 def modality(root: str | pathlib.Path) -> str:
@@ -76,6 +90,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             has no frame; names it.
     """
     return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -147,7 +170,7 @@ def _patient(case_id: str) -> str:
 def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the frames of each folder; testing/ without any labels is left out."""
     folders = {part: root / name for part, name in FOLDERS.items()}
-    for folder in folders.values():
+    for folder in (root, *folders.values()):
         watch(folder)
     if not folders["train"].is_dir():
         raise FileNotFoundError(
@@ -157,14 +180,21 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
         )
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
+    passed_over: list[PassedOver] = []
+    list_others(root, FOLDERS.values(), ENDINGS, passed_over)
     for part, folder in folders.items():
         owners = [path for path in sorted(folder.glob("patient*")) if path.is_dir()]
         for owner in owners:
             watch(owner)
-        found = [path for owner in owners for path in sorted(owner.glob("*.nii*"))]
-        frames, labels = _frames(found, ""), _frames(found, "_gt")
+        others: list[PassedOver] = []
+        frames, labels = _frames(owners, others)
         if part == "test" and not labels:
+            if folder.is_dir():
+                reason = "it has no labels, so it is no test set"
+                passed_over.append(PassedOver(folder, reason, "expected"))
             continue
+        passed_over += others
+        list_others(folder, {owner.name for owner in owners}, ENDINGS, passed_over)
         for missing, what, other in (
             (frames.keys() - labels.keys(), "labels", "frame"),
             (labels.keys() - frames.keys(), "frame", "labels"),
@@ -189,15 +219,35 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
         f"Case {case_id} is in training/ and in testing/ of {root}; remove one"
         for case_id in sorted(both)
     ]
-    return Listing(root, parts, problems)
+    return Listing(root, parts, problems, passed_over)
 
 
-def _frames(paths: list[pathlib.Path], suffix: str) -> dict[str, pathlib.Path]:
-    """Returns the files whose names end so by their cases, rather .nii.gz than .nii."""
-    found = {}
-    for path in paths:
-        stem = path.name.removesuffix(".gz").removesuffix(".nii")
-        match = FRAME.fullmatch(stem.removesuffix(suffix) if suffix else stem)
-        if stem.endswith(suffix) and match and path.parent.name == match[1]:
+def _frames(
+    owners: list[pathlib.Path], passed_over: list[PassedOver]
+) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
+    """Returns the frames and the labels by their cases, rather .nii.gz than .nii."""
+    frames: dict[str, pathlib.Path] = {}
+    labels: dict[str, pathlib.Path] = {}
+    for owner in owners:
+        entries: list[PassedOver] = []
+        for stem, path in list_files(owner, ENDINGS, entries):
+            match = FRAME.fullmatch(stem.removesuffix("_gt"))
+            if match is None or match[1] != owner.name:
+                if CINE.fullmatch(stem):
+                    entry = PassedOver(path, "a cine series", "expected")
+                else:
+                    entry = PassedOver(path, "not named as a frame of its folder is")
+                entries.append(entry)
+                continue
+            found = labels if stem.endswith("_gt") else frames
+            if twin := found.get(match[0]):
+                packed = path.name.lower().endswith(".gz")
+                left, path = (twin, path) if packed else (path, twin)
+                reason = f"{path.name} is taken instead"
+                entries.append(PassedOver(left, reason, "other"))
             found[match[0]] = path
-    return found
+        passed_over += [
+            entry._replace(kind="expected") if entry.path.name == INFO else entry
+            for entry in entries
+        ]
+    return frames, labels

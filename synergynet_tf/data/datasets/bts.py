@@ -20,8 +20,22 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.images import list_pairs, read_image, read_mask
-from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.cache import of_files
+from synergynet_tf.data.images import (
+    KINDS,
+    foreground_value,
+    list_pairs,
+    read_image,
+    read_mask,
+)
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    list_files,
+    list_others,
+)
 from synergynet_tf.data.nifti import map_labels
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import fold_split, holdout, random_split
@@ -41,14 +55,22 @@ SLICE_MM = 6.0
 # at which one patient could be in two parts.
 BLOCK = 50
 TEST_FOLD = 5
+NAMES = "bts-patients"  # In the cache.
 MAX_NAME_BYTES = 1000
 MAX_FOLDS_BYTES = 100_000
-IMAGES, MASKS = "images", "masks"
+IMAGES, MASKS, FOLDS = "images", "masks", "cvind.mat"
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     """Returns the one foreground class."""
     return CLASSES
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...] | None:
+    """Returns the value of the tumor in the masks; `None` for MATLAB files."""
+    cases = _listing(root).parts["train"].values()
+    masks = [files[1] for files in cases if len(files) > 1]
+    return (foreground_value(masks),) if masks else None
 
 
 def modality(root: str | pathlib.Path) -> str:
@@ -65,6 +87,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             image, or a name is not a number.
     """
     return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -157,12 +188,18 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     inner = [path for path in sorted(root.glob("*")) if path.is_dir()]
     for folder in inner:
         watch(folder)
-    listed = [p for folder in (root, *inner) for p in sorted(folder.glob("*.mat"))]
-    found = [[path] for path in listed if path.stem.isdecimal()]
+    passed_over: list[PassedOver] = []
+    found = [[path] for path in _mat_files([root, *inner] * root.is_dir(), passed_over)]
     problems: list[str] = []
     if not found and (root / IMAGES).is_dir():
-        pairs, problems = list_pairs(root / IMAGES, root / MASKS, [""])
+        passed_over = []
+        pairs, problems = list_pairs(
+            root / IMAGES, root / MASKS, [""], passed_over=passed_over
+        )
         found = [list(pair) for pair in pairs.values()]
+        used = {IMAGES, MASKS, FOLDS}
+        used |= {path.parent.name for path in root.glob(f"*/{FOLDS}")}
+        list_others(root, used, (".mat", *KINDS), passed_over)
     if not found and not problems:
         raise FileNotFoundError(
             f"No 1.mat and on, or images/, in {root}; download figshare 1512427 and "
@@ -178,7 +215,29 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
             first = cases[case_id][0]
             raise ValueError(f"{first} and {path} are one slice; remove one")
         cases[case_id] = [path, *mask]
-    return Listing(root, {"train": cases}, problems)
+    return Listing(root, {"train": cases}, problems, passed_over)
+
+
+def _mat_files(
+    folders: list[pathlib.Path], passed_over: list[PassedOver]
+) -> list[pathlib.Path]:
+    """Lists the MATLAB files that are named after their numbers."""
+    listed = {folder: list_files(folder, [".mat"], []) for folder in folders}
+    found = [p for mats in listed.values() for stem, p in mats if stem.isdecimal()]
+    for folder, mats in listed.items():
+        if found and folder.name in (IMAGES, MASKS):
+            reason = "the MATLAB files are taken instead"
+            passed_over.append(PassedOver(folder, reason, "other"))
+            continue
+        used = {path.name for path in folders if path.parent == folder}
+        used |= {path.name for _, path in mats}
+        list_others(folder, used, [".mat"], passed_over)
+        passed_over += [
+            PassedOver(path, "not named after a slice's number, such as 1.mat")
+            for stem, path in mats
+            if not stem.isdecimal() and path.name != FOLDS
+        ]
+    return found
 
 
 def _read_images(
@@ -208,7 +267,7 @@ def _read_patients(root: str | pathlib.Path) -> dict[str, str]:
     """Returns the patient of each slice, or nothing where they are not known."""
     cases = _listing(root).parts["train"]
     paths = tuple(files[0] for files in cases.values())
-    if paths[0].suffix != ".mat":
+    if paths[0].suffix.lower() != ".mat":
         return {}
     names = _read_names(paths, tuple(path.stat().st_mtime_ns for path in paths))
     distinct = len(set(names)) > 1
@@ -220,21 +279,23 @@ def _read_names(
     paths: tuple[pathlib.Path, ...], changed: tuple[int, ...]
 ) -> tuple[str, ...]:
     """Reads the patient's name in each file; once for files as they are."""
-    names = []
-    for path in paths:
-        try:
-            (codes,) = read_datasets(path, ["cjdata/PID"], MAX_NAME_BYTES)
-            name = "".join(map(chr, codes.ravel()))
-            if not name.isprintable():
-                raise ValueError(f"the patient is {name!a}")
-            names.append(name)
-        except (OverflowError, TypeError, ValueError) as error:
-            raise _damaged(path, error) from error
-    return tuple(names)
+    return tuple(of_files(NAMES, paths, _read_name))
+
+
+def _read_name(path: pathlib.Path) -> str:
+    try:
+        (codes,) = read_datasets(path, ["cjdata/PID"], MAX_NAME_BYTES)
+        name = "".join(map(chr, codes.ravel()))
+        if not name.isprintable():
+            raise ValueError(f"the patient is {name!a}")
+        return name
+    except (OverflowError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
 def _find_folds(root: str | pathlib.Path) -> pathlib.Path | None:
-    paths = [pathlib.Path(root, "cvind.mat"), *pathlib.Path(root).glob("*/cvind.mat")]
+    root = pathlib.Path(root)
+    paths = [root / FOLDS, *root.glob(f"*/{FOLDS}")]
     return next((path for path in paths if path.is_file()), None)
 
 

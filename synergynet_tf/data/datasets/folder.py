@@ -9,23 +9,33 @@ Expected layout, flat or in parts (`val` or `test` may be missing):
 
 Images are gray or RGB, 8 or 16 bit. A mask has its image's size and its name, to
 which `_mask`, `_segmentation` or `_gt` may be added, and holds one value a class, 0
-for background. `classes.json`, optional, names them: `{"lesion": 255, ...}`.
+for background. `classes.json`, optional, names them: `{"lesion": 255, ...}`. Without
+it, masks of 0 and 1 beside masks of 0 and 255 are taken to mean one class.
 """
 
 from __future__ import annotations
 
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
 from synergynet_tf.data.images import (
+    KINDS,
     Pair,
     list_images,
     list_pairs,
     read_image,
     read_mask,
 )
-from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    first_of,
+    list_others,
+)
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, shown
@@ -35,6 +45,11 @@ PAPER_PROTOCOL: str = "pooled"
 
 MASK_ENDINGS = ("", "_mask", "_segmentation", "_gt")
 CLASSES_FILE = "classes.json"
+FOLDERS = ("images", "masks")
+# What masks of one class hold besides 0 and 1: white, at 8 and at 16 bits.
+WHITE = (255, 65535)
+# How close to black or to white a soft edge's values are, as a share of white.
+SOFT_SHARE = 0.06
 # More values than this are taken for a mask with soft edges, not for classes.
 MAX_SCANNED_CLASSES = 8
 MAX_CLASSES = 254
@@ -54,6 +69,15 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(_class_values(root))
 
 
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the pixel value of each class in the masks, in ascending order.
+
+    Raises:
+        FileNotFoundError, ValueError: As `class_names` does.
+    """
+    return tuple(_class_values(root).values())
+
+
 def modality(root: str | pathlib.Path) -> str:
     """Returns `rgb`."""
     return "rgb"
@@ -68,6 +92,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             one name, or there is a flat layout and one in parts.
     """
     return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -97,8 +130,9 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
             f"{mask_file} is {mask.shape[1]} x {mask.shape[0]} pixels and its image "
             f"{image.shape[2]} x {image.shape[1]}; resize the mask (nearest)"
         )
-    values = list(_class_values(root).values())
-    if unknown := sorted(set(np.unique(mask).tolist()) - {0, *values}):
+    classes = _classes(root)
+    values = list(classes.values.values())
+    if unknown := sorted(set(np.unique(mask).tolist()) - {0, *values, *classes.also}):
         raise ValueError(
             f"{mask_file} has unknown values {', '.join(map(str, unknown[:8]))}; known "
             f"are 0, {', '.join(map(str, values))}: correct the mask or "
@@ -107,6 +141,8 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
     label = np.zeros(mask.shape, np.uint8)
     for i, value in enumerate(values):
         label[mask == value] = i + 1
+    for other, value in classes.also.items():
+        label[mask == other] = values.index(value) + 1
     return Case(case_id, image, label[None], spacing_mm=(1.0, 1.0, 1.0))
 
 
@@ -164,56 +200,147 @@ def _folders(root: pathlib.Path, watch: Watch | None = None) -> dict[str, Pair]:
 
 @cached
 def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the image and the mask of each case."""
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
-    for part, folders in _folders(root, watch).items():
-        pairs, wrong = list_pairs(folders.image, folders.mask, MASK_ENDINGS)
+    passed_over: list[PassedOver] = []
+    watch(root)
+    here = _folders(root, watch)
+    for part, folders in here.items():
+        pairs, wrong = list_pairs(
+            folders.image, folders.mask, MASK_ENDINGS, passed_over=passed_over
+        )
         problems += wrong
         parts[part or "train"] = {
             f"{part}/{stem}" if part else stem: list(pair)
             for stem, pair in pairs.items()
         }
-    return Listing(root, parts, problems)
+        if part:
+            watch(root / part)
+            list_others(root / part, FOLDERS, KINDS, passed_over)
+    used = {CLASSES_FILE, *(FOLDERS if "" in here else here)}
+    list_others(root, used, KINDS, passed_over)
+    return Listing(root, parts, problems, passed_over)
+
+
+class _Classes(NamedTuple):
+    """Classes of the masks.
+
+    Attributes:
+        values: Pixel value of each class, in ascending order.
+        also: What else means a class: from a pixel value to the class's own.
+        note: How the masks were understood, if that is not plain; a line.
+    """
+
+    values: dict[str, int]
+    also: dict[int, int]
+    note: str = ""
+
+
+def class_notes(root: str | pathlib.Path) -> list[str]:
+    """Returns a line if masks of several conventions are taken for one class."""
+    note = _classes(root).note
+    return [note] if note else []
+
+
+def _class_values(root: str | pathlib.Path) -> dict[str, int]:
+    """Returns the pixel value of each class, in the order of the values."""
+    return _classes(root).values
 
 
 @cached
-def _class_values(root: pathlib.Path, watch: Watch) -> dict[str, int]:
-    """Returns the pixel value of each class, in the order of the values."""
+def _classes(root: pathlib.Path, watch: Watch) -> _Classes:
     classes_file = root / CLASSES_FILE
     watch(classes_file)
     if classes_file.is_file():
-        return _read_classes(classes_file)
+        return _Classes(read_classes(classes_file), {})
     masks = [pair.mask for pair in _folders(root, watch).values()]
     for folder in masks:
         if not folder.is_dir():
             raise FileNotFoundError(f"No folder {folder}; create it or restore it")
-    values = _scan(masks)
-    if len(values) == 1:
-        return {"foreground": values[0]}
-    return {f"class_{value}": value for value in values}
+    found, error = _scan(root)
+    if error is not None:
+        raise error
+    return _understand(found, masks)
 
 
-def _scan(masks: list[pathlib.Path]) -> list[int]:
-    """Returns the values above 0 in all masks."""
-    found: set[int] = set()
-    for folder in masks:
-        for path in list_images(folder).values():
-            found |= set(np.unique(read_mask(path)).tolist()) - {0}
-            if len(found) > MAX_SCANNED_CLASSES:
+# For each set of values above 0 that a mask holds, the masks that do.
+_Values = dict[frozenset[int], list[pathlib.Path]]
+
+
+@cached
+def _scan(
+    root: pathlib.Path, watch: Watch
+) -> tuple[_Values, OSError | ValueError | None]:
+    """Returns the values of all masks, and what ended the scan.
+
+    An error is returned, not raised, so that it is kept: to read all masks for each
+    case that is refused takes forever.
+    """
+    found: _Values = {}
+    values: set[int] = set()
+    path = root
+    masks = [pair.mask for pair in _folders(root, watch).values()]
+    try:
+        for path in (p for folder in masks for p in list_images(folder).values()):
+            here = frozenset(np.unique(read_mask(path)).tolist()) - {0}
+            found.setdefault(here, []).append(path)
+            values |= here
+            if len(values) > MAX_SCANNED_CLASSES:
                 raise ValueError(
                     f"{path} and the masks before it hold over {MAX_SCANNED_CLASSES} "
                     "values: soft edges or a JPEG? Save masks as PNG, one value a "
                     f"class, or name the values in {CLASSES_FILE}"
                 )
-    if not found:
+    except (OSError, ValueError) as error:
+        watch(path)
+        return found, error
+    return found, None
+
+
+def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
+    """Names the classes of masks without classes.json, where their meaning is plain.
+
+    Raises:
+        ValueError: If no mask holds a value above 0; or values close to 0 or to white
+            stand beside white, which are soft edges, or several conventions.
+    """
+    values = sorted(frozenset[int]().union(*found))
+    if not values:
         raise ValueError(
             f"Every mask in {', '.join(map(str, masks))} is empty; check the masks or "
             f"name the values in {CLASSES_FILE}"
         )
-    return sorted(found)
+    if len(values) == 1:
+        return _Classes({"foreground": values[0]}, {})
+    if {*values} <= {1, *WHITE} and all(len(here) < 2 for here in found):
+        told = [f"{len(found.get(frozenset({v}), ()))} hold 0 and {v}" for v in values]
+        one = values[-1]
+        note = f"Of the masks {', '.join(told)}: each of these is foreground"
+        return _Classes({"foreground": one}, {v: one for v in values[:-1]}, note)
+    white = values[-1] if values[-1] in WHITE else 255
+    edge = SOFT_SHARE * white
+    soft = [v for v in values if v < white and (v <= edge or v >= white - edge)]
+    if soft and white - edge <= values[-1] <= white:
+        paths = [
+            path for here, some in found.items() if here & {*soft} for path in some
+        ]
+        raise ValueError(
+            f"{first_of([str(path) for path in sorted(paths)], 3)}: the masks hold "
+            f"0, {', '.join(map(str, values))}, and values close to 0 or {white} are "
+            "those of soft edges, of a border to leave out, or of another convention; "
+            f"save masks with one value a class, or name the values in {CLASSES_FILE}"
+        )
+    return _Classes({f"class_{value}": value for value in values}, {})
 
 
-def _read_classes(path: pathlib.Path) -> dict[str, int]:
+def read_classes(path: pathlib.Path) -> dict[str, int]:
+    """Returns the pixel value of each class that a classes.json names.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is malformed.
+    """
     try:
         values = read_json(path)
     except ValueError as error:

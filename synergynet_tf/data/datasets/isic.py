@@ -20,17 +20,26 @@ superpixel images that lie among the images of 2017 are passed over.
 from __future__ import annotations
 
 import pathlib
+import re
 
 import cv2
 import numpy as np
 
 from synergynet_tf.data.images import (
+    KINDS,
     Pair,
+    foreground_value,
     list_pairs,
     read_image,
     read_mask,
 )
-from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    list_others,
+)
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
 
@@ -54,11 +63,23 @@ LAYOUTS = {
         for part, name in zip(PARTS, ("Training", "Validation", "Test_v2"), strict=True)
     },
 }
+FOLDERS = {
+    name for layout in LAYOUTS.values() for pair in layout.values() for name in pair
+}
+# The challenges' other tasks.
+OTHER_TASK = re.compile(r"^ISIC.*_(Task[23]|Part[23])_")
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     """Returns the one foreground class."""
     return CLASSES
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns 255, or 1 where the masks hold 0 and 1."""
+    listed = _listing(root).part_ids()
+    files = (_listing(root).files(i)[1] for ids in listed.values() for i in ids)
+    return (foreground_value(files),)
 
 
 def modality(root: str | pathlib.Path) -> str:
@@ -75,6 +96,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             twice, or both layouts are there.
     """
     return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -189,6 +219,8 @@ def _folders(root: pathlib.Path) -> dict[str, Pair]:
 
 @cached
 def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+    """Lists the image and the mask of each case of each labeled part."""
+    watch(root)
     for layout in LAYOUTS.values():
         for folders in layout.values():
             for name in folders:
@@ -196,8 +228,13 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     owners: dict[str, pathlib.Path] = {}
     problems: list[str] = []
+    passed_over: list[PassedOver] = []
+    used = set()
     for part, (images, masks) in _folders(root).items():
-        pairs, wrong = list_pairs(images, masks, MASK_ENDINGS, IGNORED_ENDINGS)
+        used |= {images.name, masks.name}
+        pairs, wrong = list_pairs(
+            images, masks, MASK_ENDINGS, IGNORED_ENDINGS, passed_over
+        )
         problems += wrong
         problems += [
             f"{case_id} is in {owners[case_id]} and in {images}; remove one of them"
@@ -206,4 +243,13 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
         ]
         owners |= dict.fromkeys(pairs, images)
         parts[part] = {case_id: list(pair) for case_id, pair in pairs.items()}
-    return Listing(root, parts, problems)
+    for name in sorted(FOLDERS - used):
+        if (root / name).is_dir():
+            reason = "its images or masks are not there, so it does not count"
+            passed_over.append(PassedOver(root / name, reason, "expected"))
+    tasks = {path.name for path in root.glob("*_*") if OTHER_TASK.search(path.name)}
+    list_others(root, FOLDERS | tasks, KINDS, passed_over)
+    passed_over += [
+        PassedOver(root / name, "of another task", "expected") for name in sorted(tasks)
+    ]
+    return Listing(root, parts, problems, passed_over)

@@ -13,6 +13,9 @@ Expected layout; `imagesTs/` counts only with `labelsTs/`:
 (`file_ending`: .nii.gz, .nii or .png). `root` may also be the folder that holds one
 such folder.
 
+What is a case is decided by the label files and by the lists in `dataset.json`, not by
+names: with labels `word_0001.nii.gz`, the image of that name is a case, not a channel.
+
 A dataset is `ct` if all channels are named CT, `rgb` if they are named RGB, or R, G, B;
 else `mri`.
 """
@@ -21,12 +24,22 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from synergynet_tf.data.images import read_image, read_mask
-from synergynet_tf.data.listing import Listing, Watch, cached
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    first_of,
+    list_files,
+    list_others,
+    without_ending,
+)
 from synergynet_tf.data.nifti import map_labels, read_labeled
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import official_split, random_split
@@ -39,6 +52,9 @@ NSD_TOLERANCE_MM: float = 1.0
 
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 RGB_CHANNELS = {"rgb", "rgb_to_0_1", "r", "g", "b", "red", "green", "blue"}
+# In dataset.json, for each part.
+LISTS = {"train": "training", "test": "test"}
+COUNTS = {"train": "numTraining", "test": "numTest"}
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 FRAME = re.compile(r"_frame\d+$")
 ENDINGS = (".nii.gz", ".nii", ".png")
@@ -54,6 +70,15 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
         ValueError: If it is malformed.
     """
     return tuple(_read_description(root).labels)
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the value of each class in dataset.json, in ascending order.
+
+    Raises:
+        FileNotFoundError, ValueError: As `class_names` does.
+    """
+    return tuple(_read_description(root).labels.values())
 
 
 def modality(root: str | pathlib.Path) -> str:
@@ -77,6 +102,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             that dataset.json lists is missing.
     """
     return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -175,75 +209,158 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     path = _find_description(root, watch)
     description = _read_description(root)
     folder, ending = description.folder, description.ending
+    watch(folder)
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
-    seen: set[str] = set()
+    passed_over: list[PassedOver] = []
+    used = {path.name}
     for part, names in FOLDERS.items():
         images, labels = (folder / name for name in names)
         watch(images)
         watch(labels)
+        used |= set(names)
         if part == "test" and not labels.is_dir():
+            if images.is_dir():
+                reason = f"there is no {labels.name}/, so it is no test set"
+                passed_over.append(PassedOver(images, reason, "expected"))
             continue
         for place in (images, labels):
             if not place.is_dir():
                 raise FileNotFoundError(f"No folder {place}; restore it")
-        found = _images(images, ending)
-        labeled = {p.name.removesuffix(ending): p for p in _list(labels, ending)}
+        files = _list(images, ending, problems, passed_over)
+        labeled = _list(labels, ending, problems, passed_over)
+        if not files and not labeled:
+            others = [e.path.name for e in passed_over if e.path.parent == images]
+            instead = f" but {first_of(others, 3)}" if others else ""
+            raise FileNotFoundError(
+                f"No {ending} files in {images}{instead}; add them, or name their "
+                f"`file_ending` in {path}"
+            )
+        listed = description.listed[part]
+        found, free, wrong = _images(images, files, ending, labeled, listed)
+        problems += wrong
         problems += [
-            f"{found[case_id][0]} has no labels in {labels}; add or remove it"
-            for case_id in sorted(found.keys() - labeled.keys())
+            f"{file} has no labels in {labels}; add or remove it" for file in free
         ]
         problems += [
             f"{labeled[case_id]} has no image in {images}; add or remove it"
             for case_id in sorted(labeled.keys() - found.keys())
         ]
-        if not found and not labeled:
-            raise FileNotFoundError(f"No {ending} files in {images}; add them")
         parts[part] = {
             case_id: [path, *found[case_id], labeled[case_id]]
             for case_id in sorted(found.keys() & labeled.keys())
+            if found[case_id]
         }
-        seen |= found.keys() | labeled.keys()
-    if missing := sorted({*description.listed} - seen):
-        more = ", ..." if len(missing) > 10 else ""
-        problems.append(
-            f"{path} lists {len(missing)} cases that are not in "
-            f"{folder / 'imagesTr'}: {', '.join(missing[:10])}{more}; restore them or "
-            "correct the list"
-        )
+        there = {*files, *(_case_of(name, labeled, listed) for name in files)}
+        if missing := sorted({*listed.values()} - labeled.keys() - there):
+            problems.append(
+                f"{path} lists {len(missing)} cases that are not in {images}: "
+                f"{first_of(missing, 10)}; restore them or correct the list"
+            )
     problems += [
         f"Case {case_id} is in imagesTr/ and in imagesTs/ of {folder}; remove one"
         for case_id in sorted(parts["train"].keys() & parts.get("test", {}).keys())
     ]
-    return Listing(root, parts, problems)
+    list_others(folder, used, ENDINGS, passed_over)
+    warnings = list(_differences(path, description, parts))
+    return Listing(root, parts, problems, passed_over, warnings)
 
 
-def _list(folder: pathlib.Path, ending: str) -> list[pathlib.Path]:
-    """Lists the files of a kind; those that macOS leaves (`._name`) are no files."""
-    found = sorted(folder.glob(f"*{ending}"))
-    files = [path for path in found if path.is_file() and path.name[0] != "."]
-    for path in files:
+def _differences(
+    path: pathlib.Path,
+    description: Description,
+    parts: dict[str, dict[str, list[pathlib.Path]]],
+) -> Iterator[str]:
+    """Yields where dataset.json has other numbers or lists than there are cases."""
+    for part, cases in parts.items():
+        images, count = FOLDERS[part][0], description.counts[part]
+        if count is not None and str(count) != str(len(cases)):
+            yield (
+                f"{path} says {COUNTS[part]}: {shown(count)}, and {images}/ has "
+                f"{len(cases)} labeled cases; restore what is missing or correct it"
+            )
+        listed = {*description.listed[part].values()}
+        listed |= {match[1] for name in listed if (match := CHANNEL.fullmatch(name))}
+        if listed and (others := sorted(cases.keys() - listed)):
+            yield (
+                f"{path} does not list {len(others)} cases of {images}/, which are "
+                f"used: {first_of(others, 10)}; list them or remove their files"
+            )
+
+
+def _list(
+    folder: pathlib.Path,
+    ending: str,
+    problems: list[str],
+    passed_over: list[PassedOver],
+) -> dict[str, pathlib.Path]:
+    """Lists the files of a kind by their names without the ending."""
+    found: dict[str, pathlib.Path] = {}
+    for name, path in list_files(folder, (ending,), passed_over):
         require_plain_name(path)
-    return files
+        if name in found:
+            problems.append(
+                f"{found[name]} and {path.name} have one name; keep one of them"
+            )
+        found[name] = path
+    return found
 
 
-def _images(folder: pathlib.Path, ending: str) -> dict[str, list[pathlib.Path]]:
-    """Returns the files of each case, in the order of its channels."""
+def _images(
+    folder: pathlib.Path,
+    files: dict[str, pathlib.Path],
+    ending: str,
+    labeled: Collection[str],
+    listed: dict[str, str],
+) -> tuple[dict[str, list[pathlib.Path]], list[pathlib.Path], list[str]]:
+    """Finds the case of each file: by its labels and the list, then by its name.
+
+    Args:
+        folder: Where the files are.
+        files: By their names without the ending.
+        ending: The files'.
+        labeled: The cases that have labels.
+        listed: The case of each image that dataset.json lists.
+
+    Returns:
+        The files of each case, in the order of its channels, none for one that lacks
+        a channel; the files of unlabeled cases; and what is wrong, a line each.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in files:
+        case_id = _case_of(name, labeled, listed)
+        groups.setdefault(case_id, []).append(name)
     found: dict[str, list[pathlib.Path]] = {}
-    for path in _list(folder, ending):
-        name = path.name.removesuffix(ending)
-        match = CHANNEL.fullmatch(name)
-        found.setdefault(match[1] if match else name, []).append(path)
-    for case_id, paths in found.items():
-        names = [path.name.removesuffix(ending) for path in paths]
-        numbered = [f"{case_id}_{i:04d}" for i in range(len(paths))]
-        if names not in ([case_id], numbered):
-            raise ValueError(
+    unlabeled: list[pathlib.Path] = []
+    problems = []
+    for case_id, names in groups.items():
+        paths = [files[name] for name in names]
+        numbered = [f"{case_id}_{i:04d}" for i in range(len(names))]
+        if case_id not in labeled:
+            whole = names == numbered
+            unlabeled += paths[:1] if whole else paths
+        elif names in ([case_id], numbered) or [*map(listed.get, names)] == [case_id]:
+            found[case_id] = paths
+        else:
+            found[case_id] = []
+            problems.append(
                 f"Case {case_id} in {folder} has the files {', '.join(names)}; "
                 f"expected {case_id}{ending}, or {case_id}_0000{ending} and on "
                 "without a gap"
             )
-    return found
+    return found, unlabeled, problems
+
+
+def _case_of(name: str, labeled: Collection[str], listed: dict[str, str]) -> str:
+    """Returns the case that an image's file belongs to."""
+    match = CHANNEL.fullmatch(name)
+    if name in labeled:
+        return name
+    if listed.get(name) in labeled:
+        return listed[name]
+    if match is None or (match[1] not in labeled and name in listed):
+        return name
+    return match[1]
 
 
 class Description(NamedTuple):
@@ -254,14 +371,17 @@ class Description(NamedTuple):
         channels: Names of the channels.
         labels: Value of each foreground class, in ascending order.
         ending: Of the files.
-        listed: The cases it lists, of which none may be missing.
+        listed: For each part the case of each image it lists, of which none may be
+            missing.
+        counts: For each part how many cases it says there are; `None` for nothing.
     """
 
     folder: pathlib.Path
     channels: list[str]
     labels: dict[str, int]
     ending: str
-    listed: list[str]
+    listed: dict[str, dict[str, str]]
+    counts: dict[str, Any]
 
 
 @cached
@@ -284,38 +404,57 @@ def _read_description(root: pathlib.Path, watch: Watch) -> Description:
             f'"channel_names": {{"0": "MRI"}}. Received: {shown(channels)}'
         )
     names = [channels[key] for key in sorted(channels, key=_number)]
-    labels = _read_labels(path, values.get("labels"))
+    labels = read_labels(path, values.get("labels"))
     ending = values.get("file_ending", ".nii.gz")
+    ending = ending.lower() if isinstance(ending, str) else ending
     if ending not in ENDINGS:
         raise ValueError(
             f"{path}: `file_ending` must be one of {', '.join(ENDINGS)}. "
             f"Received: file_ending={shown(ending)}"
         )
-    listed = _read_listed(path, values.get("training", []))
-    cases = [file.name.removesuffix(ending) for file in listed]
-    return Description(path.parent, names, labels, ending, cases)
+    labels_of_tests = path.parent / FOLDERS["test"][1]
+    watch(labels_of_tests)
+    used = {"train": True, "test": labels_of_tests.is_dir()}
+    listed = {
+        part: _read_listed(path, name, values.get(name, []), ending)
+        if used[part]
+        else {}
+        for part, name in LISTS.items()
+    }
+    counts = {part: values.get(name) for part, name in COUNTS.items()}
+    return Description(path.parent, names, labels, ending, listed, counts)
 
 
-def _read_listed(path: pathlib.Path, listed: Any) -> list[pathlib.PurePosixPath]:
-    """Returns the images that `training` lists, which are in folders below."""
+def _read_listed(
+    path: pathlib.Path, name: str, listed: Any, ending: str
+) -> dict[str, str]:
+    """Returns the case of each image that a list has: the name of its labels' file."""
     if not isinstance(listed, list):
-        raise ValueError(
-            f"{path}: `training` must be a list. Received: {shown(listed)}"
-        )
-    files = []
+        raise ValueError(f"{path}: `{name}` must be a list. Received: {shown(listed)}")
+    cases = {}
     for entry in listed:
-        if not isinstance(entry, dict):
-            continue
-        image = entry.get("image")
-        file = pathlib.PurePosixPath(image if isinstance(image, str) else "/")
-        strange = file.is_absolute() or ".." in file.parts
-        if strange or not 0 < len(file.name) < 256:
-            raise ValueError(
-                f"{path}: `image` must name a file below its folder. "
-                f"Received: {shown(image)}"
-            )
-        files.append(file)
-    return files
+        files = entry if isinstance(entry, dict) else {"image": entry}
+        image = _bare_name(path, files.get("image"), ending)
+        label = files.get("label")
+        case_id = image if label is None else _bare_name(path, label, ending)
+        cases[image] = case_id
+    return cases
+
+
+def _bare_name(path: pathlib.Path, listed: Any, ending: str) -> str:
+    """Returns the name, without its ending, of a file that must be in a folder below.
+
+    Raises:
+        ValueError: If it is no such path.
+    """
+    file = pathlib.PurePosixPath(listed if isinstance(listed, str) else "/")
+    strange = file.is_absolute() or ".." in file.parts
+    if strange or not 0 < len(file.name) < 256:
+        raise ValueError(
+            f"{path}: `image` must name a file below its folder. "
+            f"Received: {shown(listed)}"
+        )
+    return without_ending(file.name, (ending,)) or file.name
 
 
 def _find_description(root: pathlib.Path, watch: Watch) -> pathlib.Path:
@@ -338,8 +477,16 @@ def _find_description(root: pathlib.Path, watch: Watch) -> pathlib.Path:
     )
 
 
-def _read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
-    """Returns the value of each foreground class, in ascending order."""
+def read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
+    """Returns the value of each foreground class, in ascending order.
+
+    Args:
+        path: The dataset.json.
+        labels: What it has under `labels`.
+
+    Raises:
+        ValueError: If it is malformed, or has regions or an ignored value.
+    """
     if isinstance(labels, dict) and all(type(v) is str for v in labels.values()):
         labels = {name: _number(value) for value, name in labels.items()}
     values = list(labels.values()) if isinstance(labels, dict) else []

@@ -16,6 +16,7 @@ import pathlib
 import cv2
 import numpy as np
 
+from synergynet_tf.data.listing import Listing
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import random_split
 
@@ -49,6 +50,11 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
 def patients(root: str | pathlib.Path) -> dict[str, str]:
     """Returns each case as its own patient: no others are known."""
     return {case_id: case_id for case_id in case_ids(root)}
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Returns all cases, without files; `root` is ignored."""
+    return Listing(pathlib.Path(root), {"train": {i: [] for i in case_ids(root)}})
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:

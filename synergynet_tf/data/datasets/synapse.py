@@ -22,8 +22,15 @@ import re
 
 import numpy as np
 
-from synergynet_tf.data.listing import Listing, Watch, cached
-from synergynet_tf.data.nifti import map_labels, read_labeled
+from synergynet_tf.data.listing import (
+    Listing,
+    PassedOver,
+    Watch,
+    cached,
+    list_files,
+    list_others,
+)
+from synergynet_tf.data.nifti import ENDINGS, map_labels, read_labeled
 from synergynet_tf.data.spec import Case, ListingError
 from synergynet_tf.data.split_rules import (
     holdout,
@@ -82,15 +89,24 @@ RAW_FOLDERS = (
 )
 # Hounsfield units of 0 and 1 in processed files.
 LOW, HIGH = -125.0, 275.0
-SLICE = re.compile(r"(case\d{4})_slice(\d{3})\.npz")
 ARRAYS = ("image", "label")
-VOLUME = re.compile(r"(case\d{4})(?:\.npy)?\.h5")
-RAW = re.compile(r"(?:img|label)(\d{4})\.nii(?:\.gz)?")
+# Names without their endings.
+SLICE = re.compile(r"(case\d{4})_slice(\d{3})")
+VOLUME = re.compile(r"(case\d{4})(?:\.npy)?")
+RAW = re.compile(r"(?:img|label)(\d{4})")
 
 
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     """Returns the eight organs."""
     return CLASSES
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the values in the files: the challenge's, or TransUNet's 1 to 8."""
+    first, *_ = _listing(root).parts["train"].values()
+    values = RAW_VALUES if RAW.fullmatch(first[0].name) else PROCESSED_VALUES
+    by_label = {label: value for value, label in values.items() if label}
+    return tuple(by_label[i + 1] for i in range(len(CLASSES)))
 
 
 def modality(root: str | pathlib.Path) -> str:
@@ -107,6 +123,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
             image, or a case is there twice.
     """
     return _listing(root).case_ids()
+
+
+def listing(root: str | pathlib.Path) -> Listing:
+    """Lists the files of each case, what is wrong, and what is passed over.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return _listing(root)
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -127,7 +152,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         ValueError: If a file is damaged, or image and labels do not match.
     """
     files = case_files(root, case_id)
-    if RAW.fullmatch(files[0].name):
+    if files[0].name.lower().endswith(ENDINGS):
         return read_labeled(case_id, files[:1], files[1], RAW_VALUES)
     stored = [_read_arrays(case_id, path) for path in files]
     shapes = {image.shape for image, _ in stored}
@@ -194,21 +219,27 @@ def _name(number: int) -> str:
 def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the files of each case of each part; raw cases are all of `train`."""
     folders = {part: root / name for part, name in PROCESSED_FOLDERS.items()}
+    watch(root)
     for path in (*folders.values(), *(root / n for pair in RAW_FOLDERS for n in pair)):
         watch(path)
+    passed_over: list[PassedOver] = []
     if folders["train"].is_dir():
-        parts = {"train": _slices(folders["train"])}
+        list_others(root, PROCESSED_FOLDERS.values(), (".npz", ".h5"), passed_over)
+        parts = {"train": _slices(folders["train"], passed_over)}
         if folders["test"].is_dir():
-            parts["test"] = _volumes(folders["test"])
+            parts["test"] = _volumes(folders["test"], passed_over)
         if both := parts["train"].keys() & parts.get("test", {}).keys():
             raise ValueError(
                 f"Case {min(both)} is in {folders['train']} and in {folders['test']}; "
                 "remove it from one of them"
             )
-        return Listing(root, parts)
+        return Listing(root, parts, passed_over=passed_over)
     for images, labels in RAW_FOLDERS:
         if (root / images).is_dir():
-            return Listing(root, {"train": _raw(root / images, root / labels)})
+            used = {images.partition("/")[0], labels.partition("/")[0]}
+            list_others(root, used, ENDINGS, passed_over)
+            cases = _raw(root / images, root / labels, passed_over)
+            return Listing(root, {"train": cases}, passed_over=passed_over)
     raise FileNotFoundError(
         f"No train_npz/ or RawData/Training/img/ in {root}; pass the folder that holds "
         "TransUNet's processed Synapse or the raw BTCV challenge as --data-dir, or "
@@ -216,31 +247,71 @@ def _listing(root: pathlib.Path, watch: Watch) -> Listing:
     )
 
 
-def _slices(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    cases: dict[str, list[pathlib.Path]] = {}
-    for path in sorted(folder.glob("*.npz")):
-        if match := SLICE.fullmatch(path.name):
-            cases.setdefault(match[1], []).append(path)
-    problems = []
-    for case_id, paths in cases.items():
-        expected = [f"{case_id}_slice{i:03d}.npz" for i in range(len(paths))]
-        names = [path.name for path in paths]
-        if names != expected:
-            missing = next(name for name in expected if name not in names)
-            problems.append(f"Case {case_id}: no {missing} in {folder}; restore it")
+def _matching(
+    folder: pathlib.Path,
+    endings: tuple[str, ...],
+    name: re.Pattern[str],
+    passed_over: list[PassedOver],
+) -> list[tuple[re.Match[str], pathlib.Path]]:
+    """Lists the files of a folder whose names are as expected."""
+    found = []
+    for stem, path in list_files(folder, endings, passed_over):
+        if match := name.fullmatch(stem):
+            found.append((match, path))
+        else:
+            passed_over.append(
+                PassedOver(path, "not named as a case of this folder is")
+            )
+    return found
+
+
+def _slices(
+    folder: pathlib.Path, passed_over: list[PassedOver]
+) -> dict[str, list[pathlib.Path]]:
+    numbered: dict[str, list[tuple[int, pathlib.Path]]] = {}
+    for match, path in _matching(folder, (".npz",), SLICE, passed_over):
+        numbered.setdefault(match[1], []).append((int(match[2]), path))
+    cases, problems = {}, []
+    for case_id, slices in numbered.items():
+        slices.sort()
+        cases[case_id] = [path for _, path in slices]
+        for expected, (number, path) in enumerate(slices):
+            if number > expected:
+                name = f"{case_id}_slice{expected:03d}.npz"
+                problems.append(f"Case {case_id}: no {name} in {folder}; restore it")
+            elif number < expected:
+                problems.append(f"Case {case_id}: {path} is there twice; remove one")
+            if number != expected:
+                break
     if problems:
         raise ListingError(problems, [])
     return _some(cases, folder, "case0005_slice000.npz")
 
 
-def _volumes(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    found = {path: VOLUME.fullmatch(path.name) for path in sorted(folder.glob("*.h5"))}
-    cases = {match[1]: [path] for path, match in found.items() if match}
-    return _some(cases, folder, "case0008.npy.h5")
+def _volumes(
+    folder: pathlib.Path, passed_over: list[PassedOver]
+) -> dict[str, list[pathlib.Path]]:
+    cases: dict[str, list[pathlib.Path]] = {}
+    for match, path in _matching(folder, (".h5",), VOLUME, passed_over):
+        cases.setdefault(match[1], []).append(path)
+    return _some(_only(cases), folder, "case0008.npy.h5")
 
 
-def _raw(images: pathlib.Path, labels: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    found, free = (_raw_files(folder) for folder in (images, labels))
+def _only(cases: dict[str, list[pathlib.Path]]) -> dict[str, list[pathlib.Path]]:
+    """Refuses a case of which a file is there twice, such as packed and unpacked."""
+    if problems := [
+        f"{paths[0]} and {paths[1].name} are one case; keep one of them"
+        for paths in cases.values()
+        if len(paths) > 1
+    ]:
+        raise ListingError(problems, [])
+    return cases
+
+
+def _raw(
+    images: pathlib.Path, labels: pathlib.Path, passed_over: list[PassedOver]
+) -> dict[str, list[pathlib.Path]]:
+    found, free = (_raw_files(folder, passed_over) for folder in (images, labels))
     problems: list[str] = []
     for cases, others, folder, what in (
         (found, free, labels, "labels"),
@@ -256,9 +327,13 @@ def _raw(images: pathlib.Path, labels: pathlib.Path) -> dict[str, list[pathlib.P
     return _some(pairs, images, "img0001.nii.gz")
 
 
-def _raw_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    found = {path: RAW.fullmatch(path.name) for path in sorted(folder.glob("*.nii*"))}
-    return {_name(int(match[1])): path for path, match in found.items() if match}
+def _raw_files(
+    folder: pathlib.Path, passed_over: list[PassedOver]
+) -> dict[str, pathlib.Path]:
+    cases: dict[str, list[pathlib.Path]] = {}
+    for match, path in _matching(folder, ENDINGS, RAW, passed_over):
+        cases.setdefault(_name(int(match[1])), []).append(path)
+    return {case_id: path for case_id, (path,) in _only(cases).items()}
 
 
 def _some(
@@ -272,7 +347,7 @@ def _some(
 def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns the image and the labels of a processed file."""
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             arrays = read_npz(path, ARRAYS)
             image, label = (arrays[name] for name in ARRAYS)
         else:
@@ -281,7 +356,7 @@ def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarr
         raise ValueError(
             f"Case {case_id}: {path} cannot be read ({error}); replace it"
         ) from error
-    axes = 2 if path.suffix == ".npz" else 3
+    axes = 2 if path.suffix.lower() == ".npz" else 3
     if (
         image.ndim != axes
         or image.shape != label.shape

@@ -78,21 +78,9 @@ def compare_runs(first: Run, second: Run) -> Report:
     names = list(cases[0]["per_class"])
     metrics = list(cases[0]["per_class"][names[0]])
     patients = [case["patient"] for case in cases]
-    weights = bootstrap.draw_patients(patients)
-    by_class = _subtract(reports, names, metrics)
+    scores = [[case["per_class"] for case in report["cases"]] for report in reports]
+    by_class = subtract(scores[0], scores[1])
     by_case = by_class.over_classes()
-
-    def summarize(differences: Differences) -> dict[str, Any]:
-        return {
-            metric: _summarize(
-                Differences(*(array[:, i] for array in differences)),
-                METRICS[metric].direction,
-                patients,
-                weights,
-            )
-            for i, metric in enumerate(metrics)
-        }
-
     comparison = without_nan(
         {
             "runs": [
@@ -103,11 +91,7 @@ def compare_runs(first: Run, second: Run) -> Report:
             **{name: reports[1][name] for name in (*SHARED, "bootstrap")},
             "num_cases": len(cases),
             "num_patients": len(set(patients)),
-            "mean": summarize(by_case),
-            "per_class": {
-                name: summarize(Differences(*(array[:, i] for array in by_class)))
-                for i, name in enumerate(names)
-            },
+            **summarize(by_class, names, metrics, patients),
             "cases": [
                 {
                     "case_id": case["case_id"],
@@ -126,6 +110,66 @@ def compare_runs(first: Run, second: Run) -> Report:
     )
     runs.write_json(second.path / "compare.json", comparison)
     return comparison
+
+
+def subtract(
+    first: Sequence[Mapping[str, Mapping[str, float | None]]],
+    second: Sequence[Mapping[str, Mapping[str, float | None]]],
+) -> Differences:
+    """Returns the differences of each case, class and metric.
+
+    Args:
+        first: Each class's metrics of each case; undefined ones are `nan` or `None`.
+        second: The same of the second run, in the same order of cases.
+    """
+    names, metrics = list(second[0]), list(next(iter(second[0].values())))
+    one, other = (
+        np.array(
+            [[[case[name][m] for m in metrics] for name in names] for case in cases],
+            np.float64,  # None becomes nan.
+        )
+        for cases in (first, second)
+    )
+    return Differences(other - one, np.isnan(one) != np.isnan(other))
+
+
+def summarize(
+    by_class: Differences,
+    names: Sequence[str],
+    metrics: Sequence[str],
+    patients: Sequence[str],
+) -> dict[str, Any]:
+    """Sums up the differences of `subtract`.
+
+    Args:
+        by_class: `(cases, classes, metrics)`.
+        names: Of the classes.
+        metrics: Of `METRICS`.
+        patients: Of the cases.
+
+    Returns:
+        For each metric what `compare_runs` says, under `mean` and `per_class`.
+    """
+    weights = bootstrap.draw_patients(patients)
+
+    def over_cases(differences: Differences) -> dict[str, Any]:
+        return {
+            metric: _summarize(
+                Differences(*(array[:, i] for array in differences)),
+                METRICS[metric].direction,
+                patients,
+                weights,
+            )
+            for i, metric in enumerate(metrics)
+        }
+
+    return {
+        "mean": over_cases(by_class.over_classes()),
+        "per_class": {
+            name: over_cases(Differences(*(array[:, i] for array in by_class)))
+            for i, name in enumerate(names)
+        },
+    }
 
 
 def paired_test(values: np.ndarray, patients: Sequence[str]) -> tuple[float, float]:
@@ -166,15 +210,37 @@ def format_comparison(comparison: Mapping[str, Any]) -> str:
     for label, run in zip(("first", "second"), comparison["runs"], strict=True):
         name = f"{run['model']} seed {run['seed']}{with_options(run['options'])}"
         lines.append(f"{label:<7} {name}, {run['folder']}")
-    blocks = {"mean": comparison["mean"]}
-    if len(comparison["per_class"]) > 1:
+    rows = difference_rows(comparison, unit)
+    note = (
+        f"Intervals by patient, {comparison['bootstrap']['resamples']} resamples; p of "
+        "Wilcoxon's signed-rank test, a difference a patient. One-sided: scored in one "
+        "run alone, and not in the difference."
+    )
+    body = ["", columns(rows, left=2), *textwrap.wrap(note, LINE_WIDTH)]
+    return "\n".join([*lines, *body]) + "\n"
+
+
+def difference_rows(
+    differences: Mapping[str, Any], unit: str, title: str = "second - first"
+) -> list[list[str]]:
+    """Returns the lines of a table of differences, the head first.
+
+    Args:
+        differences: From `summarize`; with a `p_holm` beside each `p` both are shown.
+        unit: Of distances.
+        title: What was subtracted.
+    """
+    blocks = {"mean": differences["mean"]}
+    if len(differences["per_class"]) > 1:
         blocks |= {
             name: {
                 metric: scores[metric] for metric in CLASS_METRICS if metric in scores
             }
-            for name, scores in comparison["per_class"].items()
+            for name, scores in differences["per_class"].items()
         }
-    words = ("second - first", "95 % from", "to", "p", "better", "worse", "equal")
+    corrected = all("p_holm" in summary for summary in differences["mean"].values())
+    tests = {"p": "p", "p_holm": "Holm"} if corrected else {"p": "p"}
+    words = (title, "95 % from", "to", *tests.values(), "better", "worse", "equal")
     rows = [["", "", *words, "one-sided"]]
     for name, scores in blocks.items():
         for metric, summary in scores.items():
@@ -185,18 +251,12 @@ def format_comparison(comparison: Mapping[str, Any]) -> str:
                     NAMES[metric] if is_fraction else f"{NAMES[metric]} {unit}",
                     score(metric, summary["difference"], "+.2f"),
                     *(score(metric, end, "+.2f") for end in summary["interval"]),
-                    number(summary["p"], ".2g"),
+                    *(number(summary[test], ".2g") for test in tests),
                     *(str(summary[count]) for count in COUNTS),
                 ]
             )
             name = ""
-    note = (
-        f"Intervals by patient, {comparison['bootstrap']['resamples']} resamples; p of "
-        "Wilcoxon's signed-rank test, a difference a patient. One-sided: scored in one "
-        "run alone, and not in the difference."
-    )
-    body = ["", columns(rows, left=2), *textwrap.wrap(note, LINE_WIDTH)]
-    return "\n".join([*lines, *body]) + "\n"
+    return rows
 
 
 def _require_alike(pair: tuple[Run, Run], reports: tuple[Report, ...]) -> None:
@@ -221,27 +281,10 @@ def _require_alike(pair: tuple[Run, Run], reports: tuple[Report, ...]) -> None:
         )
 
 
-def _subtract(
-    reports: tuple[Report, ...], names: list[str], metrics: list[str]
-) -> Differences:
-    """Returns the differences of each case, class and metric."""
-    first, second = (
-        np.array(
-            [
-                [[case["per_class"][name][m] for m in metrics] for name in names]
-                for case in report["cases"]
-            ],
-            np.float64,  # None becomes nan.
-        )
-        for report in reports
-    )
-    return Differences(second - first, np.isnan(first) != np.isnan(second))
-
-
 def _summarize(
     differences: Differences,
     direction: int,
-    patients: list[str],
+    patients: Sequence[str],
     weights: np.ndarray,
 ) -> dict[str, Any]:
     """Sums up one metric's differences, `(cases,)`, as `compare_runs` says."""

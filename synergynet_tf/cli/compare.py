@@ -1,0 +1,147 @@
+r"""Scores label maps of any framework against references, and compares them.
+
+`synergynet compare --reference labelsTs --predictions a=DIR b=DIR --out scores`
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+from synergynet_tf import metrics, runs
+from synergynet_tf.cli import command_line
+from synergynet_tf.evaluation import label_maps
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    parser.add_argument(
+        "--reference",
+        required=True,
+        metavar="DIR",
+        help="label maps of the ground truth: .nii, .nii.gz or .png files",
+    )
+    parser.add_argument(
+        "--predictions",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="NAME=DIR",
+        help="label maps of the same names, by whom; without NAME= it is the folder's. "
+        "The others are compared with the first",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for comparison.json, cases.csv and summary.csv",
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a class and its value in all files; a class may have several (default: "
+        "of dataset.json or classes.json, else the values in the references)",
+    )
+    parser.add_argument(
+        "--patients",
+        default="",
+        help="a .csv file with the columns case and patient, or a regular expression "
+        r"with one group, such as '(patient\d+)_.*' (default: each case its own)",
+    )
+    parser.add_argument(
+        "--protocol",
+        nargs="+",
+        choices=metrics.PROTOCOLS,
+        default=["strict"],
+        help="rules of the scores (default: strict)",
+    )
+    parser.add_argument(
+        "--spacing",
+        nargs="+",
+        type=float,
+        metavar="MM",
+        help="mm per pixel of images: one number, or rows and columns (default: "
+        "distances in pixels)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=metrics.NSD_TOLERANCE_MM,
+        help="of the surface Dice (NSD), in mm, or in pixels without --spacing "
+        f"(default: {metrics.NSD_TOLERANCE_MM:g})",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=label_maps.MISSING,
+        default="refuse",
+        help="empty: score a missing prediction as one that found nothing (default: "
+        "refuse)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=max(1, (os.cpu_count() or 1) - 1),
+        help="processes that read and score; 0: none (default: one less than there "
+        "are cores)",
+    )
+    args = parser.parse_args(argv)
+    if args.workers < 0:
+        parser.error(f"--workers must be at least 0. Received: {args.workers}")
+    if not 0 <= args.tolerance < math.inf:
+        parser.error(f"--tolerance must be at least 0. Received: {args.tolerance}")
+    if args.spacing is not None and (
+        len(args.spacing) > 2 or not all(0 < mm < math.inf for mm in args.spacing)
+    ):
+        given = " ".join(f"{mm:g}" for mm in args.spacing)
+        parser.error(f"--spacing must be one or two numbers above 0. Received: {given}")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Scores every case, or refuses in one line; then prints and writes the result."""
+    args = parse_args(argv)
+    folders = _named_folders(args.predictions)
+    out = pathlib.Path(args.out)
+    for folder in (args.reference, *folders.values()):
+        if out.resolve() == pathlib.Path(folder).resolve():
+            raise ValueError(f"{out} holds label maps; name another folder with --out")
+    spacing = args.spacing and (args.spacing[0], args.spacing[-1])
+    cases = label_maps.find_cases(
+        args.reference, folders, args.patients, args.missing, spacing
+    )
+    runs.require_writable(out, "--out")
+    print("\n".join(cases.notes()))
+    classes = label_maps.choose_classes(cases, args.classes, args.workers)
+    print(classes.title(), end="\n\n", flush=True)
+    protocols = list(dict.fromkeys(args.protocol))
+    report = label_maps.compare_label_maps(
+        cases, classes, out, protocols, args.tolerance, args.workers
+    )
+    print(label_maps.format_comparison(report), end="")
+    names = label_maps.FILE, label_maps.CASES, label_maps.SUMMARY
+    print(f"wrote {', '.join(str(out / name) for name in names)}")
+
+
+def _named_folders(texts: Sequence[str]) -> dict[str, str]:
+    """Returns the folder of each prediction, by its name."""
+    folders: dict[str, str] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals or pathlib.Path(text).is_dir():
+            name, folder = pathlib.Path(text).resolve().name, text
+        if not name.strip() or not name.isprintable() or not folder:
+            raise ValueError(f"--predictions must be NAME=DIR. Received: {text}")
+        if name in folders:
+            raise ValueError(
+                f"--predictions has the name {name} twice; give each its own, as "
+                "NAME=DIR"
+            )
+        folders[name] = folder
+    return folders

@@ -159,14 +159,16 @@ def find_lesions(
     lesions, lesion_sizes = _components(true, rule)
     findings, finding_sizes = _components(pred, rule)
     # How many voxels each lesion and finding share: only pairs that do.
-    shared = np.flatnonzero((lesions > 0) & (findings > 0))
-    pairs, counts = np.unique(
-        np.stack([lesions.flat[shared], findings.flat[shared]]),
-        axis=1,
-        return_counts=True,
+    both = true & pred
+    lesion, finding = lesions[both], findings[both]
+    both_kept = (lesion > 0) & (finding > 0)
+    # One number for each pair: NumPy sorts numbers much faster than columns.
+    shape = len(lesion_sizes), len(finding_sizes)
+    numbers = np.ravel_multi_index(
+        (lesion[both_kept] - 1, finding[both_kept] - 1), shape
     )
-    # Components are numbered from 1, sizes from 0.
-    lesion, finding = pairs - 1
+    pairs, counts = np.unique(numbers, return_counts=True)
+    lesion, finding = np.unravel_index(pairs, shape)
     ious = counts / (lesion_sizes[lesion] + finding_sizes[finding] - counts)
     detected = _covered(lesion, lesion_sizes, counts, ious, rule)
     is_true = _covered(finding, finding_sizes, counts, ious, rule)
@@ -239,11 +241,12 @@ def _components(mask: np.ndarray, rule: LesionRule) -> tuple[np.ndarray, np.ndar
     reach = mask.ndim if rule.connectivity == "full" else 1
     touching = ndimage.generate_binary_structure(mask.ndim, reach)
     labels, count = ndimage.label(mask, touching)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes = np.bincount(labels[mask], minlength=count + 1)
     kept = sizes >= rule.minimal_size
     kept[0] = False
     if not kept[1:].all():
-        labels = np.where(kept, np.cumsum(kept), 0)[labels]
+        # Voxels of small components become 0, the others are numbered anew.
+        labels[mask] = np.where(kept, np.cumsum(kept), 0)[labels[mask]]
     return labels, sizes[kept]
 
 

@@ -395,7 +395,8 @@ def test_one_seed_has_no_deviation_and_the_interval_of_patients():
     # A seed without a score is left out.
     undefined = Resamples(np.full(2000, math.nan), False)
     of_both = bootstrap.summarize_seeds([0.4, math.nan], [resamples, undefined])
-    assert of_both.interval == found.interval and math.isnan(of_both.sd)
+    assert (of_both.mean, of_both.interval) == (found.mean, found.interval)
+    assert math.isnan(of_both.sd)
     nothing = bootstrap.summarize_seeds([math.nan], [undefined])
     assert math.isnan(nothing.mean) and is_undefined(nothing.interval)
 
@@ -436,8 +437,10 @@ def test_rank_biserial_by_hand():
     patients = list("abcd")
     # Ranks 1, 2, 3, 4, the third negative: (1 + 2 + 4 - 3) / 10.
     assert bootstrap.rank_biserial([0.1, 0.2, -0.3, 0.4], patients) == 0.4
-    # Equal ones share the mean rank: 1.5 - 1.5; the patient without one is left out.
-    assert bootstrap.rank_biserial([0.1, -0.1, 0.0], list("abc")) == 0.0
+    # Equal ones share the mean rank: 1.5 - 1.5.
+    assert bootstrap.rank_biserial([0.1, -0.1], list("ab")) == 0.0
+    # The patient without one is left out: it has no rank.
+    assert bootstrap.rank_biserial([0.1, 0.2, 0.0], list("abc")) == 1.0
     assert bootstrap.rank_biserial([0.1, 0.2], list("ab")) == 1.0
     assert bootstrap.rank_biserial([0.0, 0.0], list("ab")) == 0.0
     # Cases of a patient are averaged: 0.1 and -0.2.

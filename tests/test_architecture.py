@@ -32,7 +32,14 @@ ROOMS = {
         "runs",
         "signals",
     },
-    "experiments": {"formats", "models", "runs", "signals", "training"},
+    "experiments": {
+        "environment",
+        "formats",
+        "models",
+        "runs",
+        "signals",
+        "training",
+    },
     "evaluation": {
         "data",
         "experiments",

@@ -115,6 +115,19 @@ def test_the_python_runs(path, tmp_path):
             assert shape in printed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("docs/**/*.ipynb")), ids=lambda p: p.stem
+)
+def test_the_notebook_runs(path, tmp_path):
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell.get("outputs", []) == [] for cell in cells)
+    run(
+        ["-c", "\n".join(["import matplotlib; matplotlib.use('agg')", *code])], tmp_path
+    )
+
+
 @pytest.mark.parametrize(
     "path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix()
 )

@@ -6,13 +6,27 @@ import argparse
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from synergynet_tf import errors, signals
+from synergynet_tf import environment, errors, signals
 from synergynet_tf.cli import quiet
 
-BACKENDS = ("tensorflow", "jax")
+# Variables of other projects, and why they do not count here. They go before Keras is
+# imported, in this process and in those that it starts.
+IGNORED_VARIABLES = {
+    "TF_USE_LEGACY_KERAS": "",  # Of no effect but on KerasHub, which it breaks.
+    "KERAS_MAX_EPOCHS": "--epochs says how long to train",
+    "KERAS_MAX_STEPS_PER_EPOCH": "--limit makes epochs short",
+}
+# Python's own, without -W and PYTHONWARNINGS.
+IGNORED_WARNINGS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    ImportWarning,
+    ResourceWarning,
+)
 
 
 class Mode(NamedTuple):
@@ -76,21 +90,25 @@ class ArgumentParser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Calls `main(arguments)` and turns what it refuses into one line.
 
-    `errors.REFUSALS` end in `error: <message>` and exit code 2, or in their traceback
-    with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
+    What `errors.is_refusal` names ends in `error: <message>` and exit code 2, or in its
+    traceback with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
     """
     arguments = sys.argv[1:]
     # TensorFlow's start-up lines would bury the one that matters.
     log = contextlib.nullcontext() if "--debug" in arguments else quiet.quiet()
     try:
-        _require_backend()
+        environment.require_backend()
+        _ignore_variables()
+        if "--debug" not in arguments:
+            _forgive_warnings()
         with log, signals.Stop():
+            environment.reset_keras()
             main(arguments)
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(getattr(error, "code", 130))
-    except errors.REFUSALS as error:
-        if "--debug" in arguments:
+    except Exception as error:
+        if "--debug" in arguments or not errors.is_refusal(error):
             raise
         refuse(errors.message(error))
 
@@ -101,15 +119,28 @@ def called(name: str) -> str:
     return f"synergynet {name}" if installed else f"python {name}.py"
 
 
-def _require_backend() -> None:
-    """Refuses a Keras backend that this project does not run on.
+def _ignore_variables() -> None:
+    """Removes what other projects set, and says so where it would have an effect."""
+    for name, reason in IGNORED_VARIABLES.items():
+        if os.environ.pop(name, None) and reason:
+            print(f"warning: {name} is ignored: {reason}", file=sys.stderr)
 
-    One that is not installed is refused where Keras is imported: commands that need
-    no Keras run without.
+
+def _forgive_warnings() -> None:
+    """Makes no errors of libraries' warnings, whatever PYTHONWARNINGS says.
+
+    Else a command would end at the first library that calls another the old way.
+    `--debug` leaves it to Python.
     """
-    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
-    if backend not in BACKENDS:
-        raise ValueError(f"KERAS_BACKEND={backend}: choose {' or '.join(BACKENDS)}")
+    # `error` may be shortened.
+    if not any(option.startswith("e") for option in sys.warnoptions):
+        return
+    # Processes that are started have them from these two.
+    os.environ.pop("PYTHONWARNINGS", None)
+    sys.warnoptions.clear()
+    warnings.resetwarnings()
+    for category in IGNORED_WARNINGS:
+        warnings.simplefilter("ignore", category)
 
 
 def refuse(message: str) -> NoReturn:

@@ -46,11 +46,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.run is not None:
         run = Run(args.run)
         config, names, channels = run.config, run.class_names, run.image_channels
+        values = run.label_values
         run.weights()
     else:
         exported = find_exported(args.model)
         config, names = exported.card.config, exported.card.class_names
-        channels = exported.card.image_channels
+        channels, values = exported.card.image_channels, exported.card.label_values
     preprocessor = Preprocessor.of(config)
     paths = find_inputs(args.input, args.output, preprocessor, channels)
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     model = _load_run(run) if args.run is not None else exported.open()
     chosen = postprocess.Postprocessing(args.flips, args.largest)
-    rows = label_files(model, config, names, paths, args.output, chosen)
+    rows = label_files(model, config, names, paths, args.output, chosen, values)
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")

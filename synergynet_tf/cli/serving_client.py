@@ -31,7 +31,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--timeout",
         type=float,
         default=60.0,
-        help="seconds to wait for the server (%(default)s)",
+        help="seconds to wait for an answer, in all (%(default)s)",
     )
     add("--retries", type=int, default=4, help="per request (%(default)s)")
     args = parser.parse_args(argv)

@@ -17,6 +17,7 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
+from synergynet_tf.data.preprocess import find_faint
 from synergynet_tf.data.spec import Case, ListingError
 from synergynet_tf.data.splits import complete, data_root, split_ids
 
@@ -117,7 +118,8 @@ def check_case(name: str, root: pathlib.Path, case_id: str) -> CaseCheck:
     digest = hashlib.blake2b(np.ascontiguousarray(case.image).data, digest_size=16)
     digest.update(repr(case.image.shape).encode())
     classes = frozenset(np.unique(case.label).tolist()) - {0}
-    return CaseCheck(case_id, problem, tuple(_notes(case)), digest.hexdigest(), classes)
+    notes = tuple(_notes(case, DATASETS[name].modality(root)))
+    return CaseCheck(case_id, problem, notes, digest.hexdigest(), classes)
 
 
 def format_findings(findings: Findings) -> str:
@@ -131,13 +133,26 @@ def format_findings(findings: Findings) -> str:
     return "\n".join(lines)
 
 
-def _notes(case: Case) -> Iterator[str]:
+def _notes(case: Case, modality: str) -> Iterator[str]:
     if not case.label.any():
         yield f"Case {case.case_id}: its mask is empty"
     elif case.label.all():
         yield f"Case {case.case_id}: its mask has no background"
     if case.image.min() == case.image.max():
         yield f"Case {case.case_id}: its image is {case.image.min():g} everywhere"
+    else:
+        # One by one: a scan may have more channels than a network takes.
+        count = 1 if modality == "rgb" else case.image.shape[-1]
+        for i in range(count):
+            image = case.image if modality == "rgb" else case.image[..., i : i + 1]
+            if reason := find_faint(image, modality):
+                channel = f"channel {i}: " if count > 1 else ""
+                yield f"Case {case.case_id}: {channel}{reason}"
+    if case.steps_mm is not None:
+        yield (
+            f"Case {case.case_id}: the axes of its grid are not orthogonal (a tilted "
+            "gantry?); volumes and distances are computed on the grid as it is"
+        )
 
 
 def _duplicates(results: Sequence[CaseCheck]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pathlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -21,6 +21,7 @@ from synergynet_tf.safe_io import read_content, require_plain_name
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
 SUFFIXES = tuple(spell(kind) for spell in (str.lower, str.upper) for kind in KINDS)
 MAX_PIXELS = 200_000_000
+MAX_PNG_SIDE = 1_000_000  # Of libpng, on both ways.
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 PNG_FIRST_CHUNK = b"\0\0\0\x0dIHDR"  # Its length and type.
@@ -165,6 +166,15 @@ def read_mask(path: str | pathlib.Path) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., 0])
 
 
+def foreground_value(paths: Iterable[pathlib.Path]) -> int:
+    """Returns the highest value of the first mask that is not empty; 255 if all are.
+
+    Raises:
+        OSError, ValueError: As `read_mask` does.
+    """
+    return next((int(top) for path in paths if (top := read_mask(path).max())), 255)
+
+
 def _decode(path: pathlib.Path, flags: int) -> np.ndarray:
     try:
         data = read_content(path)
@@ -189,6 +199,26 @@ def _decode(path: pathlib.Path, flags: int) -> np.ndarray:
     ):
         raise ValueError(f"{path} cannot be decoded; replace or remove it")
     return pixels
+
+
+def encode_png(pixels: np.ndarray, path: str | pathlib.Path) -> bytes:
+    """Returns a PNG file of pixels, gray or RGB, uint8 or uint16.
+
+    Args:
+        pixels: `(rows, columns)` or `(rows, columns, 1 or 3)`.
+        path: The file that an error is to name.
+
+    Raises:
+        ValueError: If a PNG file does not hold as many.
+    """
+    if max(pixels.shape[:2]) > MAX_PNG_SIDE:
+        raise ValueError(
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, and a PNG file "
+            f"at most {MAX_PNG_SIDE} on a side; cut the image"
+        )
+    if pixels.ndim == 3:
+        pixels = pixels[..., ::-1]
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def check_image(data: bytes) -> tuple[int, int]:

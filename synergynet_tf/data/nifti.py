@@ -51,6 +51,8 @@ READING_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error)
 # How far apart, in voxels and in shares, two files of one case may be.
 MAX_SHIFT = 0.1
 MAX_SPACING_DIFFERENCE = 0.01
+# The cosine between two axes of a sheared grid is larger: 0.06 degrees off 90.
+MAX_COSINE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,6 +80,35 @@ class Geometry:
         """Reorders `(slices, rows, columns)` to the file's `(x, y, z)`."""
         return np.flip(canonical, self._flipped_axes()).transpose(np.argsort(self.axes))
 
+    def steps_mm(self, spacing_mm: Sequence[float]) -> np.ndarray | None:
+        """Returns the steps between neighbors of a grid whose axes are not orthogonal.
+
+        A gantry that is tilted makes such a grid. Lengths are those of the affine if
+        one voxel has the same volume by them as by the spacing, or if they are the
+        spacing; else the affine has directions alone, and the spacing has lengths.
+
+        Args:
+            spacing_mm: Between slices, rows and columns.
+
+        Returns:
+            float64 `(3, 3)`: a row each for the step to the next slice, row and column;
+            `None` if the axes are orthogonal.
+        """
+        steps = self.affine()[:3, :3].T
+        lengths = np.linalg.norm(steps, axis=1)
+        directions = steps / lengths[:, None]
+        cosines = directions @ directions.T - np.eye(3)
+        if np.abs(cosines).max() <= MAX_COSINE:
+            return None
+        tolerance = MAX_SPACING_DIFFERENCE
+        same_lengths = np.allclose(lengths, spacing_mm, rtol=tolerance)
+        volume = abs(np.linalg.det(steps))
+        if same_lengths or math.isclose(
+            volume, math.prod(spacing_mm), rel_tol=tolerance
+        ):
+            return np.ascontiguousarray(steps)
+        return directions * np.asarray(spacing_mm)[:, None]
+
     def affine(self) -> np.ndarray:
         """Returns the `(4, 4)` matrix from `(slice, row, column, 1)` to RAS+ in mm."""
         to_stored = np.zeros((4, 4))
@@ -104,6 +135,19 @@ class Volume(NamedTuple):
     array: np.ndarray
     spacing_mm: tuple[float, float, float]
     geometry: Geometry
+
+    @property
+    def steps_mm(self) -> np.ndarray | None:
+        """Steps of a grid whose axes are not orthogonal: `Geometry.steps_mm`."""
+        return self.geometry.steps_mm(self.spacing_mm)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in milliliters."""
+        steps = self.steps_mm
+        if steps is None:
+            return math.prod(self.spacing_mm) / 1000
+        return float(abs(np.linalg.det(steps))) / 1000
 
 
 def read(path: str | pathlib.Path) -> Volume:
@@ -164,7 +208,7 @@ def write_labels(
 
     Args:
         path: Ends in `.nii` or `.nii.gz`.
-        labels: uint8 `(slices, rows, columns)`, in canonical orientation.
+        labels: uint8 or uint16 `(slices, rows, columns)`, in canonical orientation.
         geometry: That of the volume.
 
     Raises:
@@ -172,15 +216,15 @@ def write_labels(
         OSError: If the file cannot be written.
     """
     expected = tuple(geometry.shape[axis] for axis in geometry.axes)
-    if labels.shape != expected or labels.dtype != np.uint8:
+    if labels.shape != expected or labels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"`labels` must be uint8 {expected}. "
+            f"`labels` must be uint8 {expected}, or uint16. "
             f"Received: {labels.dtype} {labels.shape}"
         )
     if not str(path).endswith(ENDINGS):
         raise ValueError(f"{path} must end in {' or '.join(ENDINGS)}")
     header = geometry.header.copy()
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(labels.dtype)
     header["cal_min"], header["cal_max"] = 0, 0
     stored = geometry.to_stored(labels)
     # A flat volume may be stored with two axes, one with channels with four.
@@ -359,7 +403,8 @@ def read_labeled(
             check_grid(label, reference, path, volume)
         mapped = map_labels(reference.array, values, label)
         image = join_channels(volumes)
-        return Case(case_id, image, mapped, volumes[0].spacing_mm)
+        first = volumes[0]
+        return Case(case_id, image, mapped, first.spacing_mm, first.steps_mm)
     except ValueError as error:
         known = str(error).startswith(f"Case {case_id}: ")
         raise error if known else ValueError(f"Case {case_id}: {error}") from error

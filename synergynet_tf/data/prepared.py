@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import sys
 from typing import Any
 
 from synergynet_tf.config import DataConfig
@@ -34,6 +35,7 @@ class Prepared:
         split: Case ids of `train`, `val` and `test`.
         image_channels: Of a scan; `None` for photographs, which may be gray and
             colored in turn.
+        label_values: Of each class in the user's masks; `None` where no masks are.
     """
 
     train: Store
@@ -41,6 +43,7 @@ class Prepared:
     class_names: tuple[str, ...]
     split: dict[str, list[str]]
     image_channels: int | None
+    label_values: tuple[int, ...] | None = None
 
 
 def prepare(data: DataConfig, image_size: int) -> Prepared:
@@ -54,12 +57,15 @@ def prepare(data: DataConfig, image_size: int) -> Prepared:
     data = complete(data)
     dataset, split = DATASETS[data.dataset], split_ids(data)
     train, val = (open_cases(data, p, split[p], image_size) for p in PARTS)
+    _note_faint(train, val)
     channels = None
     if data.modality != "rgb":
         case = dataset.read_case(data.data_dir, split["train"][0])
         channels = case.image.shape[-1]
     names = tuple(dataset.class_names(data.data_dir))
-    return Prepared(train, val, names, split, channels)
+    values = getattr(dataset, "label_values", None)
+    own = values(data.data_dir) if values else None
+    return Prepared(train, val, names, split, channels, own)
 
 
 def save(
@@ -79,6 +85,7 @@ def save(
         "class_names": prepared.class_names,
         "split": prepared.split,
         "image_channels": prepared.image_channels,
+        "label_values": prepared.label_values,
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -108,7 +115,23 @@ def load(data: DataConfig, image_size: int, folder: pathlib.Path) -> Prepared:
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is damaged: {error}") from error
     names = tuple(about["class_names"])
-    return Prepared(train, val, names, about["split"], about["image_channels"])
+    values = about.get("label_values")  # Folders of before have none.
+    own = None if values is None else tuple(values)
+    return Prepared(train, val, names, about["split"], about["image_channels"], own)
+
+
+def _note_faint(*stores: Store) -> None:
+    """Prints a line on stderr if cases show the network next to nothing."""
+    faint = {name: why for store in stores for name, why in store.faint.items()}
+    if faint:
+        count = len({name for store in stores for name in store.case_ids})
+        name, why = next(iter(faint.items()))
+        print(
+            f"note: {len(faint)} of {count} cases for training and validation show the "
+            f"network next to nothing, such as {name}: {why} (--check of the data "
+            "lists them)",
+            file=sys.stderr,
+        )
 
 
 def _named(data: DataConfig) -> dict[str, Any]:

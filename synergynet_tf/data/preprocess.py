@@ -14,6 +14,7 @@ from synergynet_tf.data.splits import complete
 __all__ = [
     "Preprocessor",
     "center_box",
+    "find_faint",
     "labels_to_network",
     "read_image",
     "to_labels",
@@ -29,6 +30,12 @@ MODALITIES = (*WINDOWS, *PERCENTILES)
 # The logits of what a center crop cuts off, where it is the class and where not: their
 # probabilities are 1 and 0 in float32.
 SURELY = (200.0, -200.0)
+# OpenCV 5 resizes at most so many channels at once; OpenCV 4, 512.
+MAX_RESIZED_CHANNELS = 128
+# Of the network's range: 12 bits in 16 take up this much, and show next to nothing.
+FAINT_SPAN = 1 / 16
+# What `images.read_image` divides 16-bit values by.
+PER_GRAY_LEVEL = 257
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +65,10 @@ class Preprocessor:
         """Returns an image as `to_network` scales it: `(slices, S, S, 3)`."""
         crop = self.center_crop
         return to_network(image, self.modality, self.size, self.channels, crop)
+
+    def faint(self, image: np.ndarray) -> str:
+        """Says why an image shows the network next to nothing: `find_faint`."""
+        return find_faint(image, self.modality, self.channels)
 
     def labels(self, label: np.ndarray) -> np.ndarray:
         """Returns labels as `labels_to_network` resizes them: `(slices, S, S)`."""
@@ -100,8 +111,9 @@ def to_network(
 
     `rgb` divides by 255. `ct` clips to -125..275 Hounsfield units and scales these
     to 0 and 1. `mri` does so with the 0.5 and 99.5 percentile of each channel of the
-    whole volume, also of what a center crop cuts off. Resizing averages areas where
-    no side grows, and is bilinear otherwise.
+    whole volume, also of what a center crop cuts off; where both are one value, with
+    this value and the percentiles of the voxels that differ from it. Resizing averages
+    areas where no side grows, and is bilinear otherwise.
 
     Args:
         image: `(slices, rows, columns, channels)`.
@@ -135,6 +147,61 @@ def to_network(
     if resized.shape[-1] == 2:
         return np.concatenate([resized, np.zeros_like(resized[..., :1])], axis=-1)
     return resized if resized.shape[-1] == 3 else np.repeat(resized, 3, axis=-1)
+
+
+def find_faint(image: np.ndarray, modality: str, channels: str = "") -> str:
+    """Says why an image shows the network nothing, or next to nothing.
+
+    It is constant, or spans less than a sixteenth of [0, 1] after scaling, as 12 bits
+    in a 16-bit file do; or over 99 % of its voxels are one value. A channel of a scan
+    is looked at by itself.
+
+    Args:
+        image: As `to_network` takes it.
+        modality: As `to_network` takes it.
+        channels: As `to_network` takes it.
+
+    Returns:
+        A clause without a full stop; `""` for an image like most.
+    """
+    image = _pick(image, channels)
+    if modality == "rgb":
+        return _faint(image, modality)
+    reasons = [_faint(image[..., i], modality) for i in range(image.shape[-1])]
+    numbers = [int(number) for number in channels.split()] or range(len(reasons))
+    prefix = "channel {}: " if len(reasons) > 1 else ""
+    return "; ".join(
+        prefix.format(number) + reason
+        for number, reason in zip(numbers, reasons, strict=True)
+        if reason
+    )
+
+
+def _faint(values: np.ndarray, modality: str) -> str:
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest == highest:
+        return f"its image is {lowest:g} everywhere"
+    if modality in PERCENTILES:
+        low, high = np.percentile(values, PERCENTILES[modality])
+        if low < high:
+            return ""
+        return f"over 99 % of its voxels are {low:g}; it is scaled by the others"
+    low, high = WINDOWS[modality]
+    shown = [min(max(value, low), high) for value in (lowest, highest)]
+    if shown[1] - shown[0] >= FAINT_SPAN * (high - low):
+        return ""
+    # 8-bit values are whole numbers; 16-bit values were divided.
+    if modality == "rgb" and lowest >= 0 and (values % 1).any():
+        top = round(highest * PER_GRAY_LEVEL)
+        if top < 2**12:
+            return (
+                f"its highest value is {top} of 65535: {top.bit_length()} bits in a "
+                "16-bit file, nearly black to the network; scale the values up"
+            )
+    return (
+        f"its values, {lowest:g} to {highest:g}, show the network next to nothing: "
+        f"{low:g} to {high:g} become 0 to 1"
+    )
 
 
 def labels_to_network(
@@ -210,6 +277,10 @@ def _scale(channel: np.ndarray, modality: str) -> np.ndarray:
     """Scales `(slices, rows, columns)` to float32 in [0, 1]."""
     if modality in PERCENTILES:
         low, high = np.percentile(channel, PERCENTILES[modality])
+        others = channel[channel != low] if low == high else channel[:0]
+        if others.size:  # The window has closed on a background of over 99 %.
+            ends = np.percentile(others, PERCENTILES[modality])
+            low, high = min(low, ends[0]), max(high, ends[1])
     else:
         low, high = WINDOWS[modality]
     scale = high - low if high > low else 1.0  # A constant channel becomes zeros.
@@ -221,5 +292,10 @@ def _resize(array: np.ndarray, rows: int, columns: int, method: int) -> np.ndarr
     if array.shape[1:3] == (rows, columns):
         return array.copy()
     channels = array.shape[-1]
-    slices = [cv2.resize(s, (columns, rows), interpolation=method) for s in array]
-    return np.stack(slices).reshape(len(array), rows, columns, channels)
+    resized = np.empty((len(array), rows, columns, channels), array.dtype)
+    for target, source in zip(resized, array, strict=True):
+        for first in range(0, channels, MAX_RESIZED_CHANNELS):
+            group = slice(first, first + MAX_RESIZED_CHANNELS)
+            part = cv2.resize(source[..., group], (columns, rows), interpolation=method)
+            target[..., group] = part.reshape(rows, columns, -1)
+    return resized

@@ -25,6 +25,8 @@ class Case:
             dataset's foreground class `i`.
         spacing_mm: Distance between slices, rows and columns in mm, above 0; ones
             where it is not known.
+        steps_mm: The vectors from a voxel to the next slice, row and column in mm, a
+            row each, float64 `(3, 3)`; `None` where they are orthogonal.
 
     Raises:
         ValueError: If a shape, dtype or spacing is not as above, or the image holds
@@ -35,6 +37,7 @@ class Case:
     image: np.ndarray
     label: np.ndarray
     spacing_mm: tuple[float, float, float]
+    steps_mm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image, label, spacing_mm = self.image, self.label, self.spacing_mm
@@ -89,7 +92,10 @@ class Dataset(Protocol):
         CLASSES: Foreground classes, `()` where they depend on the root.
         PAPER_PROTOCOL: Protocol of the numbers that the paper prints.
 
-    A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice.
+    A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice, and
+    `label_values(root)`, the value of each class in the user's masks, 1 to 65535, in
+    the order of the classes, or `None` where no masks are: predictions are written
+    with them.
     """
 
     CLASSES: tuple[str, ...]

@@ -5,7 +5,8 @@ store is a folder in $SYNERGYNET_CACHE, else ~/.cache/synergynet_tf:
 
     <key>/images.bin    float16 (images, S, S, channels), in [0, 1]
           labels.bin    uint8 (images, S, S)
-          index.json    the shape of `images`, the case of each image, the checksums
+          index.json    the shape of `images`, the case of each image, the checksums,
+                        and why a case shows the network next to nothing
 
 The key is a hash of everything that the content depends on, so a store is never out
 of date; it may be deleted at any time. It appears under its key when it is complete.
@@ -14,6 +15,7 @@ of date; it may be deleted at any time. It appears under its key when it is comp
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -22,11 +24,14 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
+import socket
 import sys
 import tempfile
+import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -40,11 +45,20 @@ from synergynet_tf.safe_io import read_json, require_file
 
 # Raise it whenever the prepared arrays of the same files change: a reader, the
 # phantom, the preprocessing or the layout above.
-VERSION = 3
+VERSION = 4
 # Images of 200 megapixels take gigabytes while they are read.
 MAX_THREADS = 8
 FILES = ("images.bin", "labels.bin")
 BLOCK_BYTES = 2**22
+# A store that is built: its key, the machine, and letters of `tempfile`.
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}-(?:(?P<machine>.+)-)?[^-]+")
+# After which one of another machine counts as dead: locks may not reach that far.
+PATIENCE_S = 86400
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 # From a case id to the case's images and labels as they are stored.
@@ -60,11 +74,13 @@ class Store:
             volumes, 3 for photographs. Memory-mapped, read-only.
         labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
         case_ids: Case of each image.
+        faint: For each case that shows the network next to nothing, why.
     """
 
     images: np.ndarray
     labels: np.ndarray
     case_ids: tuple[str, ...]
+    faint: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def open_store(data: DataConfig, part: str, image_size: int) -> Store:
@@ -102,15 +118,19 @@ def open_cases(
     preprocessor = Preprocessor(
         data.modality, image_size, data.channels, data.center_crop
     )
+    faint: dict[str, str] = {}
     cut_off: list[np.ndarray] = []  # A case each, in any order; of a crop alone.
 
     def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
         case = dataset.read_case(root, case_id)
         if data.center_crop < 1:
             cut_off.append(_cut_off(case.label, preprocessor))
-        return _prepare(case, preprocessor)
+        prepared = _prepare(case, preprocessor)
+        if reason := preprocessor.faint(case.image):
+            faint[case_id] = reason
+        return prepared
 
-    _build(folder, prepare, case_ids, f"prepare {part}")
+    _build(folder, prepare, case_ids, f"prepare {part}", faint)
     if cut_off and (cut := np.concatenate(cut_off)).any():
         print(
             f"warning: --center-crop {data.center_crop:g} cuts off foreground of "
@@ -169,19 +189,26 @@ def _build(
     prepare: Prepare,
     case_ids: Sequence[str],
     title: str,
+    faint: Mapping[str, str],
 ) -> None:
     """Writes a store beside its place, then renames it."""
-    cache, prefix = folder.parent, f".{folder.name}-"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        space = tempfile.TemporaryDirectory(prefix=prefix, dir=cache)
-    except OSError as error:
-        raise _cannot_write(cache, error) from error
-    with space as temporary:
-        built = pathlib.Path(temporary, "store")
-        built.mkdir()
+    cache = folder.parent
+    with contextlib.ExitStack() as stack:
         try:
-            _write(built, prepare, case_ids, title)
+            cache.mkdir(parents=True, exist_ok=True)
+            # Nobody sweeps between the making of the folder and its lock.
+            with _locked(cache, wait=True):
+                _sweep(cache)
+                prefix = f".{folder.name}-{socket.gethostname()}-"
+                space = tempfile.TemporaryDirectory(prefix=prefix, dir=cache)
+                temporary = stack.enter_context(space)
+                stack.enter_context(_locked(pathlib.Path(temporary)))
+            built = pathlib.Path(temporary, "store")
+            built.mkdir()
+        except OSError as error:
+            raise _cannot_write(cache, error) from error
+        try:
+            _write(built, prepare, case_ids, title, faint)
         except OSError as error:
             # Any other is about a file of the dataset, and names it.
             if error.errno == errno.ENOSPC:
@@ -193,6 +220,51 @@ def _build(
             if not folder.exists():
                 raise
             # Another process was faster; its store has the same content.
+
+
+def _sweep(cache: pathlib.Path) -> None:
+    """Removes what processes that were killed have left unfinished in the cache.
+
+    One that lives holds its store's lock. Where locks cannot be had, or may not reach
+    from one machine to another, nothing is removed before its time.
+    """
+    for path in cache.iterdir():
+        found = UNFINISHED.fullmatch(path.name)
+        if not found or path.is_symlink() or not path.is_dir():
+            continue
+        here = found["machine"] == socket.gethostname()
+        # Another process may remove it first.
+        with contextlib.suppress(OSError), _locked(path) as locked:
+            if locked and (here or time.time() - _touched(path) > PATIENCE_S):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _touched(folder: pathlib.Path) -> float:
+    """Returns when something in a folder was last written to."""
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path, wait: bool = False) -> Iterator[bool]:
+    """Locks a folder, until the end of the block or of the process; tells whether.
+
+    Args:
+        folder: It is there.
+        wait: Whether to wait for another process that holds the lock.
+    """
+    if fcntl is None:
+        yield False
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            locked = True
+        except OSError:  # Held by another, or not to be had on this file system.
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
 
 
 def _cannot_write(cache: pathlib.Path, error: OSError) -> OSError:
@@ -207,6 +279,7 @@ def _write(
     prepare: Prepare,
     case_ids: Sequence[str],
     title: str,
+    faint: Mapping[str, str],
 ) -> None:
     owners: list[str] = []
     pool = concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
@@ -227,14 +300,18 @@ def _write(
                 os.fsync(file.fileno())
     finally:
         pool.shutdown(cancel_futures=True)
-    _write_index(folder, [len(owners), *images.shape[1:]], owners)
+    _write_index(folder, [len(owners), *images.shape[1:]], owners, faint)
 
 
 def _write_index(
-    folder: pathlib.Path, shape: Sequence[int], owners: Sequence[str]
+    folder: pathlib.Path,
+    shape: Sequence[int],
+    owners: Sequence[str],
+    faint: Mapping[str, str],
 ) -> None:
     checksums = [_checksum(folder / name) for name in FILES]
     index = {"shape": list(shape), "case_ids": list(owners), "crc32": checksums}
+    index["faint"] = dict(sorted(faint.items()))
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -243,7 +320,7 @@ def copy_store(store: Store, folder: pathlib.Path) -> None:
     folder.mkdir()
     for name, array in zip(FILES, (store.images, store.labels), strict=True):
         array.tofile(folder / name)
-    _write_index(folder, store.images.shape, store.case_ids)
+    _write_index(folder, store.images.shape, store.case_ids, store.faint)
 
 
 def _checksum(path: pathlib.Path) -> int:
@@ -278,4 +355,4 @@ def open_folder(folder: pathlib.Path) -> Store:
         if _checksum(folder / name) != checksums[name]:
             raise ValueError(f"{name}: its checksum is wrong")
         arrays.append(np.memmap(folder / name, dtype, "r", shape=array_shape))
-    return Store(arrays[0], arrays[1], owners)
+    return Store(arrays[0], arrays[1], owners, dict(index.get("faint", {})))

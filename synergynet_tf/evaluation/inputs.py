@@ -10,6 +10,7 @@ import itertools
 import math
 import pathlib
 import re
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -60,7 +61,8 @@ def find_inputs(
     either; of a folder with both, a run on MRI takes the volumes.
 
     Every file is read once here, so that a damaged one is found before anything is
-    written: reading costs little beside predicting.
+    written: reading costs little beside predicting. One that shows the network next to
+    nothing is noted on stderr, in a line.
 
     Args:
         source: A file, or a folder whose files are taken.
@@ -123,8 +125,7 @@ def read_input(path: pathlib.Path) -> Input:
     first = volumes[0]
     for file, volume in zip(files[1:], volumes[1:], strict=True):
         check_grid(file, volume, path, first)
-    voxel_ml = math.prod(first.spacing_mm) / 1000
-    return Input(join_channels(volumes), voxel_ml, first.geometry)
+    return Input(join_channels(volumes), first.voxel_ml, first.geometry)
 
 
 def channel_files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -227,3 +228,5 @@ def _check(
         preprocessor.images(image[:1, :1, :1])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if reason := preprocessor.faint(image):
+        print(f"note: {path}: {reason}", file=sys.stderr)

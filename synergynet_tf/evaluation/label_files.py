@@ -34,12 +34,14 @@ class Labeled(NamedTuple):
         source: Its content.
         labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
+        values: As `write_result` takes them.
     """
 
     path: pathlib.Path
     source: Input
     labels: np.ndarray
     class_names: Sequence[str]
+    values: Sequence[int] | None = None
 
 
 def label_files(
@@ -49,6 +51,7 @@ def label_files(
     paths: Sequence[pathlib.Path],
     output: str | pathlib.Path,
     options: Postprocessing = NO_POSTPROCESSING,
+    values: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
@@ -61,6 +64,7 @@ def label_files(
         paths: Files with distinct stems, all images or all volumes.
         output: Folder for the results, made if it is not there.
         options: What else is done to the predictions.
+        values: As `write_result` takes them.
 
     Returns:
         The lines of `summary.csv`.
@@ -75,7 +79,7 @@ def label_files(
         title, count = f"label with {config.model.name}", len(paths)
         progress = tqdm(labeled, title, count, disable=None)
         for path, (source, maps) in zip(paths, progress, strict=True):
-            yield Labeled(path, source, maps["native"], class_names)
+            yield Labeled(path, source, maps["native"], class_names, values)
 
     return write_results(output, label(), Preprocessor.of(config).modality)
 
@@ -99,7 +103,10 @@ def write_results(
     output, rows = pathlib.Path(output), []
     try:
         for file in labeled:
-            rows.append(write_result(output, *file, modality))
+            path, source, labels, names, values = file
+            rows.append(
+                write_result(output, path, source, labels, names, modality, values)
+            )
     finally:
         if rows:
             runs.write_csv(output / SUMMARY, rows)
@@ -113,12 +120,13 @@ def write_result(
     labels: np.ndarray,
     class_names: Sequence[str],
     modality: str,
+    values: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Writes the label map of a file and `<stem>_overlay.png`, each whole or not.
 
-    The label map of an image is `<stem>.png` (0 background, `i + 1` class `i`; with
-    one foreground class 0 and 255). That of a volume is `<stem>.nii.gz` with the
-    volume's affine, orientation and spacing.
+    The label map of an image is `<stem>.png`; that of a volume is `<stem>.nii.gz`
+    with the volume's affine, orientation and spacing. Both hold 0 for background and
+    the class's value, 16 bits where one is above 255.
 
     Args:
         output: Folder for both, made if it is not there.
@@ -127,6 +135,8 @@ def write_result(
         labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
         modality: The model's. Three channels of a scan are no colors.
+        values: Of each class in the user's masks. `None` where they are not known:
+            class `i` is then `i + 1`, and a single class is 255 in an image.
 
     Returns:
         A line of `summary.csv`: the file's size; each class's pixels and share of
@@ -134,22 +144,34 @@ def write_result(
     """
     shown = source.image if modality == "rgb" else source.image[..., :1]
     picture = overlay(shown, labels, class_names, caption=path.name)
-    _write_labels(output, path, source, labels, len(class_names))
+    if values is None:
+        one = source.geometry is None and len(class_names) == 1
+        values = (255,) if one else range(1, len(class_names) + 1)
+    _write_labels(output, path, source, to_values(labels, values))
     write_png(output / f"{stem(path)}{OVERLAY_ENDING}.png", picture)
     describe = _describe_volume if is_volume(path) else _describe_image
     return {"file": path.name, **describe(source, labels, class_names)}
 
 
+def to_values(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Gives each class its value in the user's masks.
+
+    Args:
+        labels: uint8; class `i` has label `i + 1`.
+        values: Of each class.
+
+    Returns:
+        uint8 of the same shape; uint16 if a value is above 255.
+    """
+    dtype = np.uint8 if max(values) <= np.iinfo(np.uint8).max else np.uint16
+    return np.array([0, *values], dtype)[labels]
+
+
 def _write_labels(
-    output: pathlib.Path,
-    path: pathlib.Path,
-    source: Input,
-    labels: np.ndarray,
-    num_classes: int,
+    output: pathlib.Path, path: pathlib.Path, source: Input, labels: np.ndarray
 ) -> None:
     if source.geometry is None:
-        scale = 255 if num_classes == 1 else 1
-        write_png(output / f"{stem(path)}.png", labels[0] * np.uint8(scale))
+        write_png(output / f"{stem(path)}.png", labels[0])
         return
     with runs.atomic_file(output / f"{stem(path)}.nii.gz") as temporary:
         nifti.write_labels(temporary, labels, source.geometry)

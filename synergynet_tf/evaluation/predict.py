@@ -262,7 +262,9 @@ def _label(
     logits: np.ndarray, grid: str, rows: int, columns: int, preprocessor: Preprocessor
 ) -> np.ndarray:
     if grid == "native":
-        return to_labels(preprocessor.back(logits, rows, columns))
+        # One by one: of many classes, the logits of eight slices take gigabytes.
+        backs = (preprocessor.back(own[None], rows, columns) for own in logits)
+        return np.concatenate([to_labels(back) for back in backs])
     whole = np.zeros((len(logits), rows, columns), np.uint8)
     box = (slice(None), *preprocessor.box(rows, columns))
     for labels, own in zip(whole[box], to_labels(logits), strict=True):

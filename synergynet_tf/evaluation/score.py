@@ -90,7 +90,8 @@ def _label(
     grids = {metrics.LABEL_GRIDS[protocol] for protocol in protocols}
     for case, labels in _predict(cases, cases.case_ids, predictor, options, grids):
         patient = cases.patients[case.case_id]
-        yield LabeledCase(case.case_id, patient, case.label, labels, case.spacing_mm)
+        spacing = case.spacing_mm if case.steps_mm is None else case.steps_mm
+        yield LabeledCase(case.case_id, patient, case.label, labels, spacing)
 
 
 def _predict(

@@ -47,14 +47,15 @@ class LabeledCase:
         patient: Whose case it is.
         true_labels: uint8 `(slices, rows, columns)`.
         pred_labels: The same for each grid on which they were decided.
-        spacing_mm: Distance between slices, rows and columns.
+        spacing_mm: Distance between slices, rows and columns; or the steps of a grid
+            whose axes are not orthogonal.
     """
 
     case_id: str
     patient: str
     true_labels: np.ndarray
     pred_labels: Mapping[str, np.ndarray]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float] | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
-from synergynet_tf import errors, signals
+from synergynet_tf import environment, errors, signals
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.experiments.jobs import Job
 from synergynet_tf.formats import duration
@@ -37,6 +37,7 @@ _say = functools.partial(print, flush=True)
 
 def fit(config: ExperimentConfig, run: pathlib.Path) -> None:
     """Trains a run; imports Keras, which no other process here needs."""
+    environment.reset_keras()
     from synergynet_tf import training
 
     training.fit(config, run)
@@ -141,9 +142,9 @@ def _in_process(
     except Exception as error:
         # Whatever it is, the other runs go on.
         reason = errors.message(error)
-        if not isinstance(error, errors.REFUSALS):
+        if not errors.is_refusal(error):
             reason = f"{type(error).__name__}: {reason}"
-        if debug or not isinstance(error, errors.REFUSALS):
+        if debug or not errors.is_refusal(error):
             traceback.print_exc()
         # Short, because nobody reads the pipe before this process has ended.
         sender.send(textwrap.shorten(reason, REASON_WIDTH, placeholder=" ..."))

@@ -8,7 +8,8 @@ It is `model_card.json` in a SavedModel's folder, with a README.md made from it,
     config          the run's `config.json`, without what names a folder
     classes         names of the foreground classes, in label order
     input           size and range of what the network takes, and the images for it
-    output          what its numbers mean
+    output          what its numbers mean; `labels` are the values in label maps of
+                    `predict.py`, those of the user's masks where `mask_values` has them
     training_data   dataset, split, how many cases, how many epochs
     scores          of `metrics.json`, each with its protocol; null if not scored
     scores_note     which cases were scored, or why there are no scores
@@ -32,7 +33,7 @@ from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.scores import FILE as SCORES
 from synergynet_tf.evaluation.scores import read_scores
 from synergynet_tf.formats import DASH, markdown, score
-from synergynet_tf.runs import Run
+from synergynet_tf.runs import Run, check_label_values
 from synergynet_tf.safe_io import read_json, shown
 
 FORMAT = 1
@@ -48,6 +49,10 @@ PROVENANCE = ("commit", "started", "synergynet_tf", "python", "keras", "backend"
 
 # Of the README.
 HD95_UNITS = {"transunet": "voxels"}
+SIGNATURE_LABELS = (
+    "Label maps of the signatures hold 0 for background and i + 1 for class i of "
+    "`classes`, whatever the values in `labels`."
+)
 FILE_SIGNATURES = """\
 - `from_bytes`: `image_bytes`, JPEG or PNG files, a string tensor `(batch,)`, to
   `labels`, uint8 `(batch, rows, columns)`; `probabilities`, float32 `(batch, rows,
@@ -71,12 +76,14 @@ class Card:
         config: The run's config, its `data_dir` empty.
         class_names: Foreground classes; class `i` has label `i + 1`.
         image_channels: Of a scan; `None` where any number is taken, or not known.
+        label_values: Of each class in the user's masks; `None` where not known.
         values: The whole card.
     """
 
     config: ExperimentConfig
     class_names: tuple[str, ...]
     image_channels: int | None
+    label_values: tuple[int, ...] | None
     values: dict[str, Any]
 
 
@@ -99,7 +106,7 @@ def make_card(run: Run) -> dict[str, Any]:
         "config": dataclasses.asdict(config),
         "classes": list(names),
         "input": _input(config, run.image_channels),
-        "output": _output(config, names),
+        "output": _output(config, names, run.label_values),
         "training_data": _training_data(run, config),
         "scores": scores,
         "scores_note": note,
@@ -144,12 +151,20 @@ def read_card(path: str | pathlib.Path) -> Card:
             raise ValueError(
                 f"`image_channels` must be a number. Received: {shown(channels)}"
             )
+        masks = values.get("output", {}).get("mask_values")  # Older cards have none.
+        if masks is not None:
+            if not isinstance(masks, list) or len(masks) != expected:
+                raise ValueError(
+                    f"`mask_values` must be {expected} numbers. Received: "
+                    f"{shown(masks)}"
+                )
+            masks = check_label_values(masks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be used: {error}. It is damaged or from another version; "
             "export the run again."
         ) from error
-    return Card(config, tuple(names), channels, values)
+    return Card(config, tuple(names), channels, masks, values)
 
 
 def _without_folders(config: ExperimentConfig) -> ExperimentConfig:
@@ -187,13 +202,21 @@ def _input(config: ExperimentConfig, image_channels: int | None) -> dict[str, An
     }
 
 
-def _output(config: ExperimentConfig, names: tuple[str, ...]) -> dict[str, Any]:
+def _output(
+    config: ExperimentConfig,
+    names: tuple[str, ...],
+    mask_values: tuple[int, ...] | None,
+) -> dict[str, Any]:
     one = config.model.num_classes == 1
+    shown_values = mask_values or range(1, len(names) + 1)
     return {
         "logits": config.model.num_classes,
         "activation": "sigmoid" if one else "softmax",
         "rule": "foreground where above 0.5" if one else "the largest wins",
-        "labels": {str(i): n for i, n in enumerate(("background", *names))},
+        "labels": {"0": "background"}
+        | {str(v): name for v, name in zip(shown_values, names, strict=True)},
+        "mask_values": None if mask_values is None else list(mask_values),
+        "signature_labels": SIGNATURE_LABELS,
     }
 
 
@@ -286,6 +309,7 @@ def write_readme(
     side, logits = taken["size"], output["logits"]
     labels = ", ".join(f"{value} {name}" for value, name in output["labels"].items())
     files = FILE_SIGNATURES.format(logits=logits, classes=len(card["classes"]))
+    has_files = "from_bytes" in signatures
     model = card["config"]["model"]
     sections = [
         f"# {card['name']}",
@@ -298,7 +322,7 @@ def write_readme(
         f"{output['activation']}, {output['rule']}"
         + (CODES if "codes" in signatures["serving_default"] else "")
         + ".\n"
-        + (files if "from_bytes" in signatures else NO_FILE_SIGNATURES),
+        + (f"{files}\n\n{SIGNATURE_LABELS}" if has_files else NO_FILE_SIGNATURES),
         _readme_preprocessing(taken),
         "## Training data",
         _readme_training(card),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synergynet_tf.export.card import CARD_FILE, Card, read_card
+from synergynet_tf.safe_io import is_of_the_file
 
 ENDING = ".tflite"
 # The section of a card that only those of `.tflite` files have.
@@ -196,7 +197,9 @@ class SavedModel:
             self._serve = self._loaded.signatures["serving_default"]
             image = self._serve.structured_input_signature[1]["image"]
             logits = self._serve.structured_outputs["logits"]
-        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        except Exception as error:
+            if not is_of_the_file(error):
+                raise
             raise ValueError(
                 f"{folder} cannot be loaded: {error}; export the run again"
             ) from error

@@ -204,7 +204,7 @@ def to_network(
     One channel is repeated, and after two the third is 0.
     """
     if modality in PERCENTILES:
-        low, high = _percentiles(image, PERCENTILES[modality])
+        low, high = _window(image, PERCENTILES[modality])
     else:
         low, high = (tf.constant(value, tf.float64) for value in WINDOWS[modality])
     span = tf.cast(high - low, tf.float32)
@@ -251,22 +251,55 @@ def to_labels(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(labels, tf.uint8), tf.nn.softmax(logits)
 
 
-def _percentiles(
+def _window(
     image: tf.Tensor, percents: tuple[float, float]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes `np.percentile` of each channel: float64, interpolated linearly."""
+    """Computes what becomes 0 and 1 of each channel: float64, two `np.percentile`.
+
+    Where both are one value, that and the percentiles of the values that differ.
+    """
     values = tf.reshape(image, (-1, tf.shape(image)[-1]))
     values = tf.cast(tf.sort(values, axis=0), tf.float64)
-    last = tf.shape(values)[0] - 1
+    count = tf.fill([tf.shape(values)[1]], tf.shape(values)[0])
+    low, high = _percentiles(values, percents, count, count)
+    below = tf.math.count_nonzero(values < low, axis=0, dtype=tf.int32)
+    above = tf.math.count_nonzero(values > low, axis=0, dtype=tf.int32)
+    ends = _percentiles(values, percents, below + above, below)
+    closed = (low >= high) & (below + above > 0)
+    return (
+        tf.where(closed, tf.minimum(low, ends[0]), low),
+        tf.where(closed, tf.maximum(high, ends[1]), high),
+    )
 
-    def percentile(percent: float) -> tf.Tensor:
-        position = percent / 100.0 * tf.cast(last, tf.float64)
-        below = tf.cast(tf.floor(position), tf.int32)
-        share = position - tf.floor(position)
-        above = tf.minimum(below + 1, last)
-        return values[below] + share * (values[above] - values[below])
 
-    return percentile(percents[0]), percentile(percents[1])
+def _percentiles(
+    values: tf.Tensor, percents: tuple[float, float], count: tf.Tensor, below: tf.Tensor
+) -> list[tf.Tensor]:
+    """Computes `np.percentile` of each column, interpolated linearly.
+
+    Args:
+        values: Sorted, `(n, columns)`.
+        percents: Two of them.
+        count: How many values of each column count: the first `below`, and the last.
+        below: Of each column.
+    """
+    gap = tf.shape(values)[0] - count
+    columns = tf.range(tf.shape(values)[1])
+
+    def take(place: tf.Tensor) -> tf.Tensor:
+        place = tf.clip_by_value(place, 0, tf.maximum(count - 1, 0))
+        place += tf.where(place < below, 0, gap)
+        place = tf.minimum(place, tf.shape(values)[0] - 1)
+        return tf.gather_nd(values, tf.stack([place, columns], axis=-1))
+
+    found = []
+    for percent in percents:
+        position = percent / 100.0 * tf.cast(tf.maximum(count - 1, 0), tf.float64)
+        whole = tf.floor(position)
+        first = tf.cast(whole, tf.int32)
+        lower, upper = take(first), take(first + 1)
+        found.append(lower + (position - whole) * (upper - lower))
+    return found
 
 
 def resize(image: tf.Tensor, rows: int, columns: int, area: bool) -> tf.Tensor:

@@ -60,6 +60,7 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
         The largest difference of the logits from the Keras model's.
 
     Raises:
+        OSError: If it cannot be written, as on a full disk.
         ValueError: If Keras does not run on TensorFlow, or the logits differ by more
             than `parity.MAX_LOGIT_DIFFERENCE` allows.
     """
@@ -94,6 +95,11 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
         outputs = {name: f.structured_outputs for name, f in functions.items()}
         runs.write_text(temporary / "README.md", write_readme(card, outputs))
         os.rename(temporary, target)
+    except tf.errors.OpError as error:
+        if isinstance(error, tf.errors.InvalidArgumentError):
+            raise  # Of the graph. The others are TensorFlow's words for an `OSError`.
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
+        raise OSError(f"{target} cannot be written ({reason})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return difference

@@ -11,9 +11,11 @@ import functools
 import http.client
 import json
 import pathlib
+import queue
 import re
 import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -30,6 +32,7 @@ from synergynet_tf.data.images import (
     MAX_PIXELS,
     PNG_SIGNATURE,
     check_image,
+    encode_png,
 )
 from synergynet_tf.evaluation.inputs import Input, read_input
 
@@ -41,6 +44,7 @@ OUTPUTS = ("labels_png_bytes", "areas", "classes", "sizes")
 # again.
 MAX_ANSWER_BYTES = 2 * MAX_PIXELS
 WRONG_URL = "--url must be http://host:port for REST, or host:port for gRPC. Received: "
+BLOCK_BYTES = 2**20
 FIRST_WAIT_S = 0.5  # Before the first retry; doubled for each next one.
 # HTTP: too many requests, bad gateway, service unavailable, gateway timeout.
 RETRY_HTTP = (429, 502, 503, 504)
@@ -168,7 +172,7 @@ def _encode(path: pathlib.Path, source: Input) -> bytes:
     if data.startswith((JPEG_SIGNATURE, PNG_SIGNATURE)):
         return data
     pixels = np.rint(source.image[0] * 257).astype(np.uint16)  # As read_image divides.
-    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    return encode_png(pixels, path)
 
 
 def _require_same_size(answer: Answer, source: Input) -> None:
@@ -196,7 +200,7 @@ class Rest:
         model: Its name there.
         version: The version's number; `None` for the latest.
         label: The version's label, if not its number.
-        timeout: Seconds without a byte from the server.
+        timeout: Seconds that an answer may take, from the look-up of the name on.
     """
 
     def __init__(
@@ -232,11 +236,34 @@ class Rest:
         return read_answer(data, areas, classes, size)
 
     def _post(self, body: bytes) -> bytes:
+        """Sends a request; returns the answer, or raises when its time is over.
+
+        `urllib` knows no time for the whole: a server that sends a byte now and then
+        would be waited for without end. So another thread waits.
+        """
+        done: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+        def exchange() -> None:
+            try:
+                done.put(self._exchange(body))
+            except Exception as error:
+                done.put(error)
+
+        threading.Thread(target=exchange, daemon=True).start()
+        try:
+            answer = done.get(timeout=self._timeout)
+        except queue.Empty:
+            raise Unavailable(f"timed out after {self._timeout:g} s") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _exchange(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._url, body, headers)
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                answer = _read(response)
+                answer = _read(response, time.monotonic() + self._timeout)
         except (http.client.InvalidURL, UnicodeError) as error:
             raise Refused(f"it is no address ({error}); check --url") from error
         except urllib.error.URLError as error:
@@ -249,19 +276,27 @@ class Rest:
         return answer
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
     """Reads an answer of at most `MAX_ANSWER_BYTES`.
 
     Raises:
         http.client.IncompleteRead: If it ends before the length that it claims.
         Refused: If it is longer.
+        TimeoutError: If it is not whole at the deadline, of `time.monotonic`: nobody
+            waits for it any longer.
     """
-    answer = response.read(MAX_ANSWER_BYTES + 1)
+    answer = bytearray()
+    while block := response.read1(BLOCK_BYTES):
+        answer += block
+        if len(answer) > MAX_ANSWER_BYTES:
+            break
+        if time.monotonic() > deadline:
+            raise TimeoutError("timed out")
     if len(answer) > MAX_ANSWER_BYTES:
         raise Refused(f"its answer has more than {MAX_ANSWER_BYTES // 10**6} MB")
     if response.length:  # Of the claimed bytes; a bounded read does not say so.
-        raise http.client.IncompleteRead(answer, response.length)
-    return answer
+        raise http.client.IncompleteRead(bytes(answer), response.length)
+    return bytes(answer)
 
 
 def _http_error(response: http.client.HTTPResponse, answer: bytes) -> Exception:

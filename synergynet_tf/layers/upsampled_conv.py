@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 _KERNEL_SIZE = 3
+_CHANNELS_LAST = "channels_last"  # Whatever Keras is set to for other models.
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
@@ -85,16 +86,19 @@ class UpsampledConv2D(keras.layers.Layer):
     def call(self, coarse, skip=None):
         if self.naive_order:
             size = self.compute_output_shape(coarse.shape)[1:3]
-            parts = [ops.image.resize(coarse, size, interpolation="bilinear")]
+            parts = [
+                ops.image.resize(
+                    coarse, size, interpolation="bilinear", data_format=_CHANNELS_LAST
+                )
+            ]
             if skip is not None:
                 parts.append(skip)
-            return ops.conv(ops.concatenate(parts, -1), self.kernel, padding="same")
+            return self._conv(ops.concatenate(parts, -1), self.kernel)
         if skip is None:
             return self._upsampled(coarse, ops.convert_to_tensor(self.kernel))
         # Not slices, whose gradients TensorFlow pads and adds.
         kernel, skip_kernel = ops.split(self.kernel, [coarse.shape[-1]], axis=2)
-        joined = ops.conv(skip, skip_kernel, padding="same")
-        return self._upsampled(coarse, kernel) + joined
+        return self._upsampled(coarse, kernel) + self._conv(skip, skip_kernel)
 
     def compute_output_shape(self, coarse_shape, skip_shape=None):
         batch, height, width, _ = coarse_shape
@@ -102,6 +106,9 @@ class UpsampledConv2D(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "factor": self.factor}
+
+    def _conv(self, x, kernel):
+        return ops.conv(x, kernel, padding="same", data_format=_CHANNELS_LAST)
 
     def _upsampled(self, coarse, kernel):
         _, height, width, channels = coarse.shape

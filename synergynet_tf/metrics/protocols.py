@@ -67,7 +67,7 @@ def score_case(
     true_labels: np.ndarray,
     pred_labels: np.ndarray,
     class_names: Sequence[str],
-    spacing_mm: Sequence[float],
+    spacing_mm: Sequence[float] | np.ndarray,
     protocol: str = "strict",
     tolerance_mm: float = NSD_TOLERANCE_MM,
 ) -> ClassScores:
@@ -78,7 +78,8 @@ def score_case(
             `class_names[i]`, `(slices, rows, columns)` or `(rows, columns)`.
         pred_labels: Predicted labels, same shape.
         class_names: Foreground classes.
-        spacing_mm: Distance between neighbors along each axis, in mm.
+        spacing_mm: Distance between neighbors along each axis, in mm; or, of axes that
+            are not orthogonal, the step to the next neighbor, a row each.
         protocol: One of `PROTOCOLS`.
         tolerance_mm: Tolerance of `nsd`.
 
@@ -163,6 +164,22 @@ def overlap_scores(counts: Counts) -> Scores:
     }
 
 
+def check_labels(
+    true_labels: np.ndarray, pred_labels: np.ndarray, num_classes: int
+) -> None:
+    """Refuses labels that no class has.
+
+    Raises:
+        ValueError: If one is below 0 or above `num_classes`.
+    """
+    for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels)):
+        if labels.size and not 0 <= labels.min() <= labels.max() <= num_classes:
+            raise ValueError(
+                f"`{name}` must hold 0 to {num_classes}, one value for each "
+                f"class. Received: {labels.min()} to {labels.max()}"
+            )
+
+
 def _structures(
     true_labels: np.ndarray, pred_labels: np.ndarray, class_names: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -170,12 +187,7 @@ def _structures(
 
     One after the other: of a scan with many classes there is no room for all.
     """
-    for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels)):
-        if labels.size and not 0 <= labels.min() <= labels.max() <= len(class_names):
-            raise ValueError(
-                f"`{name}` must hold 0 to {len(class_names)}, one value for each "
-                f"class. Received: {labels.min()} to {labels.max()}"
-            )
+    check_labels(true_labels, pred_labels, len(class_names))
     for value, name in enumerate(class_names, start=1):
         yield name, true_labels == value, pred_labels == value
 
@@ -184,7 +196,7 @@ def _score_strict(
     true: np.ndarray,
     pred: np.ndarray,
     counts: Counts,
-    spacing_mm: Sequence[float],
+    spacing_mm: Sequence[float] | np.ndarray,
     tolerance_mm: float,
 ) -> Scores:
     if counts.ground_truth_is_empty and counts.prediction_is_empty:
@@ -194,7 +206,7 @@ def _score_strict(
     to_pred, to_true = surface.surface_distances(true, pred, spacing_mm)
     hd95 = surface.larger_percentile(to_pred, to_true)
     if math.isinf(hd95):
-        hd95 = math.hypot(*np.multiply(true.shape, spacing_mm))
+        hd95 = surface.diagonal_mm(true.shape, spacing_mm)
     nsd = surface.near_share(to_pred, to_true, tolerance_mm)
     scores = overlap_scores(counts) | {"hd95": hd95, "nsd": nsd}
     return {metric: scores[metric] for metric in METRICS}

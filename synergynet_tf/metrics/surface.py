@@ -22,7 +22,7 @@ from synergynet_tf.metrics.overlap import check_masks
 
 
 def hausdorff95_mm(
-    true: np.ndarray, pred: np.ndarray, spacing_mm: Sequence[float]
+    true: np.ndarray, pred: np.ndarray, spacing_mm: Sequence[float] | np.ndarray
 ) -> float:
     """Hausdorff distance, 95th percentile (HD95), of two boundaries.
 
@@ -31,7 +31,8 @@ def hausdorff95_mm(
     Args:
         true: The ground-truth mask: bool, 2-D or 3-D.
         pred: The predicted mask: bool, same shape.
-        spacing_mm: Distance between neighbors along each axis, in mm.
+        spacing_mm: Distance between neighbors along each axis, in mm; or, of axes that
+            are not orthogonal, the step to the next neighbor, a row each.
 
     Returns:
         Millimeters; 0.0 when the masks agree. `nan` when both masks are empty,
@@ -40,7 +41,7 @@ def hausdorff95_mm(
 
     Raises:
         ValueError: If the shapes differ, a mask is not boolean, or `spacing_mm`
-            is not one positive number for each axis.
+            is not one positive number, or one vector, for each axis.
 
     Example:
     >>> a = np.array([[True, False, False, False]])
@@ -57,7 +58,7 @@ def hausdorff95_mm(
 def surface_dice(
     true: np.ndarray,
     pred: np.ndarray,
-    spacing_mm: Sequence[float],
+    spacing_mm: Sequence[float] | np.ndarray,
     tolerance_mm: float,
 ) -> float:
     """Normalized surface Dice (NSD): share of both boundaries within a tolerance.
@@ -69,7 +70,8 @@ def surface_dice(
     Args:
         true: The ground-truth mask: bool, 2-D or 3-D.
         pred: The predicted mask: bool, same shape.
-        spacing_mm: Distance between neighbors along each axis, in mm.
+        spacing_mm: Distance between neighbors along each axis, in mm; or, of axes that
+            are not orthogonal, the step to the next neighbor, a row each.
         tolerance_mm: `t`, at least 0.
 
     Returns:
@@ -85,6 +87,30 @@ def surface_dice(
     """
     to_pred, to_true = surface_distances(true, pred, spacing_mm)
     return near_share(to_pred, to_true, tolerance_mm)
+
+
+def to_mm(places: np.ndarray, spacing_mm: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns positions in mm, `(n, axes or 3)`, of indices of voxels `(n, axes)`.
+
+    Args:
+        places: The indices.
+        spacing_mm: As `surface_distances` takes it.
+    """
+    spacing = np.asarray(spacing_mm, np.float64)
+    return places @ spacing if spacing.ndim == 2 else places * spacing
+
+
+def diagonal_mm(
+    shape: Sequence[int], spacing_mm: Sequence[float] | np.ndarray
+) -> float:
+    """Returns the longest distance between two corners of a grid, in mm."""
+    spacing = np.asarray(spacing_mm, np.float64)
+    if spacing.ndim == 1:
+        return math.hypot(*np.multiply(shape, spacing))
+    corners = np.array([*np.ndindex(*[2] * len(shape))]) * np.asarray(shape)
+    # Of two opposite corners, one and the other end of a diagonal.
+    ends = to_mm(corners, spacing) - to_mm(corners[::-1], spacing)
+    return float(np.linalg.norm(ends, axis=1).max())
 
 
 def larger_percentile(to_pred: np.ndarray, to_true: np.ndarray) -> float:
@@ -110,14 +136,15 @@ def near_share(to_pred: np.ndarray, to_true: np.ndarray, tolerance_mm: float) ->
 
 
 def surface_distances(
-    true: np.ndarray, pred: np.ndarray, spacing_mm: Sequence[float]
+    true: np.ndarray, pred: np.ndarray, spacing_mm: Sequence[float] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances between the boundaries, both ways.
 
     Args:
         true: The ground-truth mask: bool, 2-D or 3-D.
         pred: The predicted mask: bool, same shape.
-        spacing_mm: Distance between neighbors along each axis, in mm.
+        spacing_mm: Distance between neighbors along each axis, in mm; or, of axes that
+            are not orthogonal, the step to the next neighbor, a row each.
 
     Returns:
         From each boundary pixel of the ground truth to the nearest of the prediction,
@@ -129,14 +156,18 @@ def surface_distances(
     """
     check_masks(true, pred)
     spacing = np.asarray(spacing_mm, np.float64)
-    if spacing.shape != (true.ndim,) or not np.all(spacing > 0):
+    steps = spacing.ndim == 2 and len(spacing) == true.ndim
+    independent = steps and np.linalg.matrix_rank(spacing) == true.ndim
+    positive = spacing.shape == (true.ndim,) and bool(np.all(spacing > 0))
+    if not independent and not positive:
         raise ValueError(
             f"`spacing_mm` must be {true.ndim} positive numbers, one for each axis. "
             f"Received: spacing_mm={tuple(spacing_mm)}"
         )
     box = _bounding_box(true, pred)
-    true_points = np.argwhere(boundary(true[box])) * spacing
-    pred_points = np.argwhere(boundary(pred[box])) * spacing
+    true_points, pred_points = (
+        to_mm(np.argwhere(boundary(mask[box])), spacing) for mask in (true, pred)
+    )
     return _nearest(true_points, pred_points), _nearest(pred_points, true_points)
 
 

@@ -86,7 +86,7 @@ def imagenet_network(build):
         ValueError: If the package holds another network.
     """
     # Here, because importing Keras takes seconds, and refusing does not.
-    from synergynet_tf.models.pretrained import load, shorten
+    from synergynet_tf.models.pretrained import load
 
     path = converted_file()
     if os.path.isfile(path):
@@ -94,12 +94,8 @@ def imagenet_network(build):
         try:
             load(network, path)
             return network
-        except Exception as error:
-            # h5py reports a damaged file as half a dozen kinds of error.
-            print(
-                f"{path} is damaged ({shorten(error)}); converting again",
-                file=sys.stderr,
-            )
+        except ValueError as error:
+            print(f"{path} is damaged ({error}); converting again", file=sys.stderr)
     network = convert(read_tensors(require_package()))
     try:
         write(network, path)

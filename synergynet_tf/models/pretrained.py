@@ -1,11 +1,12 @@
 """Pretrained encoders: weights by name or from a file, into a network."""
 
 import pathlib
+import warnings
 
 import keras
 import numpy as np
 
-from synergynet_tf.safe_io import require_plain_hdf5
+from synergynet_tf.safe_io import is_of_the_file, require_plain_hdf5
 
 _BYTES_PER_WEIGHT = 4
 
@@ -43,11 +44,20 @@ def load(network, path):
     """Loads a weights file that anyone may have written.
 
     Raises:
-        Exception: Of many kinds, if it is damaged or of another network.
+        OSError: If the file cannot be read.
+        ValueError: If it is damaged or of another network.
     """
     require_plain_hdf5(path, max_bytes(network))
-    network.load_weights(path)
-    require_finite(network)
+    try:
+        with warnings.catch_warnings():
+            # How one library calls another says nothing of the file.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network.load_weights(path)
+            require_finite(network)
+    except Exception as error:
+        if not is_of_the_file(error):
+            raise
+        raise ValueError(shorten(error)) from error
 
 
 def shorten(error, most=200):
@@ -96,10 +106,9 @@ def _file(path, name, source):
     published = source(None)
     try:
         load(published, path)
-    except Exception as error:
-        # h5py reports a damaged file as half a dozen kinds of error.
+    except ValueError as error:
         raise ValueError(
-            f"{path} does not hold weights of {name} ({shorten(error)}). Pass "
+            f"{path} does not hold weights of {name} ({error}). Pass "
             "--encoder-weights imagenet, none, or another file."
         ) from error
     return published

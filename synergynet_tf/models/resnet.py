@@ -33,7 +33,14 @@ def resnet101(image, weights):
 
 def _from_keras_hub(image, weights, depth, blocks, preset):
     """A ResNet of basic blocks, `blocks` in its four stages."""
-    from keras_hub.models import ResNetBackbone  # These two ResNets alone need it.
+    try:  # Here, because these two ResNets alone need it.
+        from keras_hub.models import ResNetBackbone
+    except RecursionError as error:
+        # TensorFlow looks for a Keras that is not there, again and again.
+        raise ImportError(
+            "KerasHub, of which ResNet-18 and 34 are, cannot be imported with "
+            "TF_USE_LEGACY_KERAS set: unset it before TensorFlow is imported"
+        ) from error
 
     def build(weights):
         if weights == "imagenet":

@@ -29,7 +29,16 @@ def build_model(config):
         OSError: If the encoder's weights cannot be had.
         ValueError: If a setting does not fit the method, or a weights file the model.
     """
-    method = check_method(config)
+    before = keras.config.image_data_format()
+    # Whatever Keras is set to for other models.
+    keras.config.set_image_data_format("channels_last")
+    try:
+        return _build_model(config, check_method(config))
+    finally:
+        keras.config.set_image_data_format(before)
+
+
+def _build_model(config, method):
     image = keras.Input((config.image_size, config.image_size, 3), name="image")
     features = encode(
         image, config.backbone, config.encoder_weights, dilated=method.dilated

@@ -4,9 +4,8 @@ import dataclasses
 
 import keras
 
-from synergynet_tf.models.pretrained import max_bytes, require_finite, shorten
+from synergynet_tf.models.pretrained import load
 from synergynet_tf.models.segmenter import build_model
-from synergynet_tf.safe_io import require_plain_hdf5
 
 
 def save_weights(model, path):
@@ -31,6 +30,7 @@ def load_weights(config, path):
         of the training.
 
     Raises:
+        OSError: If the file cannot be read.
         ValueError: If the file is damaged or holds the weights of another model.
     """
     config = dataclasses.replace(config, encoder_weights="none", vit_weights="none")
@@ -41,14 +41,11 @@ def load_weights(config, path):
     finally:
         keras.config.set_dtype_policy(before)
     try:
-        require_plain_hdf5(path, max_bytes(model))
-        model.load_weights(path)
-        require_finite(model)
-    except Exception as error:
-        # h5py and Keras raise half a dozen kinds for a damaged or foreign file.
+        load(model, path)
+    except ValueError as error:
         raise ValueError(
-            f"{path} cannot be loaded into {config.name}: {shorten(error)}. It is "
-            "damaged or of another model or version: put the right file back, or "
-            "train the run again with --force."
+            f"{path} cannot be loaded into {config.name}: {error}. It is damaged or of "
+            "another model or version: put the right file back, or train the run again "
+            "with --force."
         ) from error
     return model

@@ -3,6 +3,7 @@
     runs/<dataset>/<model>/seed<k>/
         config.json         every setting
         classes.json        names of the foreground classes, in label order
+        labels.json         the value of each class in the masks; predictions have it
         channels.json       how many channels a scan has; no file for photographs
         environment.json    versions, machine, command and commit
         history.csv         a row an epoch
@@ -35,8 +36,10 @@ from synergynet_tf.runs.run import (
     CONFIG,
     FINISHED,
     HISTORY,
+    LABELS,
     WEIGHTS_SHA256,
     Run,
+    check_label_values,
     check_settings,
     check_startable,
     delete,
@@ -53,11 +56,13 @@ __all__ = [
     "CONFIG",
     "FINISHED",
     "HISTORY",
+    "LABELS",
     "LOCK",
     "WEIGHTS_SHA256",
     "Lock",
     "Run",
     "atomic_file",
+    "check_label_values",
     "check_seal",
     "check_settings",
     "check_startable",

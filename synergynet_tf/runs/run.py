@@ -10,7 +10,8 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import require_writable, sha256
@@ -23,6 +24,8 @@ BEST_WEIGHTS = "best.weights.h5"
 CHANNELS = "channels.json"
 FINISHED = "finished.json"
 HISTORY = "history.csv"
+LABELS = "labels.json"
+MAX_LABEL_VALUE = 65535
 # The entry of `FINISHED` that tells whether `BEST_WEIGHTS` is damaged.
 WEIGHTS_SHA256 = "best_weights_sha256"
 
@@ -97,6 +100,29 @@ class Run:
                 f"Received: {shown(names)}"
             )
         return tuple(names)
+
+    @functools.cached_property
+    def label_values(self) -> tuple[int, ...] | None:
+        """The value of each class in the masks that the run was trained on.
+
+        `labels.json` gives it by name. `None` for a run on data without masks of its
+        own, or one of a version that did not write it.
+
+        Raises:
+            ValueError: If the file is damaged, or not of the run's classes.
+        """
+        path = self.path / LABELS
+        if not path.is_file():
+            return None
+        try:
+            values = read_json(path)
+            if not isinstance(values, dict) or {*values} != {*self.class_names}:
+                raise ValueError(f"it holds {shown(values)}")
+            return check_label_values([values[name] for name in self.class_names])
+        except ValueError as error:
+            raise ValueError(
+                f"{path} must give each class its own value: {error}"
+            ) from error
 
     @functools.cached_property
     def image_channels(self) -> int | None:
@@ -199,6 +225,23 @@ class Run:
         if not path.is_file():
             raise FileNotFoundError(f"No {name} in {self}. {advice}")
         return path
+
+
+def check_label_values(values: Sequence[Any]) -> tuple[int, ...]:
+    """Returns the values that classes have in masks.
+
+    Raises:
+        ValueError: If they are no distinct numbers from 1 to 65535.
+    """
+    numbers = all(type(value) is int for value in values)
+    if not numbers or not all(1 <= value <= MAX_LABEL_VALUE for value in values):
+        raise ValueError(
+            f"they must be numbers from 1 to {MAX_LABEL_VALUE}. "
+            f"Received: {shown(values)}"
+        )
+    if len(set(values)) < len(values):
+        raise ValueError(f"two classes have one value. Received: {shown(values)}")
+    return tuple(values)
 
 
 def run_dir(runs: str | pathlib.Path, config: ExperimentConfig) -> pathlib.Path:

@@ -7,6 +7,7 @@ without the path: the caller knows what the file is for.
 """
 
 from synergynet_tf.safe_io.content import (
+    is_of_the_file,
     read_content,
     require_file,
     require_plain_name,
@@ -16,6 +17,7 @@ from synergynet_tf.safe_io.json_text import parse_json, read_json, require, show
 from synergynet_tf.safe_io.npz import list_npz, read_npz
 
 __all__ = [
+    "is_of_the_file",
     "list_npz",
     "parse_json",
     "read_content",

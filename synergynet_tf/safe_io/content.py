@@ -47,3 +47,14 @@ def require_plain_name(path: pathlib.Path) -> None:
             f"{str(path)!a} has a name with control characters, or that is not UTF-8; "
             "rename it"
         )
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Tells whether an error that a library has raised says that a file is damaged.
+
+    For that libraries raise half a dozen kinds. Want of memory, a warning that was made
+    an error, and what the system says, which has a number, are something else.
+    """
+    if isinstance(error, MemoryError | Warning):
+        return False
+    return not getattr(error, "errno", None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synergynet_tf.safe_io.content import require_file
+from synergynet_tf.safe_io.content import is_of_the_file, require_file
 
 if TYPE_CHECKING:
     # Elsewhere it is imported where it is used: that takes longer than a refusal.
@@ -50,7 +50,8 @@ def read_datasets(
         with h5py.File(path, "r") as file:
             return [_plain(file, name, max_bytes)[()] for name in names]
     except Exception as error:
-        # h5py raises half a dozen kinds for a damaged file.
+        if not is_of_the_file(error):
+            raise
         raise ValueError(_words(error)) from error
 
 
@@ -74,6 +75,8 @@ def require_plain_hdf5(path: str | pathlib.Path, max_bytes: int) -> None:
             for name in _names(file):
                 rest -= _plain(file, name, rest).nbytes
     except Exception as error:
+        if not is_of_the_file(error):
+            raise
         raise ValueError(_words(error)) from error
 
 

@@ -33,6 +33,9 @@ from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 from synergynet_tf.training.weight_average import ValidateAverage
 
+# The first events of TensorBoard, and a margin.
+_EVENTS_BYTES = 2**20
+
 
 def fit(config, run, force=False, prepared=None):
     """Trains a run, or continues it from its last checkpoint.
@@ -256,13 +259,20 @@ def _tensorboard(run):
     """Returns Keras' TensorBoard callback, which only TensorFlow can write."""
     if keras.backend.backend() != "tensorflow":
         return []
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+    folder = run / "tensorboard"
+    folder.mkdir(exist_ok=True)
+    # Of a full disk TensorFlow says what no command takes for a refusal.
+    runs.require_room(folder, _EVENTS_BYTES)
+    return [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
 def _write_settings(run, config, prepared):
     """Writes what the run is, and what is known of it so far."""
     runs.write_text(run / runs.CONFIG, config.to_json())
     runs.write_json(run / "classes.json", list(prepared.class_names))
+    if prepared.label_values is not None:
+        named = zip(prepared.class_names, prepared.label_values, strict=True)
+        runs.write_json(run / runs.LABELS, dict(named))
     runs.write_json(run / "split.json", prepared.split)
     if prepared.image_channels is not None:
         runs.write_json(run / runs.CHANNELS, prepared.image_channels)

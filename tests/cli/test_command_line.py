@@ -25,6 +25,14 @@ COMMANDS = (
 SLOW = {"keras", "tensorflow", "jax", "scipy", "matplotlib", "nibabel", "h5py", "grpc"}
 
 
+class ResourceExhaustedError(Exception):
+    """Of the name of TensorFlow's."""
+
+
+class XlaRuntimeError(RuntimeError):
+    """Of the name of JAX'."""
+
+
 def run_with(monkeypatch, error, *flags):
     def main(arguments):
         raise error
@@ -46,6 +54,15 @@ def run_with(monkeypatch, error, *flags):
         (ValueError(), "error: ValueError\n"),
         (ValueError("\x1b[31m\udcff.png"), "error: \\x1b[31m\\udcff.png\n"),
         (MemoryError("8 TiB"), "error: There is not enough memory. 8 TiB\n"),
+        (
+            ResourceExhaustedError("a\nb [Op:Conv2D] name: "),
+            "error: There is not enough memory or disk space. a b\n",
+        ),
+        (
+            XlaRuntimeError("RESOURCE_EXHAUSTED: 8 TiB"),
+            "error: There is not enough memory or disk space. RESOURCE_EXHAUSTED: "
+            "8 TiB\n",
+        ),
     ],
 )
 def test_a_refusal_is_one_line(monkeypatch, capsys, error, line):
@@ -60,9 +77,10 @@ def test_debug_shows_the_traceback(monkeypatch):
         run_with(monkeypatch, ValueError("a"), "--debug")
 
 
-def test_a_bug_is_not_a_refusal(monkeypatch):
-    with pytest.raises(TypeError):
-        run_with(monkeypatch, TypeError("bug"))
+@pytest.mark.parametrize("error", [TypeError("bug"), XlaRuntimeError("INTERNAL: bug")])
+def test_a_bug_is_not_a_refusal(monkeypatch, error):
+    with pytest.raises(type(error)):
+        run_with(monkeypatch, error)
 
 
 def test_interrupt(monkeypatch):

@@ -223,3 +223,17 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     write_png(tmp_path / "a\nerror: b.png", PHOTOGRAPH)
     with pytest.raises(ValueError, match=r"a\\nerror: b\.png.*rename it"):
         list_images(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3)])
+def test_a_png_file_has_the_pixels(shape, tmp_path):
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    (tmp_path / "a.png").write_bytes(images.encode_png(pixels, "a.png"))
+    found = read_image(tmp_path / "a.png")[0]
+    np.testing.assert_array_equal(found, pixels.reshape(2, 3, -1))
+
+
+def test_what_no_png_file_holds_is_refused():
+    images.encode_png(np.zeros((1, 1_000_000), np.uint8), "a.tif")
+    with pytest.raises(ValueError, match=r"^a\.tif has 1000001 x 2 pixels, and a PNG"):
+        images.encode_png(np.zeros((2, 1_000_001), np.uint8), "a.tif")

@@ -2,7 +2,12 @@ import concurrent.futures
 import dataclasses
 import errno
 import os
+import pathlib
 import shutil
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -242,3 +247,78 @@ def test_stores_of_two_modalities_are_two(data):
     gray = dataclasses.replace(data, modality="mri")
     first, second = (open_store(d, "val", 16).images for d in (data, gray))
     assert not np.array_equal(first, second)
+
+
+BUILD = """
+import sys, time
+from synergynet_tf.config import DataConfig
+from synergynet_tf.data import store
+from synergynet_tf.data.datasets import phantom
+
+def wait(*_):
+    print("builds", flush=True)
+    time.sleep(60)
+
+phantom.read_case = wait
+store.open_store(DataConfig("phantom", limit=2), "train", 64)
+"""
+
+
+@pytest.fixture
+def builder(cache):
+    """Another process, which is building a store."""
+    root = pathlib.Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", BUILD], cwd=root, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "builds\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_killed_builder_left_is_removed(cache, builder):
+    (left,) = cache.iterdir()
+    assert left.name[0] == "."
+    open_store(PHANTOM, "train", 16)
+    assert left in cache.iterdir()  # It lives.
+    builder.kill()
+    builder.wait()
+    open_store(PHANTOM, "val", 16)
+    assert left not in cache.iterdir() and len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("machine", ["other-1-", ""])  # Without one: of before.
+def test_what_is_of_another_machine_has_a_day(cache, machine):
+    left = cache / f".{'0' * 32}-{machine}a_b1"
+    (left / "store").mkdir(parents=True)
+    (left / "store" / "images.bin").touch()
+    old = time.time() - 25 * 3600
+    os.utime(left, (old, old))
+    os.utime(left / "store", (old, old))
+    open_store(PHANTOM, "train", 16)
+    assert left.is_dir()  # Its file was written to just now.
+    os.utime(left / "store" / "images.bin", (old, old))
+    open_store(PHANTOM, "val", 16)
+    assert not left.exists()
+
+
+def test_what_is_no_store_stays_in_the_cache(cache):
+    kept = [cache / ".hidden", cache / f"{'0' * 32}-a-b", cache / f".{'0' * 32}"]
+    for folder in kept:
+        folder.mkdir(parents=True)
+    (cache / f".{'1' * 32}-{socket.gethostname()}-ab").symlink_to(kept[0])
+    before = set(cache.iterdir())
+    open_store(PHANTOM, "train", 16)
+    assert before < set(cache.iterdir())
+
+
+def test_without_locks_nothing_is_removed(cache, monkeypatch):
+    left = cache / f".{'0' * 32}-{socket.gethostname()}-ab"
+    left.mkdir(parents=True)
+
+    def fail(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(store_module.fcntl, "flock", fail)
+    open_store(PHANTOM, "train", 16)
+    assert left.is_dir()

@@ -186,6 +186,16 @@ def test_a_truncated_file_is_refused_by_the_interpreter(run, tmp_path, keep):
         exported_model.TFLiteModel(content[:end])
 
 
+@pytest.mark.parametrize("error", [TypeError, AttributeError, RecursionError])
+def test_whatever_tensorflow_says_of_a_file_names_it(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error("of a foreign file")
+
+    monkeypatch.setattr("tensorflow.saved_model.load", fail)
+    with pytest.raises(ValueError, match=rf"^{tmp_path} cannot be loaded: of a f"):
+        exported_model.SavedModel(tmp_path)
+
+
 def test_a_damaged_saved_model_is_refused(run, tmp_path):
     folder = export_folder(run, tmp_path / "exported") / "1"
     (folder / "saved_model.pb").write_bytes(b"damaged")

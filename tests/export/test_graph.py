@@ -222,6 +222,19 @@ def test_constant_mri_is_black():
     assert not graph.to_network(tf.constant(image), "mri", SIZE).numpy().any()
 
 
+def test_a_window_that_closes_equals_numpy(random):
+    # By channel: over 99 % of 7, with values above, below and on both sides; not so.
+    image = np.full((70, 70, 3), 7.0, np.float32)
+    image[::20, ::20, 0] = random.uniform(50, 90, (4, 4))
+    image[::20, ::20, 1] = random.uniform(-90, 90, (4, 4))
+    image[..., 2] = random.uniform(0, 9, (70, 70))
+    for channels in (image, image[..., :1], 14 - image[..., :1]):
+        found = graph.to_network(tf.constant(channels), "mri", 70)
+        expected = preprocess.to_network(channels[None], "mri", 70)[0]
+        assert expected[..., 0].any()
+        np.testing.assert_allclose(found, expected, atol=RESIZE_TOLERANCE)
+
+
 @pytest.mark.parametrize("classes", [1, 4])
 def test_labels_and_probabilities(random, classes):
     logits = random.normal(size=(5, 6, classes)).astype(np.float32)

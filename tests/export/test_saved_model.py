@@ -274,3 +274,32 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No config\.json"):
         command.main(flags)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["saved_model.save", "io.TFRecordWriter"])
+def test_a_full_disk_names_the_folder_and_leaves_nothing(tmp_path, monkeypatch, where):
+    module, name = where.split(".")
+    reason = "No space left on device"
+
+    def fail(_module, path="", **_):
+        # As TensorFlow's C++ side says it, which knows no `OSError`.
+        raise tf.errors.ResourceExhaustedError(
+            None, None, f"{path}; {reason} [Op:SaveV2]"
+        )
+
+    monkeypatch.setattr(getattr(tf, module), name, fail)
+    target = tmp_path / "out" / "1"
+    card = make_card(tmp_path / "run", "rgb", 1)
+    with pytest.raises(OSError, match=rf"^{target} cannot be written \({reason}\)$"):
+        saved_model.save(small_model(1), card, target)
+    assert visible_files(tmp_path / "out") == []
+
+
+def test_what_the_graph_refuses_is_no_full_disk(tmp_path, monkeypatch):
+    def fail(*_arguments, **_named):
+        raise tf.errors.InvalidArgumentError(None, None, "a bug")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    card = make_card(tmp_path / "run", "rgb", 1)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        saved_model.save(small_model(1), card, tmp_path / "out" / "1")

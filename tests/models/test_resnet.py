@@ -1,5 +1,11 @@
 """The ResNets are their authors', with the images that those were trained on."""
 
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -93,3 +99,25 @@ def test_features_are_those_of_keras_hub(
     first = published.get_layer("conv1_relu").output
     wanted = keras.Model(published.input, first)((images - mean) / deviation)
     np.testing.assert_allclose(*arrays([features["P1"], wanted]), rtol=1e-4, atol=1e-4)
+
+
+def test_legacy_keras_is_refused_in_words():
+    code = """
+import keras
+from synergynet_tf.models.resnet import resnet18
+try:
+    resnet18(keras.Input((32, 32, 3)), "none")
+except ImportError as error:
+    print(error)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=pathlib.Path(__file__).parents[2],
+        env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if importlib.util.find_spec("tf_keras") is None:
+        assert "TF_USE_LEGACY_KERAS" in process.stdout
+    else:
+        assert process.returncode == 0

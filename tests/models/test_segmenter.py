@@ -1,4 +1,5 @@
 import dataclasses
+import warnings
 
 import h5py
 import keras
@@ -96,6 +97,52 @@ def test_hostile_weights_are_refused(change, reason, tmp_path, monkeypatch):
         change(file, next(name for name in names if name.endswith("vars/0")))
     with pytest.raises(ValueError, match=rf"best\.weights\.h5 cannot .*{reason}"):
         load_weights(config, path)
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A config and a file of its model's weights."""
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    config = dataclasses.replace(TINY, name="r50-unet", backbone="tiny")
+    save_weights(build_model(config), tmp_path / "best.weights.h5")
+    return config, tmp_path / "best.weights.h5"
+
+
+def test_warnings_as_errors_damage_no_weights(weights):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Without the exceptions of pyproject.toml.
+        load_weights(*weights)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserWarning("of a library"),
+        MemoryError("8 GiB"),
+        PermissionError(13, "Permission denied"),
+    ],
+)
+@pytest.mark.parametrize("where", ["h5py.File", "keras.Model.load_weights"])
+def test_what_is_not_of_the_file_damages_no_weights(weights, where, error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        load_weights(*weights)
+
+
+def test_other_settings_of_keras_change_no_model(weights):
+    config, path = weights
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    expected = load_weights(config, path)(images, training=False)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = load_weights(config, path)(images, training=False)
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(*map(np.asarray, (found, expected)))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 import csv
+import errno
+import importlib
 import json
+import os
 import shutil
 
 import h5py
@@ -291,3 +294,13 @@ def test_mixed_precision_is_used_and_the_weights_stay_float32(tiny, tmp_path):
     fit(tiny, tmp_path)
     dtypes = {array.dtype.name for array in weights(tmp_path).values()}
     assert dtypes <= {"float32", "int32", "int64"}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="as TensorBoard")
+def test_without_room_tensorboard_is_not_begun(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(OSError, match=r"tensorboard has no room .*No space left"):
+        importlib.import_module("synergynet_tf.training.fit")._tensorboard(tmp_path)

@@ -62,6 +62,11 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return CLASSES
 
 
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the challenge's values, 1 to 3."""
+    return (1, 2, 3)
+
+
 def modality(root: str | pathlib.Path) -> str:
     """Returns `mri`."""
     return "mri"

@@ -20,7 +20,12 @@ import pathlib
 
 import numpy as np
 
-from synergynet_tf.data.images import list_pairs, read_image, read_mask
+from synergynet_tf.data.images import (
+    foreground_value,
+    list_pairs,
+    read_image,
+    read_mask,
+)
 from synergynet_tf.data.listing import Listing, Watch, cached
 from synergynet_tf.data.nifti import map_labels
 from synergynet_tf.data.spec import Case
@@ -49,6 +54,13 @@ IMAGES, MASKS = "images", "masks"
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     """Returns the one foreground class."""
     return CLASSES
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...] | None:
+    """Returns the value of the tumor in the masks; `None` for MATLAB files."""
+    cases = _listing(root).parts["train"].values()
+    masks = [files[1] for files in cases if len(files) > 1]
+    return (foreground_value(masks),) if masks else None
 
 
 def modality(root: str | pathlib.Path) -> str:

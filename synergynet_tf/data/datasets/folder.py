@@ -54,6 +54,15 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(_class_values(root))
 
 
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the pixel value of each class in the masks, in ascending order.
+
+    Raises:
+        FileNotFoundError, ValueError: As `class_names` does.
+    """
+    return tuple(_class_values(root).values())
+
+
 def modality(root: str | pathlib.Path) -> str:
     """Returns `rgb`."""
     return "rgb"

@@ -26,6 +26,7 @@ import numpy as np
 
 from synergynet_tf.data.images import (
     Pair,
+    foreground_value,
     list_pairs,
     read_image,
     read_mask,
@@ -59,6 +60,13 @@ LAYOUTS = {
 def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     """Returns the one foreground class."""
     return CLASSES
+
+
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns 255, or 1 where the masks hold 0 and 1."""
+    listed = _listing(root).part_ids()
+    files = (_listing(root).files(i)[1] for ids in listed.values() for i in ids)
+    return (foreground_value(files),)
 
 
 def modality(root: str | pathlib.Path) -> str:

@@ -56,6 +56,15 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(_read_description(root).labels)
 
 
+def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
+    """Returns the value of each class in dataset.json, in ascending order.
+
+    Raises:
+        FileNotFoundError, ValueError: As `class_names` does.
+    """
+    return tuple(_read_description(root).labels.values())
+
+
 def modality(root: str | pathlib.Path) -> str:
     """Returns `ct`, `rgb` or `mri`, after the channels that dataset.json names.
 

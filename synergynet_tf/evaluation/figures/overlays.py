@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from synergynet_tf import runs
+from synergynet_tf.data.images import encode_png
 
 # Okabe and Ito's color-blind safe palette, first what contrasts with skin and gray
 # tissue.
@@ -36,6 +37,7 @@ SIDE = 720  # Longest side of each panel, in pixels, whatever the image's own.
 MARGIN = 12
 TEXT_LINE = 40
 DPI = 100
+MAX_LEGEND = 16  # Of more classes, the legend names those that are in the slice.
 FILL = 0.3  # Opacity of the prediction.
 
 
@@ -70,18 +72,23 @@ def overlay(
     draw_prediction(drawn, pred_labels[index], len(class_names))
     if true_labels is not None:
         draw_ground_truth(drawn, true_labels[index], len(class_names))
+    shown = [
+        labels[index] for labels in (pred_labels, true_labels) if labels is not None
+    ]
     if len(image) > 1:
         caption = f"{caption}, slice {index + 1} of {len(image)}".removeprefix(", ")
-    return _compose(plain, drawn, class_names, true_labels is not None, caption)
+    handles = class_handles(class_names)
+    if len(handles) > MAX_LEGEND:  # Those that are there, as far as there is room.
+        there = np.unique(np.stack(shown)).tolist()
+        handles = [handles[value - 1] for value in there if value][:MAX_LEGEND]
+    return _compose(plain, drawn, handles, true_labels is not None, caption)
 
 
 def write_png(path: str | pathlib.Path, pixels: np.ndarray) -> None:
-    """Writes a uint8 picture, gray or RGB, whole or not at all."""
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".png", pixels)
+    """Writes a picture, uint8 RGB or uint8 or uint16 gray, whole or not at all."""
+    data = encode_png(pixels, path)
     with runs.atomic_file(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(data)
 
 
 def busiest_slice(pred: np.ndarray, true: np.ndarray | None) -> int:
@@ -113,7 +120,7 @@ def draw_prediction(canvas: np.ndarray, labels: np.ndarray, num_classes: int) ->
         labels: uint8 `(rows, columns)`, of the slice's own size.
         num_classes: Foreground classes.
     """
-    for value in range(1, num_classes + 1):
+    for value in _present(labels, num_classes):
         color = rgb(class_color(value))
         mask = enlarge_mask(labels == value, canvas)
         canvas[mask] = np.rint((1 - FILL) * canvas[mask] + FILL * np.array(color))
@@ -125,9 +132,14 @@ def draw_ground_truth(canvas: np.ndarray, labels: np.ndarray, num_classes: int) 
 
     Arguments are those of `draw_prediction`.
     """
-    for value in range(1, num_classes + 1):
+    for value in _present(labels, num_classes):
         for outline in outlines(enlarge_mask(labels == value, canvas)):
             _draw_dashes(canvas, outline)
+
+
+def _present(labels: np.ndarray, num_classes: int) -> list[int]:
+    """Returns the labels of the classes that a slice has."""
+    return [value for value in np.unique(labels).tolist() if 1 <= value <= num_classes]
 
 
 def enlarge_mask(mask: np.ndarray, canvas: np.ndarray) -> np.ndarray:
@@ -155,7 +167,7 @@ def _draw_dashes(canvas: np.ndarray, outline: np.ndarray) -> None:
 def _compose(
     plain: np.ndarray,
     drawn: np.ndarray,
-    class_names: Sequence[str],
+    classes: Sequence[Patch],
     has_ground_truth: bool,
     caption: str,
 ) -> np.ndarray:
@@ -176,14 +188,14 @@ def _compose(
         fontsize=12,
         verticalalignment="center",
     )
-    handles: list[Patch | Line2D] = [*class_handles(class_names)]
+    handles: list[Patch | Line2D] = [*classes]
     if has_ground_truth:
         handles.append(ground_truth_handle())
     figure.legend(
         handles=handles,
         loc="center",
         bbox_to_anchor=(0.5, TEXT_LINE / 2 / height),
-        ncols=len(handles),
+        ncols=max(1, len(handles)),
         labelcolor="white",
         frameon=False,
         fontsize=11,

@@ -4,7 +4,9 @@ import base64
 import contextlib
 import http.server
 import json
+import socket
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -63,6 +65,30 @@ def outputs(**changed):
         "sizes": [[1, 1]],
     }
     return json.dumps({"outputs": values | changed}).encode()
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_trickles_is_not_waited_for(head):
+    stop = threading.Event()
+
+    def trickle():
+        with contextlib.suppress(OSError), listening.accept()[0] as connection:
+            connection.sendall(head)
+            while not stop.wait(0.02):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        begun = time.monotonic()
+        try:
+            with pytest.raises(Unavailable, match=r"^timed out"):
+                serving.Rest(url, "m", None, "", 0.3).predict(b"image")
+            assert time.monotonic() - begun < 2  # It never ends by itself.
+        finally:
+            stop.set()
+            thread.join()
 
 
 def test_an_answer_is_read(server):

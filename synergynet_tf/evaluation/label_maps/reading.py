@@ -116,19 +116,14 @@ def _require_labels(path: pathlib.Path, volume: nifti.Volume) -> None:
 
 def _whole(array: np.ndarray, path: pathlib.Path) -> np.ndarray:
     """Returns whole numbers as uint16, whatever type they were stored in."""
-    for outside in (array.min(), array.max()):
-        if not 0 <= outside <= MAX_VALUE:
-            raise ValueError(
-                f"{path} has the value {outside}, which is no label: labels are whole "
-                f"numbers from 0 to {MAX_VALUE}; correct them"
-            )
-    values = array.astype(np.uint16)
+    with np.errstate(invalid="ignore"):  # What is beyond uint16 is not equal below.
+        values = array.astype(np.uint16)
     for block, stored in _blocks(values, array):
         if (broken := block != stored).any():
             raise ValueError(
                 f"{path} has the value {stored[broken][0]}, which is no label: labels "
-                "are whole numbers; save labels, not probabilities, and resample them "
-                "by nearest neighbor"
+                f"are whole numbers from 0 to {MAX_VALUE}; save labels, not "
+                "probabilities, and resample them by nearest neighbor"
             )
     return values
 

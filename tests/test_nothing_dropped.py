@@ -32,16 +32,14 @@ TESTS = {
 }
 # Reason -> the functions.
 ALLOWED = {
-    "It is the listing of a dataset, or of a folder to predict.": [
+    "It lists a folder, and what it passes over is collected and said.": [
         "data/datasets/acdc.py _listing",
         "data/datasets/bts.py _listing",
-        "data/datasets/msd.py _list",
-        "data/datasets/msd.py _listing",
-        "data/datasets/synapse.py _raw_files",
-        "data/datasets/synapse.py _slices",
-        "data/datasets/synapse.py _volumes",
-        "data/images.py list_images",
-        "evaluation/inputs.py _list",
+        "data/datasets/bts.py _mat_files",
+        "data/datasets/isic.py _listing",
+        "data/listing.py list_files",
+        "data/listing.py list_others",
+        "evaluation/label_maps/cases.py _list",
     ],
     "It looks for one folder or table, and its caller says what was not found.": [
         "data/datasets/bts.py _find_folds",
@@ -50,7 +48,15 @@ ALLOWED = {
         "data/datasets/msd.py _find_description",
         "models/lite0_weights.py require_package",
     ],
-    "It picks names for a message.": ["data/check.py check_case"],
+    "It picks names for a message.": [
+        "data/check.py check",
+        "data/check.py check_case",
+        "data/datasets/msd.py _differences",
+    ],
+    "A cache that is damaged or cannot be written is as an empty one.": [
+        "data/cache.py _load",
+        "data/cache.py _save",
+    ],
     "The files are the program's own, and what is other stays as it is.": [
         "data/store.py _sweep",
         "data/store.py _touched",
@@ -67,7 +73,9 @@ ALLOWED = {
         "evaluation/robustness/score.py _scored_rows",
     ],
     "That a thing is not there, or is no such thing, is the answer.": [
-        "data/listing.py _stamp",
+        "data/listing.py _holds",
+        "data/listing.py file_stamp",
+        "data/nifti.py count_channels",
         "environment.py _keras_json",
         "environment.py commit",
         "environment.py cpu_info",
@@ -75,6 +83,7 @@ ALLOWED = {
         "runs/lock.py Lock.is_there",
         "runs/lock.py check_unlocked",
         "training/distribution.py _capability",
+        "training/fit.py _check_data",
     ],
     "Another process holds the lock: the caller refuses.": ["runs/lock.py _try"],
     "The file itself is written, or its error is already on its way.": [

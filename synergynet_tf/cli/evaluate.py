@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
 
     # Keras takes seconds to import; what can be refused is refused before.
-    from synergynet_tf.evaluation.score import evaluate_run
+    from synergynet_tf.evaluation.evaluate import evaluate_run
 
     chosen = Postprocessing(args.flips, args.largest)
     # Post-processing is chosen on validation cases, so there its effect is shown.

@@ -43,7 +43,7 @@ def write_reports(opened: Sequence[Run], args: argparse.Namespace) -> None:
     lacking = [run for run, reason in reasons.items() if reason]
     cases = [find_cases(run, args.split, args.data_dir) for run in lacking]
     for run, own in zip(lacking, cases, strict=True):
-        from synergynet_tf.evaluation.score import evaluate_run
+        from synergynet_tf.evaluation.evaluate import evaluate_run
 
         print(f"scoring {run}: {reasons[run]}", file=sys.stderr)
         evaluate_run(own, args.protocol, options, args.workers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from synergynet_tf import runs
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.evaluation.tables.paper import make_table
+from synergynet_tf.evaluation.tables.paper_table import make_table
 from synergynet_tf.evaluation.tables.render import FORMATTERS
 from synergynet_tf.evaluation.tables.rows import find_row_runs, score_runs
 from synergynet_tf.experiments import BUDGETS, TABLES
@@ -41,7 +41,7 @@ def print_table(args: argparse.Namespace) -> None:
     found, notes = find_row_runs(table, dataset, budget, args.runs, args.seeds)
 
     def evaluate(run: Run) -> dict[str, Any]:
-        from synergynet_tf.evaluation.score import evaluate_run
+        from synergynet_tf.evaluation.evaluate import evaluate_run
 
         cases = find_cases(run, "test", args.data_dir)
         runs.require_writable(run.path, "--runs")

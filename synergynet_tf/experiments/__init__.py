@@ -5,14 +5,14 @@ paper prints for it. A budget is a preset: what is changed in every row alike, t
 less than that recipe. Both are data; `jobs` trains them, `evaluation` prints them.
 """
 
-from synergynet_tf.experiments.paper import METHOD_TABLES, PAPER, TABLES
-from synergynet_tf.experiments.presets import (
+from synergynet_tf.experiments.budgets import (
     BUDGETS,
     Budget,
     comparable,
     runs_folder,
     settings_of,
 )
+from synergynet_tf.experiments.paper import METHOD_TABLES, PAPER, TABLES
 from synergynet_tf.experiments.table import Row, Table
 
 __all__ = [

@@ -4,7 +4,7 @@ from synergynet_tf.layers.atrous import AtrousConv2D
 from synergynet_tf.layers.attention_gate import AttentionGate
 from synergynet_tf.layers.conv import ConvBlock
 from synergynet_tf.layers.disconx import DisConX
-from synergynet_tf.layers.normalization import CaffeNormalization
+from synergynet_tf.layers.image_normalization import CaffeNormalization
 from synergynet_tf.layers.pyramid_pooling import AtrousPyramidPooling
 from synergynet_tf.layers.quantizer import VectorQuantizer
 from synergynet_tf.layers.refinement import HardAttentionRefinement

@@ -12,7 +12,7 @@ from keras import ops
 from synergynet_tf import runs, signals
 from synergynet_tf.models.weights import save_weights
 from synergynet_tf.training import checkpoint, replicas
-from synergynet_tf.training.weight_average import averaged
+from synergynet_tf.training.averaged_weights import averaged
 
 # A kill, or a machine that fails, costs no more than this of a long epoch.
 _SAVE_EVERY_S = 1800

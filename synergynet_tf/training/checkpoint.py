@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from synergynet_tf import runs
-from synergynet_tf.training.weight_average import trained
+from synergynet_tf.training.averaged_weights import trained
 
 _KEPT = 2
 _LOG = "log"

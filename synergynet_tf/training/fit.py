@@ -27,12 +27,12 @@ from synergynet_tf.training import (
     replicas,
     strategy,
 )
+from synergynet_tf.training.averaged_weights import ValidateAverage
+from synergynet_tf.training.batch_normalization import fuse_normalizations
 from synergynet_tf.training.callbacks import Progress, RunFiles, SetEpoch
 from synergynet_tf.training.codebook import CodebookMonitor, start_codebooks
-from synergynet_tf.training.normalization import fuse_normalizations
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
-from synergynet_tf.training.weight_average import ValidateAverage
 
 # The first events of TensorBoard, and a margin.
 _EVENTS_BYTES = 2**20

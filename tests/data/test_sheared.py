@@ -12,7 +12,7 @@ from synergynet_tf import metrics
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS, nifti
 from synergynet_tf.data.check import check
-from synergynet_tf.evaluation import score
+from synergynet_tf.evaluation import evaluate
 from synergynet_tf.evaluation.inputs import read_input
 from synergynet_tf.evaluation.scores import score_labeled
 from synergynet_tf.metrics.surface import diagonal_mm
@@ -151,8 +151,8 @@ def test_a_sheared_case_is_scored_by_its_steps(task, monkeypatch):
     cases = types.SimpleNamespace(patients={"case02": "a"}, case_ids=["case02"])
     case = DATASETS["msd"].read_case(task, "case02")
     maps = {"native": case.label}
-    monkeypatch.setattr(score, "_predict", lambda *arguments: [(case, maps)])
-    (labeled,) = score._label(cases, None, None, ["strict"])
+    monkeypatch.setattr(evaluate, "_predict", lambda *arguments: [(case, maps)])
+    (labeled,) = evaluate._label(cases, None, None, ["strict"])
     np.testing.assert_array_equal(labeled.spacing_mm, case.steps_mm)
     empty = dataclasses.replace(
         labeled, pred_labels={"native": np.zeros_like(case.label)}

@@ -15,8 +15,8 @@ from synergynet_tf.config import (
     TrainingConfig,
 )
 from synergynet_tf.evaluation.cases import find_cases
+from synergynet_tf.evaluation.evaluate import evaluate_run
 from synergynet_tf.evaluation.label_files import label_files
-from synergynet_tf.evaluation.score import evaluate_run
 
 SIZE = 32
 # Rows and columns of the white square, and of the reference's.

@@ -7,7 +7,7 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.cli import evaluate, report
-from synergynet_tf.evaluation import score
+from synergynet_tf.evaluation import evaluate as evaluation
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.evaluation.report import page
 from synergynet_tf.evaluation.report.page import environment, write_html_report
@@ -287,7 +287,7 @@ def test_the_flag_makes_scores_that_do_not_serve(
     found, scored = [], []
     monkeypatch.setattr(report, "find_cases", lambda *how: found.append(how))
     monkeypatch.setattr(page, "write_html_report", lambda run: run)
-    monkeypatch.setattr(score, "evaluate_run", lambda *how: scored.append(how))
+    monkeypatch.setattr(evaluation, "evaluate_run", lambda *how: scored.append(how))
     evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])
     assert f"{reason}\n" in capsys.readouterr().err
     assert len(found) == len(scored) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.data.datasets import folder
-from synergynet_tf.evaluation import cases, score
+from synergynet_tf.evaluation import cases, evaluate
 from synergynet_tf.evaluation.cases import find_cases
 
 
@@ -124,4 +124,4 @@ def test_every_command_that_finds_cases_says_how_they_have_changed():
         text = path.read_text("utf-8")
         # `evaluate_run` does it itself.
         assert "say_notes(" in text or "evaluate_run(" in text, path
-    assert "say_notes([cases])" in pathlib.Path(score.__file__).read_text("utf-8")
+    assert "say_notes([cases])" in pathlib.Path(evaluate.__file__).read_text("utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.data.datasets import folder
-from synergynet_tf.evaluation import cases, score
+from synergynet_tf.evaluation import cases, evaluate
 from synergynet_tf.evaluation.figures.overlays import overlay
 from synergynet_tf.evaluation.report.slices import NAME
 from synergynet_tf.evaluation.scores import Scores
@@ -138,7 +138,7 @@ def test_overlays_show_best_median_and_worst(squares_run, monkeypatch):
         captions.append(caption)
         return overlay(image, pred_labels, class_names, true_labels, caption)
 
-    monkeypatch.setattr(score, "overlay", record)
+    monkeypatch.setattr(evaluate, "overlay", record)
     squares.evaluate(squares_run)
     assert captions == [
         "best of 4: test/perfect, DSC 1.000",
@@ -160,7 +160,7 @@ def test_codes_of_a_center_crop_are_laid_on_it(squares_run, monkeypatch):
         seen.append(images)
         return np.zeros((1, 2, 2), int)
 
-    monkeypatch.setattr(score.Predictor, "code_maps", code_maps)
+    monkeypatch.setattr(evaluate.Predictor, "code_maps", code_maps)
     config = runs.Run(squares_run).config.replace(modality="mri", center_crop=0.75)
     runs.write_text(squares_run / "config.json", config.to_json())
     squares.evaluate(squares_run)

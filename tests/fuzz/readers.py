@@ -195,7 +195,7 @@ def read_comparison(run):
 
 def read_table(run):
     """Sets a run's scores beside the paper's."""
-    from synergynet_tf.evaluation.tables import paper, rows
+    from synergynet_tf.evaluation.tables import paper_table, rows
     from synergynet_tf.experiments import BUDGETS, TABLES
 
     table, budget = TABLES[2], BUDGETS["short"]
@@ -204,7 +204,7 @@ def read_table(run):
     report, reason = rows.read_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
-    paper.make_table(table, "acdc", budget, [found], {row: [report]}, row)
+    paper_table.make_table(table, "acdc", budget, [found], {row: [report]}, row)
     return report
 
 

@@ -17,11 +17,11 @@ from synergynet_tf.data.store import open_store
 from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models.weights import load_weights
 from synergynet_tf.training import checkpoint, codebook, fit
+from synergynet_tf.training.averaged_weights import ValidateAverage
 from synergynet_tf.training.callbacks import RunFiles
 from synergynet_tf.training.codebook import CodebookMonitor
 from synergynet_tf.training.fit import compiled_model
 from synergynet_tf.training.pooled_dice import PooledDice
-from synergynet_tf.training.weight_average import ValidateAverage
 
 
 def weights(run):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.training.normalization import fuse_normalizations
+from synergynet_tf.training.batch_normalization import fuse_normalizations
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("the kernel is TensorFlow's", allow_module_level=True)

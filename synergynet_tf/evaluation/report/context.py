@@ -28,7 +28,7 @@ from synergynet_tf.evaluation.tables.console import (
     PROTOCOL_TITLES,
     unlike_default,
 )
-from synergynet_tf.evaluation.tables.paper import unlike_recipe
+from synergynet_tf.evaluation.tables.paper_table import unlike_recipe
 from synergynet_tf.experiments import METHOD_TABLES, PAPER, settings_of
 from synergynet_tf.formats import (
     DASH,

@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from synergynet_tf.evaluation.tables.paper import Line, PaperTable
+from synergynet_tf.evaluation.tables.paper_table import Line, PaperTable
 from synergynet_tf.formats import (
     DASH,
     LINE_WIDTH,

@@ -39,7 +39,6 @@ ALLOWED = {
         "data/datasets/isic.py _listing",
         "data/listing.py list_files",
         "data/listing.py list_others",
-        "evaluation/label_maps/cases.py _list",
     ],
     "It looks for one folder or table, and its caller says what was not found.": [
         "data/datasets/bts.py _find_folds",

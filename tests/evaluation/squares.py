@@ -99,7 +99,7 @@ def evaluate(run, part="test", data_dir=None, **settings):
 
 def make_run(folder, monkeypatch):
     """Writes data and a run of it, and lets `build_model` stand for its weights."""
-    for module in ("score", "predictor", "figures.panels", "robustness.score"):
+    for module in ("evaluate", "predictor", "figures.panels", "robustness.score"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, build_model)
     return write_run(folder / "runs", write_data(folder / "data"))

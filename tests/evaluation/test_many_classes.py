@@ -85,7 +85,7 @@ def write_run(folder, name, root, classes):
 def run(request, tmp_path, monkeypatch):
     name, classes = request.param
     model = Colors(classes + 1)
-    for module in ("score", "predictor"):
+    for module in ("evaluate", "predictor"):
         place = f"synergynet_tf.evaluation.{module}"
         monkeypatch.setattr(f"{place}.load_run_model", lambda run: model)
         monkeypatch.setattr(f"{place}.Predictor", lambda model: model)

@@ -28,7 +28,7 @@ def write_block(path, affine, columns=slice(2, 18)):
 
 @pytest.fixture
 def volume_run(tmp_path, monkeypatch):
-    for module in ("score", "predictor"):
+    for module in ("evaluate", "predictor"):
         target = f"synergynet_tf.evaluation.{module}.load_run_model"
         monkeypatch.setattr(target, squares.build_model)
     config = ExperimentConfig(

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from synergynet_tf.data import nifti
 from synergynet_tf.data.datasets.folder import MASK_ENDINGS
+from synergynet_tf.data.listing import PassedOver, list_files, summary
 from synergynet_tf.evaluation.inputs import OVERLAY_ENDING, bare_name, is_volume
 from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
@@ -60,6 +61,7 @@ class ComparedCases:
         patients_from: Where the patients are from; empty if each case is its own.
         pixel_mm: Distance between rows and columns of images; `None` if it is not
             known, and of volumes, which have their own.
+        passed_over: For a folder, which of its files are no label maps, and why.
     """
 
     reference: pathlib.Path
@@ -69,6 +71,7 @@ class ComparedCases:
     extra: dict[str, list[str]]
     patients_from: str
     pixel_mm: tuple[float, float] | None
+    passed_over: dict[pathlib.Path, str] = dataclasses.field(default_factory=dict)
 
     @property
     def are_volumes(self) -> bool:
@@ -93,6 +96,7 @@ class ComparedCases:
                         f"{name}, {folder}: {len(cases)} {noun}, {fate}: "
                         f"{_listed(cases)}"
                     )
+        lines += [f"{folder}: {text}" for folder, text in self.passed_over.items()]
         return lines
 
 
@@ -122,7 +126,8 @@ def find_cases(
         ValueError: If two files of a folder have one name, a prediction is missing or
             lies on another grid, a case has no patient, or volumes get a spacing.
     """
-    folder, references = _find_label_maps(reference, "--reference")
+    folder, references, note = _find_label_maps(reference, "--reference")
+    passed_over = {folder: note}
     kinds = {is_volume(path) for path in references.values()}
     if len(kinds) > 1:
         raise ValueError(f"{folder} has volumes and images; keep one kind of them")
@@ -130,7 +135,8 @@ def find_cases(
         raise ValueError(f"--spacing is of images; the volumes in {folder} have theirs")
     folders, found = {}, {}
     for name, place in predictions.items():
-        folders[name], found[name] = _find_label_maps(place, "--predictions")
+        folders[name], found[name], note = _find_label_maps(place, "--predictions")
+        passed_over[folders[name]] = note
         if not references.keys() & found[name].keys():
             raise ValueError(
                 f"No label map in {folders[name]} has the name of a reference in "
@@ -167,20 +173,23 @@ def find_cases(
         {n: sorted(paths.keys() - references.keys()) for n, paths in found.items()},
         source,
         pixel_mm,
+        {where: text for where, text in passed_over.items() if text},
     )
 
 
 def _find_label_maps(
     place: str | pathlib.Path, flag: str
-) -> tuple[pathlib.Path, dict[str, pathlib.Path]]:
-    """Returns the folder of label maps in `place`, and its files by case, sorted."""
+) -> tuple[pathlib.Path, dict[str, pathlib.Path], str]:
+    """Returns the folder of label maps in `place`, its files by case, and a note."""
     root = pathlib.Path(place)
     if not root.is_dir():
         raise FileNotFoundError(f"No folder {root}; name one with {flag}")
     kinds = " ".join(ENDINGS)
-    if files := _list(root):
-        return root, files
-    below = {folder: _list(folder) for folder in (root / name for name in FOLDERS)}
+    passed_over: list[PassedOver] = []
+    if files := _list(root, passed_over):
+        return root, files, summary(passed_over)
+    passed_over = []
+    below = {root / name: _list(root / name, passed_over) for name in FOLDERS}
     below = {folder: files for folder, files in below.items() if files}
     if not below:
         raise FileNotFoundError(
@@ -192,20 +201,17 @@ def _find_label_maps(
             f"{root} has label maps in {' and '.join(FOLDERS)}; name one of them "
             f"with {flag}"
         )
-    return next(iter(below.items()))
+    ((folder, files),) = below.items()
+    return folder, files, summary(passed_over)
 
 
-def _list(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Lists the label maps of a folder; hidden files and overlays are none."""
+def _list(
+    folder: pathlib.Path, passed_over: list[PassedOver]
+) -> dict[str, pathlib.Path]:
+    """Lists the label maps of a folder by case, without the overlays of `predict`."""
     if not folder.is_dir():
         return {}
-    paths = {
-        path.name: path
-        for path in sorted(folder.iterdir())
-        if path.name.lower().endswith(ENDINGS)
-        and not path.name.startswith(".")
-        and path.is_file()
-    }
+    paths = {path.name: path for _, path in list_files(folder, ENDINGS, passed_over)}
     stems = {bare_name(path) for path in paths.values()}
     found: dict[str, pathlib.Path] = {}
     for path in paths.values():
@@ -213,6 +219,7 @@ def _list(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         stem = bare_name(path)
         # What `synergynet predict` writes beside a label map.
         if stem.removesuffix(OVERLAY_ENDING) in stems - {stem}:
+            passed_over.append(PassedOver(path, "an overlay", "expected"))
             continue
         name = case_name(path)
         if name in found:

@@ -152,7 +152,9 @@ def test_for_a_run_on_one_channel_a_number_is_a_scan_s(tmp_path, capsys):
     folder, out = tmp_path / "scans", tmp_path / "out"
     for number in (1, 2, 10):
         name = f"word_{number:04d}.nii.gz"
-        write_nifti(folder / name, np.full((4, 5, 6), number, np.int16))
+        scan = np.full((4, 5, 6), number, np.int16)
+        scan[2:] += 100  # Else it is noted that there is nothing in it.
+        write_nifti(folder / name, scan)
     found = find_inputs(folder, out, MRI, channels=1)
     assert [p.name[:9] for p in found] == ["word_0001", "word_0002", "word_0010"]
     assert [read_input(p, 1).stem for p in found] == [p.name[:9] for p in found]
@@ -196,5 +198,6 @@ def test_what_is_passed_over_is_said(images, volumes, tmp_path, capsys):
     assert "images/three.gif (only .jpg " in line
     shutil.copy(images / "one.png", volumes)
     find_inputs(volumes, tmp_path / "out", CT)
-    (line,) = capsys.readouterr().err.splitlines()
+    # The others note that there is nothing in the volumes.
+    *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("note: 1 file is passed over: volumes/one.png (only .nii.gz")

@@ -104,7 +104,7 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
 def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
     """Returns the values in the files: the challenge's, or TransUNet's 1 to 8."""
     first, *_ = _listing(root).parts["train"].values()
-    values = RAW_VALUES if RAW.fullmatch(first[0].name) else PROCESSED_VALUES
+    values = RAW_VALUES if RAW.match(first[0].name) else PROCESSED_VALUES
     by_label = {label: value for value, label in values.items() if label}
     return tuple(by_label[i + 1] for i in range(len(CLASSES)))
 

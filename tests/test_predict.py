@@ -108,7 +108,7 @@ def test_a_volume_is_refused_by_a_run_on_photographs(run, tmp_path):
 def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
     chosen = []
 
-    def record(model, config, class_names, paths, output, options, channels):
+    def record(model, config, class_names, paths, output, options, values, channels):
         chosen.append(options)
         return [{}]
 

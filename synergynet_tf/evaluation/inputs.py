@@ -123,7 +123,8 @@ def find_inputs(
                 f"The picture of {path} and the labels of {name}{OVERLAY_ENDING} "
                 "would be one file; rename one of the two images"
             )
-        _check(path, preprocessor, channels)
+        if remark := _check(path, preprocessor, channels):
+            remarks.append(remark)
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
     return paths
@@ -276,8 +277,12 @@ def _refuse_gap(path: pathlib.Path, channels: int | None) -> None:
 
 def _check(
     path: pathlib.Path, preprocessor: Preprocessor, channels: int | None
-) -> None:
-    """Refuses a file that cannot be read, or is not of the run's kind."""
+) -> str | None:
+    """Refuses a file that cannot be read, or is not of the run's kind.
+
+    Returns:
+        A remark if there is next to nothing in it.
+    """
     if is_volume(path) and preprocessor.modality == "rgb":
         raise ValueError(
             f"{path} is a volume, but the run was trained on photographs; name "
@@ -298,5 +303,4 @@ def _check(
         preprocessor.images(image[:1, :1, :1])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if reason := preprocessor.faint(image):
-        print(f"note: {path}: {reason}", file=sys.stderr)
+    return f"{path}: {reason}" if (reason := preprocessor.faint(image)) else None

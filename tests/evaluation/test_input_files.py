@@ -199,5 +199,5 @@ def test_what_is_passed_over_is_said(images, volumes, tmp_path, capsys):
     shutil.copy(images / "one.png", volumes)
     find_inputs(volumes, tmp_path / "out", CT)
     # The others note that there is nothing in the volumes.
-    *_, line = capsys.readouterr().err.splitlines()
+    line, *_ = capsys.readouterr().err.splitlines()
     assert line.startswith("note: 1 file is passed over: volumes/one.png (only .nii.gz")

@@ -135,7 +135,7 @@ def test_the_page_uses_files_and_flags_that_are_there():
     blocks = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.M)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     commands = [shlex.split(line, comments=True) for line in lines]
-    asked = [c[3:] for c in commands if c[:3] == ["python", "-m", client.__spec__.name]]
+    asked = [c[2:] for c in commands if c[:2] == ["synergynet", "client"]]
     assert len(asked) >= 2
     for flags in asked:
         client.parse_args(flags)

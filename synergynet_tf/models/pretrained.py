@@ -50,10 +50,14 @@ def load(network, path):
     require_plain_hdf5(path, max_bytes(network))
     try:
         with warnings.catch_warnings():
-            # How one library calls another says nothing of the file.
-            warnings.simplefilter("ignore", DeprecationWarning)
+            # How one library calls another says nothing of the file; that layers
+            # which are not in it keep their first values does.
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", "Skipping", UserWarning)
             network.load_weights(path)
             require_finite(network)
+    except UserWarning as error:
+        raise ValueError(shorten(error)) from error
     except Exception as error:
         if not is_of_the_file(error):
             raise

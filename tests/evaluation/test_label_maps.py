@@ -229,6 +229,13 @@ def test_a_table_of_patients_that_does_not_serve(folders, text, named):
     assert named in refusal(folders, "--patients", str(folders / "patients.csv"))
 
 
+def test_a_table_of_patients_may_have_semicolons(folders):
+    rows = "case;patient\na;007\nb;007\nc;7\n"
+    (folders / "patients.csv").write_text(rows, "utf-8-sig")
+    # Zeros before a number are part of a name.
+    assert run(folders, "--patients", folders / "patients.csv")["num_patients"] == 2
+
+
 @pytest.mark.parametrize("pattern", ["[a-z]", "([a-z])([a-z])?", "(", "(x).*"])
 def test_a_pattern_of_patients_that_does_not_serve(folders, pattern):
     assert pattern in refusal(folders, "--patients", pattern)

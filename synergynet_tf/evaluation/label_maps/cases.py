@@ -314,7 +314,11 @@ def _read_patients(path: pathlib.Path) -> dict[str, str]:
         )
     try:
         text = read_content(path, MAX_TABLE_BYTES).decode("utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines(), strict=True))
+        lines = text.splitlines()
+        # Spreadsheets write semicolons where the comma is the decimal mark.
+        head = lines[0] if lines else ""
+        delimiter = ";" if ";" in head and "," not in head else ","
+        rows = list(csv.DictReader(lines, delimiter=delimiter, strict=True))
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} is not a table of CSV: {error}") from error
     table: dict[str, str] = {}

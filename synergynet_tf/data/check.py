@@ -20,9 +20,9 @@ import tqdm
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.listing import first_of, lines, summary
+from synergynet_tf.data.listing import ListingError, first_of, lines, summary
 from synergynet_tf.data.preprocess import find_faint
-from synergynet_tf.data.spec import Case, ListingError
+from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, split_ids
 
 # Between microscopes and mistaken units; ones stand where no spacing is known.

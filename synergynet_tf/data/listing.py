@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
-from synergynet_tf.data.spec import ListingError
-
 ResultT = TypeVar("ResultT")
 Watch = Callable[[pathlib.Path], None]
 Stamp = tuple[int, int, int, int] | None
@@ -53,6 +51,23 @@ SIGNATURES = (
 MAX_WALKED = 1000
 # Names in a line of `--check`, and in one before a training.
 MAX_LISTED, MAX_SHOWN = 50, 5
+
+
+class ListingError(ValueError):
+    """Error that lists all problems with the files of a dataset.
+
+    Its text is the first problem, and how many there are besides.
+
+    Attributes:
+        problems: A line each, of one or more.
+        case_ids: The cases that have nothing to do with them.
+    """
+
+    def __init__(self, problems: Sequence[str], case_ids: Sequence[str]) -> None:
+        self.problems, self.case_ids = tuple(problems), tuple(case_ids)
+        more = len(self.problems) - 1
+        hint = f" (and {more} more: python -m synergynet_tf.data --check)"
+        super().__init__(self.problems[0] + (hint if more else ""))
 
 
 class PassedOver(NamedTuple):

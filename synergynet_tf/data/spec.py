@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -65,23 +64,6 @@ class Case:
 
     def _refuse(self, rule: str, received: str) -> None:
         raise ValueError(f"Case {self.case_id}: {rule}. Received: {received}")
-
-
-class ListingError(ValueError):
-    """Error that lists all problems with the files of a dataset.
-
-    Its text is the first problem, and how many there are besides.
-
-    Attributes:
-        problems: A line each, of one or more.
-        case_ids: The cases that have nothing to do with them.
-    """
-
-    def __init__(self, problems: Sequence[str], case_ids: Sequence[str]) -> None:
-        self.problems, self.case_ids = tuple(problems), tuple(case_ids)
-        more = len(self.problems) - 1
-        hint = f" (and {more} more: python -m synergynet_tf.data --check)"
-        super().__init__(self.problems[0] + (hint if more else ""))
 
 
 class Dataset(Protocol):

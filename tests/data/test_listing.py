@@ -6,8 +6,7 @@ import pytest
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
-from synergynet_tf.data.listing import Listing, cached
-from synergynet_tf.data.spec import ListingError
+from synergynet_tf.data.listing import Listing, ListingError, cached
 from synergynet_tf.data.store import _key
 from tests.data.trees import WRITERS, write_dataset_json
 

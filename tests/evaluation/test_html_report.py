@@ -6,7 +6,7 @@ import re
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.cli import evaluate, report
+from synergynet_tf.cli import evaluate
 from synergynet_tf.evaluation import evaluate as evaluation
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.evaluation.report import page
@@ -251,8 +251,8 @@ def test_scores_that_do_not_name_their_data_do_not_serve(run, monkeypatch):
     del scores["data_dir"]
     (run / "metrics.json").write_text(json.dumps(scores))
     plain = "test", "strict"
-    assert report._why_not(runs.Run(run), *plain, None, Postprocessing()) == ""
-    assert "data_dir" in report._why_not(
+    assert evaluate._why_not(runs.Run(run), *plain, None, Postprocessing()) == ""
+    assert "data_dir" in evaluate._why_not(
         runs.Run(run), *plain, "nowhere", Postprocessing()
     )
 
@@ -285,7 +285,7 @@ def test_the_flag_makes_scores_that_do_not_serve(
     if content is None:
         os.utime(run / "metrics.json", (0, 0))
     found, scored = [], []
-    monkeypatch.setattr(report, "find_cases", lambda *how: found.append(how))
+    monkeypatch.setattr(evaluate, "find_cases", lambda *how: found.append(how))
     monkeypatch.setattr(page, "write_html_report", lambda run: run)
     monkeypatch.setattr(evaluation, "evaluate_run", lambda *how: scored.append(how))
     evaluate.main(["--run", str(run), "--report", "--workers", "0", *flags])

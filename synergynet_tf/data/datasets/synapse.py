@@ -24,6 +24,7 @@ import numpy as np
 
 from synergynet_tf.data.listing import (
     Listing,
+    ListingError,
     PassedOver,
     Watch,
     cached,
@@ -31,7 +32,7 @@ from synergynet_tf.data.listing import (
     list_others,
 )
 from synergynet_tf.data.nifti import ENDINGS, map_labels, read_labeled
-from synergynet_tf.data.spec import Case, ListingError
+from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import (
     holdout,
     named_split,

@@ -10,6 +10,9 @@ from synergynet_tf.safe_io import is_of_the_file, require_plain_hdf5
 
 _BYTES_PER_WEIGHT = 4
 
+# How Keras begins to say that a file lacks layers.
+_SKIPPED = "Skipping"
+
 
 def load_pretrained(network, weights, name, source):
     """Gives a network the weights that `encode` was asked for.
@@ -53,13 +56,11 @@ def load(network, path):
             # How one library calls another says nothing of the file; that layers
             # which are not in it keep their first values does.
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", "Skipping", UserWarning)
+            warnings.filterwarnings("error", _SKIPPED, UserWarning)
             network.load_weights(path)
             require_finite(network)
-    except UserWarning as error:
-        raise ValueError(shorten(error)) from error
     except Exception as error:
-        if not is_of_the_file(error):
+        if not (str(error).startswith(_SKIPPED) or is_of_the_file(error)):
             raise
         raise ValueError(shorten(error)) from error
 

@@ -256,7 +256,7 @@ from synergynet_tf.data import store
 from synergynet_tf.data.datasets import phantom
 
 def wait(*_):
-    print("builds", flush=True)
+    print("builds\\n", end="", flush=True)  # In one piece: threads print it.
     time.sleep(60)
 
 phantom.read_case = wait

@@ -33,10 +33,10 @@ TESTS = {
 # Reason -> the functions.
 ALLOWED = {
     "It lists a folder, and what it passes over is collected and said.": [
-        "data/datasets/acdc.py _listing",
-        "data/datasets/bts.py _listing",
+        "data/datasets/acdc.py listing",
+        "data/datasets/bts.py listing",
         "data/datasets/bts.py _mat_files",
-        "data/datasets/isic.py _listing",
+        "data/datasets/isic.py listing",
         "data/listing.py list_files",
         "data/listing.py list_others",
     ],

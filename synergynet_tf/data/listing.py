@@ -329,6 +329,8 @@ def cached(
                     del kept[next(iter(kept))]
             return result
 
+    # Its signature is its own: `watch` is not the caller's.
+    del vars(read_once)["__wrapped__"]
     return read_once
 
 

@@ -100,7 +100,7 @@ class Dataset(Protocol):
             ListingError: If files are missing or too many.
         """
 
-    def listing(self, root: str | pathlib.Path) -> Listing:
+    def listing(self, root: str | pathlib.Path, /) -> Listing:
         """Lists the files of each case, what is wrong, and what is passed over."""
 
     def patients(self, root: str | pathlib.Path) -> dict[str, str]:

@@ -43,7 +43,7 @@ def test_paper_split_has_this_checksum():
 def test_paper_split(tmp_path, monkeypatch):
     cases = {case_id: [] for case_id in ids(range(1, 101))}
     listing = Listing(tmp_path, {"train": cases})
-    monkeypatch.setattr(acdc, "_listing", lambda root: listing)
+    monkeypatch.setattr(acdc, "listing", lambda root: listing)
     parts = acdc.splits(tmp_path, "paper", 0)
     assert acdc.default_split(tmp_path) == "paper"
     assert [len(part) for part in parts.values()] == [140, 20, 40]

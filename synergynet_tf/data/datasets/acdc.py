@@ -89,16 +89,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ListingError: If a frame lacks its labels or labels their frame, or a patient
             has no frame; names it.
     """
-    return _listing(root).case_ids()
-
-
-def listing(root: str | pathlib.Path) -> Listing:
-    """Lists the files of each case, what is wrong, and what is passed over.
-
-    Raises:
-        FileNotFoundError, ValueError: As `case_ids` does.
-    """
-    return _listing(root)
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -108,7 +99,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the frame and its labels."""
-    return _listing(root).files(case_id)
+    return listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -124,7 +115,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where its 100 patients are, else `official` or `random`."""
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     found = {_patient(case_id) for case_id in parts["train"]}
     if found >= {_name(number) for number in range(1, 101)}:
         return "paper"
@@ -144,7 +135,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the patients are not those of the split.
     """
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if split == "paper":
         numbers = {"train": PAPER_TRAIN, "val": PAPER_VAL, "test": PAPER_TEST}
         names = {part: [_name(n) for n in numbers[part]] for part in numbers}
@@ -167,7 +158,7 @@ def _patient(case_id: str) -> str:
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the frames of each folder; testing/ without any labels is left out."""
     folders = {part: root / name for part, name in FOLDERS.items()}
     for folder in (root, *folders.values()):

@@ -68,7 +68,7 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
 
 def label_values(root: str | pathlib.Path) -> tuple[int, ...] | None:
     """Returns the value of the tumor in the masks; `None` for MATLAB files."""
-    cases = _listing(root).parts["train"].values()
+    cases = listing(root).parts["train"].values()
     masks = [files[1] for files in cases if len(files) > 1]
     return (foreground_value(masks),) if masks else None
 
@@ -86,16 +86,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If a number is there twice, an image lacks its mask or a mask its
             image, or a name is not a number.
     """
-    return _listing(root).case_ids()
-
-
-def listing(root: str | pathlib.Path) -> Listing:
-    """Lists the files of each case, what is wrong, and what is passed over.
-
-    Raises:
-        FileNotFoundError, ValueError: As `case_ids` does.
-    """
-    return _listing(root)
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -113,7 +104,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the MATLAB file, or the image and its mask."""
-    return _listing(root).files(case_id)
+    return listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -142,7 +133,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where folds or patients are known, else `random`."""
-    _listing(root).part_ids()  # First, because what is wrong with the files shows here.
+    listing(root).part_ids()  # First, because what is wrong with the files shows here.
     return "paper" if _find_folds(root) or _read_patients(root) else "random"
 
 
@@ -182,7 +173,7 @@ def _block(case_id: str) -> int:
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the MATLAB file of each slice, or its image and its mask."""
     watch(root)
     inner = [path for path in sorted(root.glob("*")) if path.is_dir()]
@@ -265,7 +256,7 @@ def _read_mat(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_patients(root: str | pathlib.Path) -> dict[str, str]:
     """Returns the patient of each slice, or nothing where they are not known."""
-    cases = _listing(root).parts["train"]
+    cases = listing(root).parts["train"]
     paths = tuple(files[0] for files in cases.values())
     if paths[0].suffix.lower() != ".mat":
         return {}

@@ -91,16 +91,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask or a mask its image, two files have
             one name, or there is a flat layout and one in parts.
     """
-    return _listing(root).case_ids()
-
-
-def listing(root: str | pathlib.Path) -> Listing:
-    """Lists the files of each case, what is wrong, and what is passed over.
-
-    Raises:
-        FileNotFoundError, ValueError: As `case_ids` does.
-    """
-    return _listing(root)
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -111,7 +102,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image, the mask and classes.json if it is there."""
     classes_file = pathlib.Path(root, CLASSES_FILE)
-    files = _listing(root).files(case_id)
+    files = listing(root).files(case_id)
     return [*files, *([classes_file] * classes_file.is_file())]
 
 
@@ -123,7 +114,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         ValueError: If a file is damaged, the sizes differ, or the mask has a value
             that is not a class's.
     """
-    image_file, mask_file = _listing(root).files(case_id)
+    image_file, mask_file = listing(root).files(case_id)
     image, mask = read_image(image_file), read_mask(mask_file)
     if mask.shape != image.shape[1:3]:
         raise ValueError(
@@ -164,7 +155,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If `split` is another, or the subfolders are not there.
     """
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if split == "official":
         return official_split(parts, seed)
     if split == "random":
@@ -199,7 +190,7 @@ def _folders(root: pathlib.Path, watch: Watch | None = None) -> dict[str, Pair]:
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the image and the mask of each case."""
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []

@@ -77,8 +77,8 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
 
 def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
     """Returns 255, or 1 where the masks hold 0 and 1."""
-    listed = _listing(root).part_ids()
-    files = (_listing(root).files(i)[1] for ids in listed.values() for i in ids)
+    listed = listing(root).part_ids()
+    files = (listing(root).files(i)[1] for ids in listed.values() for i in ids)
     return (foreground_value(files),)
 
 
@@ -95,16 +95,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its mask, a mask its image, an image is there
             twice, or both layouts are there.
     """
-    return _listing(root).case_ids()
-
-
-def listing(root: str | pathlib.Path) -> Listing:
-    """Lists the files of each case, what is wrong, and what is passed over.
-
-    Raises:
-        FileNotFoundError, ValueError: As `case_ids` does.
-    """
-    return _listing(root)
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -114,7 +105,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image and the mask of a case."""
-    return _listing(root).files(case_id)
+    return listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -149,7 +140,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` for 2,594 training images, else `official` or `random`."""
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if len(parts["train"]) == PAPER_TOTAL:
         return "paper"
     return "official" if len(parts) > 1 else "random"
@@ -170,7 +161,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the files are not those of the split.
     """
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if split == "paper":
         ids = parts["train"]
         if len(ids) != PAPER_TOTAL:
@@ -218,7 +209,7 @@ def _folders(root: pathlib.Path) -> dict[str, Pair]:
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the image and the mask of each case of each labeled part."""
     watch(root)
     for layout in LAYOUTS.values():

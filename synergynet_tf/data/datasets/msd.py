@@ -101,16 +101,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If an image lacks its labels or labels their image, or a case
             that dataset.json lists is missing.
     """
-    return _listing(root).case_ids()
-
-
-def listing(root: str | pathlib.Path) -> Listing:
-    """Lists the files of each case, what is wrong, and what is passed over.
-
-    Raises:
-        FileNotFoundError, ValueError: As `case_ids` does.
-    """
-    return _listing(root)
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -123,7 +114,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists dataset.json, the image's files in the order of channels, the labels."""
-    return _listing(root).files(case_id)
+    return listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -153,7 +144,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `official` where imagesTs/ has labels, else `random`."""
-    return "official" if "test" in _listing(root).part_ids() else "random"
+    return "official" if "test" in listing(root).part_ids() else "random"
 
 
 def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[str]]:
@@ -169,7 +160,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         ValueError: If `split` is another, or the files are not there.
     """
     if split == "official":
-        return official_split(_listing(root).part_ids(), seed, _patient)
+        return official_split(listing(root).part_ids(), seed, _patient)
     if split == "random":
         return random_split(case_ids(root), seed, _patient)
     raise ValueError(
@@ -204,7 +195,7 @@ def _read_png(
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists dataset.json, the image's files and the labels of each case."""
     path = _find_description(root, watch)
     description = _read_description(root)

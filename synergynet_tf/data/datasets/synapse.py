@@ -104,7 +104,7 @@ def class_names(root: str | pathlib.Path) -> tuple[str, ...]:
 
 def label_values(root: str | pathlib.Path) -> tuple[int, ...]:
     """Returns the values in the files: the challenge's, or TransUNet's 1 to 8."""
-    first, *_ = _listing(root).parts["train"].values()
+    first, *_ = listing(root).parts["train"].values()
     values = RAW_VALUES if RAW.match(first[0].name) else PROCESSED_VALUES
     by_label = {label: value for value, label in values.items() if label}
     return tuple(by_label[i + 1] for i in range(len(CLASSES)))
@@ -123,16 +123,7 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
         ValueError: If a slice is missing, an image lacks its labels or labels their
             image, or a case is there twice.
     """
-    return _listing(root).case_ids()
-
-
-def listing(root: str | pathlib.Path) -> Listing:
-    """Lists the files of each case, what is wrong, and what is passed over.
-
-    Raises:
-        FileNotFoundError, ValueError: As `case_ids` does.
-    """
-    return _listing(root)
+    return listing(root).case_ids()
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
@@ -142,7 +133,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the case's slices, its volume, or its image and labels."""
-    return _listing(root).files(case_id)
+    return listing(root).files(case_id)
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -173,7 +164,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
 
 def default_split(root: str | pathlib.Path) -> str:
     """Names `paper` where its 30 cases are, else `official` or `random`."""
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     found = {case_id for cases in parts.values() for case_id in cases}
     if found >= {_name(number) for number in PAPER_TRAIN + PAPER_TEST}:
         return "paper"
@@ -193,7 +184,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If the cases are not those of the split.
     """
-    parts = _listing(root).part_ids()
+    parts = listing(root).part_ids()
     if split == "paper":
         names = {
             "train": [_name(number) for number in PAPER_TRAIN],
@@ -217,7 +208,7 @@ def _name(number: int) -> str:
 
 
 @cached
-def _listing(root: pathlib.Path, watch: Watch) -> Listing:
+def listing(root: pathlib.Path, watch: Watch) -> Listing:
     """Lists the files of each case of each part; raw cases are all of `train`."""
     folders = {part: root / name for part, name in PROCESSED_FOLDERS.items()}
     watch(root)

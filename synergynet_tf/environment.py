@@ -9,6 +9,8 @@ import subprocess
 from typing import Any
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
+# Instructions that multiply bfloat16 numbers, as Linux names them.
+BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
 BACKENDS = ("tensorflow", "jax")
 # What Keras has without a keras.json; with other values all results would change.
 KERAS_DEFAULTS = {

@@ -11,7 +11,6 @@ _EXHAUSTED = ("ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
 
 # A module that is not installed -> the extra of the package that brings it.
 EXTRAS = {
-    "SimpleITK": "formats",
     "h5py": "train",
     "jax": "jax",
     "keras": "train",

@@ -20,7 +20,6 @@ _PACKAGES = {
     "train": ("tensorflow", "keras"),
     "serve": ("tensorflow-serving-api",),
     "jax": ("jax",),
-    "formats": ("simpleitk",),
 }
 
 
@@ -34,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     parse_args(argv)
     cpu = environment.cpu_info().get("model name", platform.processor() or "unknown")
     flags = environment.cpu_flags()
-    fast = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
+    fast = [flag for flag in environment.BFLOAT16_FLAGS if flag in flags]
     rows = [
         ("synergynet-tf", f"{__version__}, commit {environment.commit() or 'unknown'}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),

@@ -36,26 +36,22 @@ EXPORTS = {
 def main() -> None:
     """Runs `synergynet COMMAND ...`."""
     table, path, arguments = COMMANDS, "synergynet", sys.argv[1:]
-    while True:
-        name = arguments[0] if arguments else "--help"
-        if name in ("-h", "--help"):
-            print(_help(path, table), end="")
-            return
-        if name == "--version":
-            print(f"synergynet-tf {__version__}")
-            return
-        if name not in table:
-            command_line.refuse(
-                f"there is no command {path} {name}; choose {', '.join(table)}"
-            )
-        path, arguments = f"{path} {name}", arguments[1:]
-        if name != "export" or table is not COMMANDS:
-            break
-        table = EXPORTS
-    module = importlib.import_module(f"synergynet_tf.{table[name][0]}")
-    # The parser shows it as the program's name.
-    sys.argv = [path, *arguments]
-    command_line.run(module.main)
+    if arguments[:1] == ["export"]:
+        table, path, arguments = EXPORTS, "synergynet export", arguments[1:]
+    name, *flags = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help(path, table), end="")
+    elif name == "--version":
+        print(f"synergynet-tf {__version__}")
+    elif name in table:
+        module = importlib.import_module(f"synergynet_tf.{table[name][0]}")
+        # The parser shows it as the program's name.
+        sys.argv = [f"{path} {name}", *flags]
+        command_line.run(module.main)
+    else:
+        command_line.refuse(
+            f"there is no command {path} {name}; choose {', '.join(table)}"
+        )
 
 
 def _help(path: str, table: dict[str, tuple[str, str]]) -> str:

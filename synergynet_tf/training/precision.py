@@ -6,9 +6,6 @@ from synergynet_tf import environment, runs
 from synergynet_tf.config import AUTO
 from synergynet_tf.training import distribution
 
-# Instructions that multiply bfloat16 numbers, as Linux names them.
-CPU_FLAGS = ("amx_bf16", "avx512_bf16")
-
 
 def resolve(config, run, force):
     """Returns `config` with the precision that `auto` stands for, and says which.
@@ -47,10 +44,13 @@ def choose(hardware, flags):
     if kind == "tpu":
         return "bfloat16", "every TPU computes it"
     if kind == "cpu":
-        able = [flag for flag in CPU_FLAGS if flag in flags]
+        able = [flag for flag in environment.BFLOAT16_FLAGS if flag in flags]
         if able:
             return "bfloat16", f"this CPU has {' and '.join(able)}"
-        return "float32", f"this CPU has neither {' nor '.join(CPU_FLAGS)}"
+        return (
+            "float32",
+            f"this CPU has neither {' nor '.join(environment.BFLOAT16_FLAGS)}",
+        )
     if capability is None:
         return "float32", f"this {kind.upper()} tells no CUDA compute capability"
     number = "{}.{}".format(*capability)

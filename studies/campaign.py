@@ -102,12 +102,13 @@ def plan(args: argparse.Namespace) -> list[Job]:
         settings = {
             **BUDGETS["converged"].settings,
             "name": name,
-            "num_classes": num_logits(classes),
             "precision": args.precision,
             "encoder_weights": args.encoder_weights,
             **changes,
         }
-        job_config = ExperimentConfig(data=config).replace(seed=seed, **settings)
+        # The data says how many classes there are; it is no flag.
+        own = {"seed": seed, "num_classes": num_logits(classes)}
+        job_config = ExperimentConfig(data=config).replace(**own, **settings)
         model = without_unused(job_config.model)
         job_config = dataclasses.replace(job_config, model=model)
         kind = "paper-attention" if changes else "normalized"

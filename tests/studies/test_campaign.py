@@ -1,11 +1,13 @@
 """The list of long trainings, on tiny data; nothing is trained to the end here."""
 
 import dataclasses
+import shlex
 
 import pytest
 
 from studies import campaign
 from synergynet_tf import runs
+from synergynet_tf.cli import train
 from synergynet_tf.experiments import BUDGETS, settings_of
 from synergynet_tf.models import ENCODERS
 from tests.conftest import tiny_encoder
@@ -32,6 +34,16 @@ def test_the_plan_is_the_budget_and_what_a_run_changes(data, tmp_path):
     assert len(places) == len(jobs)
     assert "--attention" not in jobs[0].command
     assert "--image-size 160" in jobs[0].command
+
+
+def test_what_is_listed_is_a_command(data, tmp_path):
+    flags = ("--data", data, "--dataset", "msd", "--runs", tmp_path / "runs")
+    for job in campaign.plan(args(*flags)):
+        python, script, *words = shlex.split(job.command)
+        assert (python, script) == ("python", "train.py")
+        asked = train.experiment(train.parse_args(words))
+        assert asked.model.num_classes == job.config.model.num_classes
+        assert asked.replace(precision=job.config.training.precision) == job.config
 
 
 def test_every_run_of_the_plan_has_a_place_of_its_own():

@@ -108,7 +108,7 @@ def test_a_volume_is_refused_by_a_run_on_photographs(run, tmp_path):
 def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
     chosen = []
 
-    def record(model, config, class_names, paths, output, options, values, channels):
+    def record(model, config, class_names, paths, output, options, *of_the_run):
         chosen.append(options)
         return [{}]
 
@@ -121,3 +121,17 @@ def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
         Postprocessing(flips=True),
         Postprocessing(largest=True),
     ]
+
+
+def test_the_least_confident_are_named(run, images, tmp_path, capsys):
+    output = tmp_path / "out"
+    predict.main([str(images), "--run", str(run), "--output", str(output)])
+    # Of four files; the model finds nothing in two, and is less sure of the smaller.
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    assert line == "look first at half.png (0.17), perfect.png (0.17): least confident"
+
+
+def test_a_run_or_a_model_and_one_input_are_needed(run, images):
+    for arguments in ([], [str(images), "--input", str(images)]):
+        with pytest.raises(SystemExit):
+            predict.parse_args([*arguments, "--run", str(run), "--output", "out"])

@@ -1,4 +1,4 @@
-"""Lists what every method costs: `python -m synergynet_tf.models`.
+"""Lists what every method costs, or the shipped models: `synergynet models [--zoo]`.
 
 Parameters, operations to segment one image (FLOPs: a multiplication and its addition
 count as two; convolutions, dense layers, attention and codebooks), and tokens of the
@@ -12,9 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import formats
+from synergynet_tf import formats, zoo
 from synergynet_tf.cli import command_line
 from synergynet_tf.config import ModelConfig
+from synergynet_tf.export.exported_model import find_exported
 from synergynet_tf.models.methods import BACKBONES, METHODS, check_method
 
 if TYPE_CHECKING:
@@ -36,12 +37,19 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--backbone", choices=BACKBONES, help=f"default: {default.backbone}")
     add("--image-size", type=int, help=f"pixels; default: {default.image_size}")
-    return parser.parse_args(arguments)
+    add("--zoo", action="store_true", help="list the shipped models instead")
+    args = parser.parse_args(arguments)
+    if args.zoo and (args.model or args.backbone or args.image_size):
+        parser.error("--zoo goes with no other flag")
+    return args
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the table; what is being measured goes to stderr."""
     flags = parse_args(arguments)
+    if flags.zoo:
+        print(format_zoo())
+        return
     given = {
         name: value
         for name, value in vars(flags).items()
@@ -69,3 +77,35 @@ def format_costs(costs: Mapping[str, Cost]) -> str:
         billions = f"{cost.operations / 1e9:.1f}"
         rows.append((name, millions, billions, str(cost.tokens)))
     return formats.columns(rows)
+
+
+def format_zoo() -> str:
+    """Returns the shipped models in columns, with their scores on test cases."""
+    rows = [("name", "labels", "license", "MB", "DSC (%)", "", "baseline")]
+    notes = []
+    for name in zoo.names():
+        values = find_exported(name).card.values
+        about = values[zoo.SECTION]
+        protocol, baseline = about["protocol"], about["baseline"]
+        block = values["scores"]["protocols"][protocol]
+        rows.append(
+            (
+                name,
+                about["title"],
+                about["license"],
+                f"{values['tflite']['bytes'] / 1e6:.1f}",
+                formats.score("dsc", block["mean"]["dsc"]),
+                formats.in_brackets(block["mean_interval"]["dsc"], scale=100),
+                formats.score("dsc", baseline["protocols"][protocol]["mean"]["dsc"]),
+            )
+        )
+        notes.append(f"{name}: {values['scores_note']} {about['data']['name']}.")
+    return "\n".join(
+        [
+            formats.columns(rows, left=3),
+            "",
+            *notes,
+            "",
+            "synergynet predict IMAGE --model NAME --output FOLDER",
+        ]
+    )

@@ -1,6 +1,10 @@
 """Segments images or volumes with a run or an exported model.
 
-With a run, or with what was exported of one: `--model FILE_OR_DIR`.
+With a run, with what was exported of one, or with a shipped model:
+
+    synergynet predict photo.jpg --model isic-lite0 --output out
+
+`synergynet models --zoo` lists the shipped models.
 """
 
 from __future__ import annotations
@@ -23,13 +27,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="folder of a trained run")
     source.add_argument(
-        "--model", help="an exported model: a .tflite file, or a SavedModel's folder"
+        "--model",
+        help="an exported model (a .tflite file, or a SavedModel's folder), or the "
+        "name of a shipped one",
     )
-    parser.add_argument(
-        "--input",
-        required=True,
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument(
+        "image",
+        nargs="?",
+        metavar="INPUT",
         help="an image, a volume (.nii, .nii.gz), or a folder of either",
     )
+    given.add_argument("--input", metavar="INPUT", help="the same")
     parser.add_argument(
         "--output",
         required=True,
@@ -46,26 +55,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.run is not None:
         run = Run(args.run)
         config, names, channels = run.config, run.class_names, run.image_channels
-        values = run.label_values
+        values, temperature = run.label_values, run.temperature
         run.weights()
     else:
         exported = find_exported(args.model)
         config, names = exported.card.config, exported.card.class_names
         channels, values = exported.card.image_channels, exported.card.label_values
+        temperature = exported.card.temperature
     preprocessor = Preprocessor.of(config)
-    paths = find_inputs(args.input, args.output, preprocessor, channels)
+    paths = find_inputs(args.image or args.input, args.output, preprocessor, channels)
 
     # What loads a model takes seconds to import; what can be refused is, before.
-    from synergynet_tf.evaluation.label_files import label_files
+    from synergynet_tf.evaluation.label_files import label_files, least_confident
 
     model = _load_run(run) if args.run is not None else exported.open()
     chosen = postprocess.Postprocessing(args.flips, args.largest)
     rows = label_files(
-        model, config, names, paths, args.output, chosen, values, channels
+        model,
+        config,
+        names,
+        paths,
+        args.output,
+        chosen,
+        values,
+        channels,
+        temperature,
     )
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
+    if least := least_confident(rows):
+        print(f"look first at {', '.join(least)}: least confident")
 
 
 def _load_run(run: Run) -> Model:

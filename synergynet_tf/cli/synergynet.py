@@ -12,11 +12,15 @@ from synergynet_tf.cli import command_line
 COMMANDS = {
     "train": ("cli.train", "train a method on a dataset, or a table of the paper"),
     "evaluate": ("cli.evaluate", "score finished runs, beside the paper's numbers"),
-    "predict": ("cli.predict", "segment images with a run or an exported model"),
+    "predict": (
+        "cli.predict",
+        "segment images with a shipped model, a run or an export",
+    ),
     "compare": ("cli.compare", "score label maps of any framework, and compare them"),
     "report": ("cli.report", "write report.html of scored runs"),
     "figures": ("cli.figures", "draw overlays, contours and Grad-CAM of several runs"),
     "codes": ("cli.codes", "show what the codes of a run stand for"),
+    "calibrate": ("cli.calibrate", "make a run's probabilities mean what they say"),
     "export": ("", "export a run: saved-model, tflite"),
     "parity": ("cli.parity", "compare an export with its run on real cases"),
     "client": (
@@ -24,7 +28,7 @@ COMMANDS = {
         "segment images with a running TensorFlow Serving",
     ),
     "data": ("cli.data", "describe and check a dataset"),
-    "models": ("cli.models", "list methods and what each costs"),
+    "models": ("cli.models", "list methods and what each costs, or shipped models"),
     "doctor": ("cli.doctor", "say what this machine can do"),
 }
 EXPORTS = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import nifti
 from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.evaluation.confidence import Confidence
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.inputs import (
     OVERLAY_ENDING,
@@ -25,6 +27,10 @@ from synergynet_tf.evaluation.inputs import (
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import Model, label_all
 
+# What follows a class's name in a column of `summary.csv`.
+CONFIDENCE = "_confidence"
+MAX_LEAST_CONFIDENT = 3
+
 
 class Labeled(NamedTuple):
     """A file that was labeled.
@@ -35,6 +41,7 @@ class Labeled(NamedTuple):
         labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
         values: As `write_result` takes them.
+        confidence: In each class, in [0, 1]; `None` where it is not known.
     """
 
     path: pathlib.Path
@@ -42,6 +49,7 @@ class Labeled(NamedTuple):
     labels: np.ndarray
     class_names: Sequence[str]
     values: Sequence[int] | None = None
+    confidence: Sequence[float] | None = None
 
 
 def label_files(
@@ -53,6 +61,7 @@ def label_files(
     options: Postprocessing = NO_POSTPROCESSING,
     values: Sequence[int] | None = None,
     channels: int | None = None,
+    temperature: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
@@ -67,6 +76,7 @@ def label_files(
         options: What else is done to the predictions.
         values: As `write_result` takes them.
         channels: Of the scans that it was trained on, if that is known.
+        temperature: Of its probabilities, `evaluation.calibration`.
 
     Returns:
         The lines of `summary.csv`.
@@ -78,11 +88,18 @@ def label_files(
 
     def label() -> Iterator[Labeled]:
         read = functools.partial(read_input, channels=channels)
-        labeled = label_all(model, config, paths, read, options)
+        seen: dict[pathlib.Path, Confidence] = {}
+
+        def watch(path: pathlib.Path, _: Input) -> Callable[[np.ndarray], None]:
+            seen[path] = Confidence.of(len(class_names), temperature)
+            return seen[path].add
+
+        labeled = label_all(model, config, paths, read, options, watch=watch)
         title, count = f"label with {config.model.name}", len(paths)
         progress = tqdm(labeled, title, count, disable=None)
         for path, (source, maps) in zip(paths, progress, strict=True):
-            yield Labeled(path, source, maps["native"], class_names, values)
+            confidence = seen.pop(path).expected_dice().tolist()
+            yield Labeled(path, source, maps["native"], class_names, values, confidence)
 
     return write_results(output, label(), Preprocessor.of(config).modality)
 
@@ -106,10 +123,11 @@ def write_results(
     output, rows = pathlib.Path(output), []
     try:
         for file in labeled:
-            path, source, labels, names, values = file
-            rows.append(
-                write_result(output, path, source, labels, names, modality, values)
-            )
+            path, source, labels, names, values, confidence = file
+            row = write_result(output, path, source, labels, names, modality, values)
+            for name, share in zip(names, confidence or (), strict=bool(confidence)):
+                row[name + CONFIDENCE] = "" if math.isnan(share) else share
+            rows.append(row)
     finally:
         if rows:
             runs.write_csv(output / SUMMARY, rows)
@@ -197,3 +215,30 @@ def _describe_volume(
         voxels = int(np.count_nonzero(labels == value))
         row |= {f"{name}_voxels": voxels, f"{name}_ml": voxels * source.voxel_ml}
     return row
+
+
+def least_confident(
+    rows: Sequence[Mapping[str, Any]], count: int = MAX_LEAST_CONFIDENT
+) -> list[str]:
+    """Names the files whose labels most deserve a look, the first one most.
+
+    Args:
+        rows: Of `summary.csv`.
+        count: How many are named at most.
+
+    Returns:
+        File and confidence of those with the lowest confidence in any structure;
+        nothing if there are no more files than that.
+    """
+    found = []
+    for row in rows:
+        values = [
+            value
+            for name, value in row.items()
+            if name.endswith(CONFIDENCE) and value != ""
+        ]
+        if values:
+            found.append((min(values), row["file"]))
+    if len(rows) <= count:
+        return []
+    return [f"{file} ({value:.2f})" for value, file in sorted(found)[:count]]

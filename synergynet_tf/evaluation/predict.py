@@ -47,6 +47,8 @@ class Source(Protocol):
 Name = TypeVar("Name")
 SourceT = TypeVar("SourceT", bound=Source)
 Maps = dict[str, np.ndarray]
+# Takes the logits of a slice on the image's own grid, float32 `(rows, columns, C)`.
+Watch = Callable[[np.ndarray], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,12 +60,14 @@ class _Case(Generic[SourceT]):
         images: On the network's grid, float32 `(slices, S, S, 3)`.
         maps: For each grid the labels, filled as slices are predicted.
         preprocessor: What `images` were made with.
+        watch: Is shown the logits of slice after slice.
     """
 
     source: SourceT
     images: np.ndarray
     maps: Maps
     preprocessor: Preprocessor
+    watch: Watch | None = None
 
 
 # Slices of a case.
@@ -78,6 +82,7 @@ def label_all(
     options: Postprocessing = NO_POSTPROCESSING,
     grids: Collection[str] = ("native",),
     alter: Callable[[Name, np.ndarray], np.ndarray] | None = None,
+    watch: Callable[[Name, SourceT], Watch] | None = None,
 ) -> Iterator[tuple[SourceT, Maps]]:
     """Labels one image or volume after the other, in order.
 
@@ -97,6 +102,8 @@ def label_all(
         grids: As `predict_grids` takes them.
         alter: What is done to the images of a name, float32 `(slices, S, S, 3)` in
             [0, 1], before the model is given them.
+        watch: Returns what is shown the logits of an image's slices, in order, on the
+            grid `native`, before the image is yielded.
 
     Yields:
         What was read, and the labels as `predict_grids` returns them.
@@ -116,7 +123,8 @@ def label_all(
         if alter is not None:
             images = alter(name, images)
         maps = _empty_maps(source.image, grids)
-        return _Case(source, images, maps, preprocessor)
+        own = None if watch is None else watch(name, source)
+        return _Case(source, images, maps, preprocessor, own)
 
     batches = read_ahead(_batches(map(prepare, names), BATCH_SIZE))
     yield from _label_batches(model, batches, options)
@@ -233,7 +241,9 @@ def _label_batches(
             own, logits = np.split(logits, [slices.stop - slices.start])
             for grid, labels in case.maps.items():
                 _, rows, columns = labels.shape
-                labels[slices] = _label(own, grid, rows, columns, case.preprocessor)
+                labels[slices] = _label(
+                    own, grid, rows, columns, case.preprocessor, case.watch
+                )
             if slices.stop < len(case.images):
                 continue
             maps = case.maps
@@ -259,13 +269,22 @@ def _logits(model: Model, images: np.ndarray, options: Postprocessing) -> np.nda
 
 
 def _label(
-    logits: np.ndarray, grid: str, rows: int, columns: int, preprocessor: Preprocessor
+    logits: np.ndarray,
+    grid: str,
+    rows: int,
+    columns: int,
+    preprocessor: Preprocessor,
+    watch: Watch | None,
 ) -> np.ndarray:
+    whole = np.zeros((len(logits), rows, columns), np.uint8)
     if grid == "native":
         # One by one: of many classes, the logits of eight slices take gigabytes.
-        backs = (preprocessor.back(own[None], rows, columns) for own in logits)
-        return np.concatenate([to_labels(back) for back in backs])
-    whole = np.zeros((len(logits), rows, columns), np.uint8)
+        for labels, own in zip(whole, logits, strict=True):
+            back = preprocessor.back(own[None], rows, columns)[0]
+            labels[:] = to_labels(back)
+            if watch is not None:
+                watch(back)
+        return whole
     box = (slice(None), *preprocessor.box(rows, columns))
     for labels, own in zip(whole[box], to_labels(logits), strict=True):
         size = labels.shape[::-1]

@@ -8,7 +8,9 @@ It is `model_card.json` in a SavedModel's folder, with a README.md made from it,
     config          the run's `config.json`, without what names a folder
     classes         names of the foreground classes, in label order
     input           size and range of what the network takes, and the images for it
-    output          what its numbers mean; `labels` are the values in label maps of
+    output          what its numbers mean; probabilities are those of the logits divided
+                    by `temperature`, which is 1 unless the run was calibrated;
+                    `labels` are the values in label maps of
                     `predict.py`, those of the user's masks where `mask_values` has them
     training_data   dataset, split, how many cases, how many epochs
     scores          of `metrics.json`, each with its protocol; null if not scored
@@ -77,6 +79,7 @@ class Card:
         class_names: Foreground classes; class `i` has label `i + 1`.
         image_channels: Of a scan; `None` where any number is taken, or not known.
         label_values: Of each class in the user's masks; `None` where not known.
+        temperature: What logits are divided by for probabilities.
         values: The whole card.
     """
 
@@ -84,6 +87,7 @@ class Card:
     class_names: tuple[str, ...]
     image_channels: int | None
     label_values: tuple[int, ...] | None
+    temperature: float
     values: dict[str, Any]
 
 
@@ -106,7 +110,10 @@ def make_card(run: Run) -> dict[str, Any]:
         "config": dataclasses.asdict(config),
         "classes": list(names),
         "input": _input(config, run.image_channels),
-        "output": _output(config, names, run.label_values),
+        "output": {
+            **_output(config, names, run.label_values),
+            "temperature": run.temperature,
+        },
         "training_data": _training_data(run, config),
         "scores": scores,
         "scores_note": note,
@@ -159,12 +166,17 @@ def read_card(path: str | pathlib.Path) -> Card:
                     f"{shown(masks)}"
                 )
             masks = check_label_values(masks)
+        temperature = values.get("output", {}).get("temperature", 1.0)
+        if type(temperature) is not float or not temperature > 0:
+            raise ValueError(
+                f"`temperature` must be above 0. Received: {shown(temperature)}"
+            )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be used: {error}. It is damaged or from another version; "
             "export the run again."
         ) from error
-    return Card(config, tuple(names), channels, masks, values)
+    return Card(config, tuple(names), channels, masks, temperature, values)
 
 
 def _without_folders(config: ExperimentConfig) -> ExperimentConfig:

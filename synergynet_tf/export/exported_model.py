@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synergynet_tf import zoo
 from synergynet_tf.export.card import CARD_FILE, Card, read_card
 from synergynet_tf.safe_io import is_of_the_file
 
@@ -93,7 +94,7 @@ def find_exported(path: str | pathlib.Path) -> Exported:
 
     Args:
         path: A `.tflite` file, the folder of a SavedModel, or the folder of its
-            versions, of which the highest is taken.
+            versions, of which the highest is taken; or the name of a shipped model.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or no card.
@@ -101,10 +102,13 @@ def find_exported(path: str | pathlib.Path) -> Exported:
     """
     path = pathlib.Path(path)
     if not path.exists():
-        raise FileNotFoundError(
-            f"No file or folder {path}; name a {ENDING} file or the folder of a "
-            "SavedModel with --model"
-        )
+        shipped = zoo.find(str(path))
+        if shipped is None:
+            raise FileNotFoundError(
+                f"No file or folder {path}; with --model, name a {ENDING} file, the "
+                f"folder of a SavedModel, or one of {', '.join(zoo.names())}"
+            )
+        path = shipped
     if path.is_dir():
         folder = _saved_model(path)
         return Exported(folder, read_card(folder / CARD_FILE))

@@ -243,12 +243,18 @@ def to_native(
     return tf.stack(parts, axis=-1)
 
 
-def to_labels(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes uint8 labels and float32 probabilities from logits `(..., C)`."""
+def to_labels(
+    logits: tf.Tensor, temperature: float = 1.0
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes uint8 labels and float32 probabilities from logits `(..., C)`.
+
+    The probabilities are those of the logits divided by `temperature`.
+    """
+    scaled = logits / temperature
     if logits.shape[-1] == 1:
-        return tf.cast(logits[..., 0] > 0.0, tf.uint8), tf.sigmoid(logits)
+        return tf.cast(logits[..., 0] > 0.0, tf.uint8), tf.sigmoid(scaled)
     labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    return tf.cast(labels, tf.uint8), tf.nn.softmax(logits)
+    return tf.cast(labels, tf.uint8), tf.nn.softmax(scaled)
 
 
 def _window(

@@ -74,7 +74,13 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
     modality, picked, channels = (card["input"][name] for name in names)
     crop = card["input"].get("center_crop", 1.0)  # Older cards have none.
     functions = signatures.build_signatures(
-        model, card["classes"], modality, picked, channels, crop
+        model,
+        card["classes"],
+        modality,
+        picked,
+        channels,
+        crop,
+        card["output"].get("temperature", 1.0),
     )
     module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ def build_signatures(
     channels: str = "",
     image_channels: int | None = None,
     center_crop: float = 1.0,
+    temperature: float = 1.0,
 ) -> dict[str, Any]:
     """Traces the signatures that a client may call.
 
@@ -56,6 +57,7 @@ def build_signatures(
         channels: `DataConfig.channels`: those that the model takes.
         image_channels: How many an image must have; `None` for any number.
         center_crop: `DataConfig.center_crop`.
+        temperature: What logits are divided by for `probabilities`.
 
     Returns:
         The concrete functions by their names.
@@ -94,7 +96,7 @@ def build_signatures(
     def label(logits: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Labels one image on its own grid, and counts the pixels of its classes."""
         logits = to_native(logits, size[0], size[1], center_crop)
-        labels, probabilities = to_labels(logits)
+        labels, probabilities = to_labels(logits, temperature)
         counts = tf.math.bincount(
             tf.cast(labels, tf.int32), minlength=classes + 1, maxlength=classes + 1
         )

@@ -13,6 +13,7 @@
         best.weights.h5     the weights of the best validation DSC
         finished.json       written last: the run is whole
         metrics.json        evaluate.py's scores
+        calibration.json    the temperature of its probabilities, if it was calibrated
 
 Every file is written beside its place, flushed to the disk and renamed, so a reader
 never sees half of one, and neither does a machine that lost its power.
@@ -33,6 +34,7 @@ from synergynet_tf.runs.files import (
 from synergynet_tf.runs.lock import LOCK, Lock, lock
 from synergynet_tf.runs.run import (
     BEST_WEIGHTS,
+    CALIBRATION,
     CHANNELS,
     CHECKPOINTS,
     CONFIG,
@@ -56,6 +58,7 @@ from synergynet_tf.runs.run import (
 
 __all__ = [
     "BEST_WEIGHTS",
+    "CALIBRATION",
     "CHANNELS",
     "CHECKPOINTS",
     "CONFIG",

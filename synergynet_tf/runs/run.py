@@ -19,6 +19,7 @@ from synergynet_tf.runs.files import require_writable, sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
 from synergynet_tf.safe_io import decode_text, read_content, read_json, require, shown
 
+CALIBRATION = "calibration.json"
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
 BEST_WEIGHTS = "best.weights.h5"
@@ -141,6 +142,37 @@ class Run:
             raise ValueError(
                 f"{path} must give each class its own value: {error}"
             ) from error
+
+    @functools.cached_property
+    def calibration(self) -> dict[str, Any] | None:
+        """What `evaluation.calibration` found; `None` if the run was not calibrated.
+
+        Raises:
+            ValueError: If the file is damaged, or of other weights than the run's.
+        """
+        path = self.results / CALIBRATION
+        if not path.is_file():
+            return None
+        try:
+            values = read_json(path)
+            require(isinstance(values, dict), "it", "an object", values)
+            temperature = values.get("temperature")
+            valid = type(temperature) is float and 0 < temperature < math.inf
+            require(valid, "temperature", "a number above 0", temperature)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged: {error}; delete it, or run `synergynet calibrate`"
+            ) from error
+        if stale := self.why_stale(path, values.get(SCORED_SHA256)):
+            raise ValueError(
+                f"{path} is {stale}; delete it, or run `synergynet calibrate`"
+            )
+        return values
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by for probabilities: 1 if it was not calibrated."""
+        return float(self.calibration["temperature"]) if self.calibration else 1.0
 
     @functools.cached_property
     def image_channels(self) -> int | None:

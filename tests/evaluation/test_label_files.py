@@ -1,4 +1,5 @@
 import csv
+import math
 
 import cv2
 import numpy as np
@@ -35,6 +36,12 @@ def test_summary_by_hand(output):
     with open(output / "summary.csv") as file:
         rows = {row.pop("file"): row for row in csv.DictReader(file)}
     assert list(rows) == [f"{name}.png" for name in sorted(squares.CASES)]
+    # 64 pixels of a logit of 0.5, all others of -0.5.
+    white, black = 1 / (1 + math.exp(-0.5)), 1 / (1 + math.exp(0.5))
+    dice = 2 * 64 * white / (64 + 64 * white + (1024 - 64) * black)
+    confidence = float(rows["half.png"].pop("square_confidence"))
+    assert confidence == pytest.approx(dice, rel=1e-6)
+    assert rows["missed.png"]["square_confidence"] == ""
     assert rows["half.png"] == {
         "rows": "32",
         "columns": "32",

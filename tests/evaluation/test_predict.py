@@ -210,6 +210,7 @@ def test_small_cases_share_batches():
 
 
 def test_labels_do_not_change_with_the_neighbors():
+    keras.utils.set_random_seed(0)
     config = ModelConfig(
         "synergynet-8s2h",
         image_size=squares.SIZE,
@@ -226,7 +227,8 @@ def test_labels_do_not_change_with_the_neighbors():
     together = [*predictor.predict_on_batch(images[:8])]
     together += [*predictor.predict_on_batch(images[8:])]
     # Sums of float32, which may be cut into parts differently at another place.
-    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+    largest = np.abs(alone).max()
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("counts", [(8, 3, 8, 1), (1, 1, 1), (2, 1)])

@@ -27,6 +27,7 @@ def test_the_card_of_a_run_that_was_not_scored(run):
     assert card["classes"] == ["square"]
     assert card["output"]["labels"] == {"0": "background", "1": "square"}
     assert card["output"]["activation"] == "sigmoid"
+    assert card["output"]["temperature"] == 1
     assert (card["input"]["size"], card["input"]["modality"]) == (squares.SIZE, "rgb")
     assert "255 becomes 1" in card["input"]["scaling"]
     cases = {"train": 2, "val": 0, "test": 1}
@@ -214,3 +215,20 @@ def test_a_center_crop_is_explained(card):
     assert write_readme(card, signatures) == plain
     card["input"]["center_crop"] = 0.8
     assert "the central 80% of each side is taken" in write_readme(card, signatures)
+
+
+def test_the_card_of_a_calibrated_run_has_its_temperature(run, tmp_path):
+    found = runs.Run(run)
+    values = {"temperature": 1.5, "weights_sha256": found.weights_sha256}
+    runs.write_json(run / runs.CALIBRATION, values)
+    card = make_card(runs.Run(run))
+    assert card["output"]["temperature"] == 1.5
+    runs.write_json(tmp_path / "card.json", card)
+    assert read_card(tmp_path / "card.json").temperature == 1.5
+    card["output"]["temperature"] = -1.0
+    runs.write_json(tmp_path / "card.json", card)
+    with pytest.raises(ValueError, match=r"card\.json cannot be used: `temperature`"):
+        read_card(tmp_path / "card.json")
+    del card["output"]["temperature"]  # A card of before.
+    runs.write_json(tmp_path / "card.json", card)
+    assert read_card(tmp_path / "card.json").temperature == 1

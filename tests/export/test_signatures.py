@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow")
@@ -7,7 +8,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 from synergynet_tf.export.signatures import build_signatures  # noqa: E402  (it imports TensorFlow)
-from tests.export.models import small_model  # noqa: E402
+from tests.export.models import SIZE, random_pixels, small_model  # noqa: E402
 
 
 def checks_before(operation):
@@ -33,3 +34,22 @@ def test_a_model_begins_after_the_checks_of_its_input(name, checks):
     assert convolutions
     for convolution in convolutions:
         assert len(checks_before(convolution)) == checks
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_probabilities_are_of_logits_divided_by_the_temperature(classes):
+    model = small_model(classes)
+    names = [f"organ{number}" for number in range(1, max(2, classes))]
+    pixels = random_pixels(SIZE, SIZE, 3)
+    found = build_signatures(model, names, "rgb", temperature=2.5)["from_bytes"](
+        tf.constant([tf.io.encode_png(pixels).numpy()])
+    )
+    logits = np.asarray(model(pixels[None] / np.float32(255))) / 2.5
+    # With a logit of 0 for background, a sigmoid is a softmax.
+    own = logits if classes > 1 else np.concatenate([0 * logits, logits], axis=-1)
+    powers = np.exp(own)
+    expected = powers / powers.sum(axis=-1, keepdims=True)
+    expected = expected if classes > 1 else expected[..., 1:]
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+    labels = logits.argmax(axis=-1) if classes > 1 else logits[..., 0] > 0
+    assert (found["labels"].numpy() == labels).all()

@@ -1,0 +1,118 @@
+r"""Makes a shipped model of a run: `python -m tools.zoo NAME --run RUN --baseline RUN`.
+
+Both runs must have been scored on the test part. Writes `NAME.tflite`, in float16, and
+its model card into `synergynet_tf/zoo`; then commit both.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synergynet_tf import zoo
+from synergynet_tf.cli import command_line
+from synergynet_tf.export import tflite
+from synergynet_tf.export.card import make_card
+from synergynet_tf.runs import Run
+
+MAX_BYTES = 8_000_000
+
+RECIPE = (
+    "--model synergynet-8s2h --backbone efficientnetlite0 --hidden-dim 128 "
+    "--num-codes 256 --recipe modern"
+)
+ENTRIES: dict[str, dict[str, Any]] = {
+    "isic-lite0": {
+        "title": "skin lesions in dermoscopy photographs",
+        "data": {
+            "name": "ISIC 2017 challenge, Part 1: 1,600 of its training images, "
+            "resized to 256 x 256",
+            "source": "https://challenge.isic-archive.com/data/#2017",
+            "license": "CC0 1.0",
+            "attribution": "Codella et al., Skin Lesion Analysis Toward Melanoma "
+            "Detection, arXiv:1710.05006",
+        },
+        "license": "Apache-2.0",
+        "protocol": "pooled",
+        "command": "python train.py --dataset isic --data-dir ISIC2017 "
+        "--split official --image-size 128 --epochs 12 " + RECIPE,
+    },
+    "hippocampus-lite0": {
+        "title": "anterior and posterior hippocampus in cropped T1 MRI",
+        "data": {
+            "name": "Medical Segmentation Decathlon, Task04_Hippocampus: 166 of 208 "
+            "volumes",
+            "source": "http://medicaldecathlon.com",
+            "license": "CC BY-SA 4.0",
+            "attribution": "Simpson et al., A large annotated medical image dataset, "
+            "arXiv:1902.09063; Vanderbilt University Medical Center",
+        },
+        "license": "CC BY-SA 4.0",
+        "protocol": "strict",
+        "command": "python train.py --dataset msd --data-dir Task04_Hippocampus "
+        "--split random --image-size 64 --epochs 10 " + RECIPE,
+    },
+}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_line.ArgumentParser(__doc__)
+    parser.add_argument("name", choices=ENTRIES)
+    parser.add_argument("--run", required=True, help="folder of the scored run")
+    parser.add_argument(
+        "--baseline", required=True, help="folder of the scored run of r50-unet"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Exports the run and writes its card."""
+    args = parse_args(argv)
+    run, baseline = Run(args.run), Run(args.baseline)
+    card = make_card(run)
+    card[zoo.SECTION] = section(args.name, card, make_card(baseline))
+    target = zoo.FOLDER / f"{args.name}{tflite.ENDING}"
+    for path in (target, tflite.card_path(target)):
+        path.unlink(missing_ok=True)
+
+    from synergynet_tf.evaluation.predictor import load_run_model
+
+    measured = tflite.save(load_run_model(run), "float16", (), card, target)
+    if measured["bytes"] > MAX_BYTES:
+        raise ValueError(f"{target} has more than {MAX_BYTES / 1e6:.0f} MB")
+    print(f"{target}: {measured['bytes'] / 1e6:.1f} MB")
+
+
+def section(
+    name: str, card: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the section `zoo` of a card.
+
+    Args:
+        name: A key of `ENTRIES`.
+        card: The run's.
+        baseline: The card of the baseline's run.
+
+    Raises:
+        ValueError: If one is not scored, or the baseline is of other data, another
+            encoder or another recipe.
+    """
+    for part in ("data", "optimizer", "training"):
+        if card["config"][part] != baseline["config"][part]:
+            raise ValueError(f"The baseline differs in {part} from the run")
+    for part in ("backbone", "image_size", "encoder_weights"):
+        if card["config"]["model"][part] != baseline["config"]["model"][part]:
+            raise ValueError(f"The baseline differs in {part} from the run")
+    if card["scores"] is None or baseline["scores"] is None:
+        raise ValueError("Both runs must have been scored: run evaluate.py")
+    protocols = baseline["scores"]["protocols"]
+    return {
+        **ENTRIES[name],
+        "baseline": {"name": baseline["name"], "protocols": protocols},
+    }
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -152,6 +152,8 @@ class Run:
         """
         path = self.results / CALIBRATION
         if not path.is_file():
+            path = self.path / CALIBRATION
+        if not path.is_file():
             return None
         try:
             values = read_json(path)

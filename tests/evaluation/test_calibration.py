@@ -6,6 +6,7 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.cli import calibrate as command
+from synergynet_tf.cli import evaluate
 from synergynet_tf.data import Case
 from synergynet_tf.data.preprocess import to_labels
 from synergynet_tf.evaluation import calibration
@@ -13,6 +14,7 @@ from synergynet_tf.evaluation.cases import find_cases
 from synergynet_tf.evaluation.confidence import Confidence, to_probabilities
 from synergynet_tf.metrics.calibration import bin_case, expected_dice
 from tests.evaluation import squares
+from tests.evaluation.page import read_page
 
 
 def sigmoid(x):
@@ -161,6 +163,22 @@ def test_command_writes_what_exports_and_predictions_use(squares_run, capsys):
     text = (squares_run / runs.CALIBRATION).read_text()
     assert "NaN" not in text
     assert runs.Run(squares_run).temperature == json.loads(text)["temperature"]
+
+
+def test_the_report_shows_it(squares_run):
+    evaluate.main(["--run", str(squares_run), "--workers", "0"])
+    page, _ = read_page(squares_run)
+    with pytest.raises(ValueError):
+        page.table("ECE and Brier")
+    command.main(["--run", str(squares_run)])
+    found = json.loads((squares_run / runs.CALIBRATION).read_text())
+    page, _ = read_page(squares_run)
+    _, (name, *cells) = page.table("ECE and Brier score of the test part, pixels at mo")
+    own = found["measured"]["per_class"][name]
+    before = own["before"]
+    low, high = before["interval"]["ece"]
+    assert cells[0] == f"{before['ece']:.4f} [{low:.4f}, {high:.4f}]"
+    assert cells[3].startswith(f"{own['after']['brier']:.4f} [")
 
 
 def test_a_run_without_calibration_has_temperature_1(squares_run):

@@ -36,6 +36,7 @@ from synergynet_tf.formats import (
     data_title,
     in_brackets,
     metric_scale,
+    number,
     score,
     with_nan,
     with_options,
@@ -68,6 +69,9 @@ FOUND = {
     "false": "false",
     "empty": "in neither",
 }
+# Of `calibration.json`.
+CALIBRATED = ("ece", "brier")
+TIMES = ("before", "after")
 # Charts: a title, and the column that the training and the validation part have.
 TRAINING = {
     "Loss": "loss",
@@ -419,6 +423,46 @@ def _robustness(report: Report) -> Context:
             [WORDS.get(name, name), *(found.get(s, "") for s in severities)]
             for name, found in cells.items()
         ],
+    }
+
+
+def read_calibration(run: Run) -> Context | None:
+    """Reads what `synergynet calibrate` has found of the run.
+
+    Returns:
+        The template's context; None if there is nothing, or it is older than the
+        weights.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    command = "synergynet calibrate"
+    return read_result(run, runs.CALIBRATION, command, _calibration)
+
+
+def _calibration(report: Report) -> Context:
+    """Sets a row for each class: ECE and Brier score, before and after."""
+    measured, trust = report["measured"], report["measured"]["confidence"]
+
+    def cell(values: Mapping[str, Any], name: str) -> Cell:
+        return number(values[name], ".4f"), in_brackets(values["interval"][name], ".4f")
+
+    return {
+        "temperature": number(report["temperature"]),
+        "fitted": report["fitted"]["num_cases"],
+        "margin": report["margin"],
+        "part": take(measured, "split", str),
+        "num_cases": measured["num_cases"],
+        "num_patients": measured["num_patients"],
+        "rows": [
+            [name, *(cell(own[when], score) for score in CALIBRATED for when in TIMES)]
+            for name, own in measured["per_class"].items()
+        ],
+        "structures": trust["structures"],
+        "area": number(trust["area"]),
+        "interval": in_brackets(trust["interval"], ".3f"),
+        "best_area": number(trust["best_area"]),
+        "random_area": number(trust["random_area"]),
     }
 
 

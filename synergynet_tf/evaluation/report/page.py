@@ -89,6 +89,7 @@ def _read_context(run: Run) -> dict[str, Any]:
         "scores": scores,
         "overlays": overlays,
         "codes": read_codes(run),
+        "calibration": context.read_calibration(run),
         "robustness": context.read_robustness(run),
         "training": context.curves_context("training", columns, context.TRAINING),
         "codebook": context.curves_context("codebook", columns, context.CODEBOOK),

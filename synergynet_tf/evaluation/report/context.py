@@ -34,6 +34,7 @@ from synergynet_tf.formats import (
     DASH,
     cases_title,
     data_title,
+    duration,
     in_brackets,
     metric_scale,
     number,
@@ -115,7 +116,7 @@ def run_context(run: Run, report: Report, columns: Columns) -> Context:
         f"{config.optimizer.learning_rate}",
         "Encoder weights": pathlib.Path(model.encoder_weights).name,
         "Precision": training.precision,
-        "Duration": _duration(sum(columns["seconds"])) if "seconds" in columns else "",
+        "Duration": duration(sum(columns["seconds"])) if "seconds" in columns else "",
         "Best epoch": finished.get("best_epoch"),
         "Commit": machine.get("commit"),
         "Begun": machine.get("started"),
@@ -135,20 +136,6 @@ def run_context(run: Run, report: Report, columns: Columns) -> Context:
 def _known(values: Mapping[str, Any], forms: Mapping[str, str]) -> list[str]:
     """Writes each value that is there in its form."""
     return [form.format(values[name]) for name, form in forms.items() if name in values]
-
-
-def _duration(seconds: float) -> str:
-    """Writes a time as people say it.
-
-    Example:
-    >>> [_duration(s) for s in (42.0, 302.0, 7500.0)]
-    ['42 s', '5 min 2 s', '2 h 5 min']
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def scores_context(report: Report) -> Context:

@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: command help, and links into the source."""
+"""Hooks of the documentation site: help, shipped models, links into the source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import re
 import sys
 from typing import Any
 
+from synergynet_tf import formats, zoo
 from synergynet_tf.cli.synergynet import COMMANDS, EXPORTS
+from synergynet_tf.export.exported_model import find_exported
 
 # Links that a reader of the repository can follow, and one of the site cannot.
 _SOURCE = re.compile(
@@ -22,6 +24,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fills in the help of every command; turns links that leave docs/ into paths."""
     if "<!-- commands -->" in markdown:
         markdown = markdown.replace("<!-- commands -->", commands_help())
+    if "<!-- zoo -->" in markdown:
+        markdown = markdown.replace("<!-- zoo -->", zoo_table())
     for outside in (_SOURCE, _FOLDER):
         markdown = outside.sub(r"`\1`", markdown)
     return markdown
@@ -36,6 +40,25 @@ def commands_help() -> str:
         parts.append(f"## synergynet {name}\n\n{text[0].upper()}{text[1:]}.\n")
         parts.append(f"```text\n{_help(f'synergynet {name}', module)}```\n")
     return "\n".join(parts)
+
+
+def zoo_table() -> str:
+    """Returns the shipped models, with their scores and licenses, as Markdown."""
+    rows = [["Name", "Labels", "DSC (%)", "r50-unet", "Trained on", "License"]]
+    for name in zoo.names():
+        values = find_exported(name).card.values
+        about = values[zoo.SECTION]
+        protocol, theirs = about["protocol"], about["baseline"]["protocols"]
+        cells = [
+            formats.with_interval(
+                block["mean"]["dsc"], block["mean_interval"]["dsc"], ".1f", 100
+            )
+            for block in (values["scores"]["protocols"][protocol], theirs[protocol])
+        ]
+        cells[0] += f", {protocol}, {values['scores']['num_cases']} cases"
+        data = f"[{about['data']['name']}]({about['data']['source']})"
+        rows.append([name, about["title"], *cells, data, about["license"]])
+    return formats.markdown(rows, left=len(rows[0]))
 
 
 def _help(program: str, module: str) -> str:

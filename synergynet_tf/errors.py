@@ -11,6 +11,7 @@ _EXHAUSTED = ("ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
 
 # A module that is not installed -> the extra of the package that brings it.
 EXTRAS = {
+    "SimpleITK": "formats",
     "h5py": "train",
     "jax": "jax",
     "keras": "train",

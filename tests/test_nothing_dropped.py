@@ -74,6 +74,7 @@ ALLOWED = {
     "That a thing is not there, or is no such thing, is the answer.": [
         "data/listing.py _holds",
         "data/listing.py file_stamp",
+        "data/itk.py count_channels",
         "data/nifti.py count_channels",
         "environment.py _keras_json",
         "environment.py commit",

@@ -36,14 +36,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "image",
         nargs="?",
         metavar="INPUT",
-        help="an image, a volume (.nii, .nii.gz), or a folder of either",
+        help="an image, a volume (.nii, .nii.gz, .nrrd, .mha), or a folder of either",
     )
     given.add_argument("--input", metavar="INPUT", help="the same")
     parser.add_argument(
         "--output",
         required=True,
-        help="folder for <stem>.png or <stem>.nii.gz (label map), "
-        "<stem>_overlay.png and summary.csv",
+        help="folder for label maps (<stem>.png; of a volume <stem>.nii.gz, .nrrd or "
+        ".mha), <stem>_overlay.png and summary.csv",
     )
     postprocess.add_flags(parser)
     return parser.parse_args(argv)

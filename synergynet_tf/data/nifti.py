@@ -118,8 +118,12 @@ class Geometry:
         for i, (axis, flipped) in enumerate(zip(self.axes, self.flipped, strict=True)):
             to_stored[axis, i] = -1.0 if flipped else 1.0
             to_stored[axis, 3] = self.shape[axis] - 1 if flipped else 0.0
+        return self.stored_affine() @ to_stored
+
+    def stored_affine(self) -> np.ndarray:
+        """Returns the `(4, 4)` matrix from the file's `(x, y, z, 1)` to RAS+ in mm."""
         to_mm = np.diag([_unit_mm(self.header)] * 3 + [1.0])
-        return to_mm @ self.header.get_best_affine() @ to_stored
+        return to_mm @ self.header.get_best_affine()
 
     def _flipped_axes(self) -> tuple[int, ...]:
         return tuple(i for i, flipped in enumerate(self.flipped) if flipped)
@@ -173,10 +177,8 @@ def read(path: str | pathlib.Path) -> Volume:
         with np.errstate(over="ignore", invalid="ignore"):  # Looked for below.
             stored = _image_kind(header).from_bytes(data).get_fdata(dtype=np.float32)
         geometry = _find_geometry(header, shape, spacing_mm)
-        if not np.isfinite(stored).all():
-            count = int(np.count_nonzero(~np.isfinite(stored)))
-            raise ValueError(f"it holds {count} NaN or infinite values")
-    volume = _to_volume(stored.reshape(*shape, -1), spacing_mm, geometry)
+        require_finite(stored)
+    volume = to_volume(stored.reshape(*shape, -1), spacing_mm, geometry)
     return volume._replace(array=np.ascontiguousarray(volume.array))
 
 
@@ -197,7 +199,7 @@ def read_grid(path: str | pathlib.Path) -> Volume:
         geometry = _find_geometry(header, shape, spacing_mm)
     channels = math.prod(header.get_data_shape()[3:])
     nothing = np.broadcast_to(np.float32(0), (*shape, channels))
-    return _to_volume(nothing, spacing_mm, geometry)
+    return to_volume(nothing, spacing_mm, geometry)
 
 
 def write_labels(
@@ -217,12 +219,7 @@ def write_labels(
         ValueError: If the shape is not the volume's, or the path ends otherwise.
         OSError: If the file cannot be written.
     """
-    expected = tuple(geometry.shape[axis] for axis in geometry.axes)
-    if labels.shape != expected or labels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(
-            f"`labels` must be uint8 {expected}, or uint16. "
-            f"Received: {labels.dtype} {labels.shape}"
-        )
+    check_labels(labels, geometry)
     if not str(path).endswith(ENDINGS):
         raise ValueError(f"{path} must end in {' or '.join(ENDINGS)}")
     header = geometry.header.copy()
@@ -234,7 +231,32 @@ def write_labels(
     _image_kind(header)(stored, None, header).to_filename(path)
 
 
-def _to_volume(
+def check_labels(labels: np.ndarray, geometry: Geometry) -> None:
+    """Refuses labels that are not of a volume's grid.
+
+    Raises:
+        ValueError: If the shape or the type is another.
+    """
+    expected = tuple(geometry.shape[axis] for axis in geometry.axes)
+    if labels.shape != expected or labels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"`labels` must be uint8 {expected}, or uint16. "
+            f"Received: {labels.dtype} {labels.shape}"
+        )
+
+
+def require_finite(stored: np.ndarray) -> None:
+    """Refuses NaN and infinite values.
+
+    Raises:
+        ValueError: If there are any.
+    """
+    if not np.isfinite(stored).all():
+        count = int(np.count_nonzero(~np.isfinite(stored)))
+        raise ValueError(f"it holds {count} NaN or infinite values")
+
+
+def to_volume(
     stored: np.ndarray,
     spacing_mm: tuple[float, float, float],
     geometry: Geometry,
@@ -383,11 +405,33 @@ def _find_geometry(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
 ) -> Geometry:
+    axes, flipped = find_axes(header.get_best_affine(), shape, spacing_mm)
+    return Geometry(header, shape, axes, flipped)
+
+
+def find_axes(
+    affine: np.ndarray,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Finds the slices, rows and columns of a volume.
+
+    Args:
+        affine: From `(x, y, z, 1)` to RAS+, `(4, 4)`.
+        shape: Length of the three axes.
+        spacing_mm: Along them.
+
+    Returns:
+        The `axes` and `flipped` of a `Geometry`.
+
+    Raises:
+        ValueError: If two axes have one direction.
+    """
     import nibabel
 
     # For each stored axis: 0 right-left, 1 anterior-posterior, 2 superior-inferior,
     # and whether it runs to the right, anterior, superior (1) or away from it (-1).
-    orientation = nibabel.io_orientation(header.get_best_affine())
+    orientation = nibabel.io_orientation(affine)
     if not np.isfinite(orientation).all():
         raise ValueError("the axes of its affine are not three directions")
     directions = [int(direction) for direction in orientation[:, 0]]
@@ -399,7 +443,7 @@ def _find_geometry(
     # Rows and columns: to inferior, posterior, left.
     if directions[slices] == 2:
         flipped[0] = not flipped[0]
-    return Geometry(header, shape, axes, (flipped[0], flipped[1], flipped[2]))
+    return axes, (flipped[0], flipped[1], flipped[2])
 
 
 def _slice_axis(

@@ -1,4 +1,4 @@
-"""Input files of a prediction: photographs, or volumes in NIfTI.
+"""Input files of a prediction: photographs, or volumes.
 
 A scan with one file a channel, `scan_0000.nii.gz`, `scan_0001.nii.gz` and on, goes by
 its first file; `scan` is its stem. Whether such a number is a channel's depends on how
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.data import nifti
+from synergynet_tf.data import nifti, volumes
 from synergynet_tf.data.images import KINDS, list_images, read_image
 from synergynet_tf.data.listing import (
     PassedOver,
@@ -36,7 +36,7 @@ MAX_NAMED = 5  # In a line.
 OVERLAY_ENDING = "_overlay"
 SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
 IMAGES = f"image files ({' '.join(KINDS)})"
-VOLUMES = f"NIfTI files ({' '.join(nifti.ENDINGS)})"
+VOLUMES = volumes.FORMATS
 FIRST_CHANNEL = "_0000"
 LATER_CHANNEL = re.compile(r"(.+)_(000[1-9])")
 EITHER = f"{VOLUMES} or {IMAGES}"
@@ -68,7 +68,7 @@ def find_inputs(
 ) -> list[pathlib.Path]:
     """Finds the files to label, and refuses what could not be finished.
 
-    A run on photographs labels image files, one on CT volumes NIfTI files, one on MRI
+    A run on photographs labels image files, one on CT volumes, one on MRI
     either; of a folder with both, a run on MRI takes the volumes.
 
     Every file is read once here, so that a damaged one is found before anything is
@@ -144,11 +144,11 @@ def read_input(path: pathlib.Path, channels: int | None = None) -> Input:
     if not is_volume(path):
         return Input(read_image(path), math.nan, None, stem(path))
     files = channel_files(path, channels)
-    volumes = [nifti.read(file) for file in files]
-    first = volumes[0]
-    for file, volume in zip(files[1:], volumes[1:], strict=True):
+    read = [volumes.read(file) for file in files]
+    first = read[0]
+    for file, volume in zip(files[1:], read[1:], strict=True):
         check_grid(file, volume, path, first)
-    scan = join_channels(volumes)
+    scan = join_channels(read)
     return Input(scan, first.voxel_ml, first.geometry, stem(path, channels))
 
 
@@ -178,12 +178,12 @@ def _is_whole(path: pathlib.Path, channels: int | None) -> bool:
     """Tells whether a file has all channels that the run was trained on."""
     if channels is None:
         return False
-    return channels == 1 or nifti.count_channels(path) == channels
+    return channels == 1 or volumes.count_channels(path) == channels
 
 
 def is_volume(path: pathlib.Path) -> bool:
-    """Tells whether the file's name is that of a NIfTI file."""
-    return path.name.lower().endswith(nifti.ENDINGS)
+    """Tells whether the file's name is that of a volume."""
+    return bool(volumes.ending(path))
 
 
 def stem(path: pathlib.Path, channels: int | None = None) -> str:
@@ -201,16 +201,14 @@ def stem(path: pathlib.Path, channels: int | None = None) -> str:
 
 def bare_name(path: pathlib.Path) -> str:
     """Returns a file's name without `.nii.gz`, `.png` and the like."""
-    for ending in nifti.ENDINGS:
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.stem
+    ending = volumes.ending(path)
+    return path.name[: -len(ending)] if ending else path.stem
 
 
 def _refuse_to_replace(output: pathlib.Path, names: Iterable[str]) -> None:
     """Refuses results that have the name of a file: it may be a reference."""
     for name in names:
-        for ending in (".png", ".nii.gz", f"{OVERLAY_ENDING}.png"):
+        for ending in (".png", *volumes.ENDINGS, f"{OVERLAY_ENDING}.png"):
             if (output / f"{name}{ending}").exists():
                 raise ValueError(
                     f"{output / name}{ending} is there and would be replaced; name "
@@ -226,7 +224,7 @@ def _list(
     remarks: list[str] = []
     passed_over: list[PassedOver] = []
     if modality != "rgb":
-        found = [path for _, path in list_files(folder, nifti.ENDINGS, passed_over)]
+        found = [path for _, path in list_files(folder, volumes.ENDINGS, passed_over)]
         later = {
             file
             for path in found

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
-from synergynet_tf.data import nifti
+from synergynet_tf.data import volumes
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.confidence import Confidence
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
@@ -145,9 +145,10 @@ def write_result(
 ) -> dict[str, Any]:
     """Writes the label map of a file and `<stem>_overlay.png`, each whole or not.
 
-    The label map of an image is `<stem>.png`; that of a volume is `<stem>.nii.gz`
-    with the volume's affine, orientation and spacing. Both hold 0 for background and
-    the class's value, 16 bits where one is above 255.
+    The label map of an image is `<stem>.png`; that of a volume is `<stem>.nii.gz`,
+    or `.nrrd` or `.mha` if the volume is, with the volume's affine, orientation and
+    spacing. Both hold 0 for background and the class's value, 16 bits where one is
+    above 255.
 
     Args:
         output: Folder for both, made if it is not there.
@@ -168,7 +169,7 @@ def write_result(
     if values is None:
         one = source.geometry is None and len(class_names) == 1
         values = (255,) if one else range(1, len(class_names) + 1)
-    _write_labels(output, source, to_values(labels, values))
+    _write_labels(output, path, source, to_values(labels, values))
     write_png(output / f"{source.stem}{OVERLAY_ENDING}.png", picture)
     describe = _describe_volume if is_volume(path) else _describe_image
     return {"file": path.name, **describe(source, labels, class_names)}
@@ -188,12 +189,15 @@ def to_values(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
     return np.array([0, *values], dtype)[labels]
 
 
-def _write_labels(output: pathlib.Path, source: Input, labels: np.ndarray) -> None:
+def _write_labels(
+    output: pathlib.Path, path: pathlib.Path, source: Input, labels: np.ndarray
+) -> None:
     if source.geometry is None:
         write_png(output / f"{source.stem}.png", labels[0])
         return
-    with runs.atomic_file(output / f"{source.stem}.nii.gz") as temporary:
-        nifti.write_labels(temporary, labels, source.geometry)
+    name = source.stem + volumes.result_ending(path)
+    with runs.atomic_file(output / name) as temporary:
+        volumes.write_labels(temporary, labels, source.geometry)
 
 
 def _describe_image(

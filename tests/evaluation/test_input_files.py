@@ -113,9 +113,9 @@ def test_wrong_inputs_are_refused(images, volumes, tmp_path):
     for source, output, data, message in (
         ("nowhere", "out", RGB, "No file or folder .*nowhere"),
         ("empty", "out", RGB, r"No image files \(.jpg .*--input"),
-        ("empty", "out", CT, r"No NIfTI files \(.nii.gz .nii\)"),
-        ("empty", "out", MRI, r"No NIfTI files .* or image files \(.jpg .*"),
-        (images, "out", CT, "No NIfTI files"),
+        ("empty", "out", CT, r"No volumes \(.nii.gz .nii .nrrd .mha\)"),
+        ("empty", "out", MRI, r"No volumes .* or image files \(.jpg .*"),
+        (images, "out", CT, "No volumes"),
         (volumes, "out", RGB, "No image files"),
         (images / "one.png", "out", CT, "one.png is no volume, but the run was"),
         (volumes / "b.nii", "out", RGB, "b.nii is a volume, but the run was"),

@@ -1,14 +1,17 @@
 """A bright block in a NIfTI file is labeled where it lies, however it is stored."""
 
 import csv
+import math
+import sys
 
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 
-from synergynet_tf import runs
+from synergynet_tf import errors, runs
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
+from synergynet_tf.data import itk, volumes
 from tests.data.test_nifti import AFFINES
 from tests.data.trees import write_dataset_json, write_nifti
 from tests.evaluation import squares
@@ -61,6 +64,29 @@ def test_labels_lie_where_the_block_does(name, volume_run, tmp_path):
     assert np.array_equal(bright > 450, found > 0)
 
 
+@pytest.mark.parametrize("ending", itk.ENDINGS)
+def test_a_label_map_has_the_format_of_its_volume(ending, volume_run, tmp_path):
+    block = write_block(tmp_path / "block.nii.gz", AFFINES["LPS"])
+    path = tmp_path / f"scan{ending}"
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(block)), str(path))
+    squares.label(volume_run, [path], tmp_path / "out")
+    written = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert written == sorted([f"scan{ending}", "scan_overlay.png", "summary.csv"])
+    seen = [SimpleITK.ReadImage(str(p)) for p in (path, tmp_path / "out" / path.name)]
+    for method in ("GetOrigin", "GetSpacing", "GetDirection", "GetSize"):
+        assert getattr(seen[0], method)() == getattr(seen[1], method)()
+    bright, found = (SimpleITK.GetArrayFromImage(i) for i in seen)
+    assert np.array_equal(bright > 450, found > 0)
+
+
+def test_without_simpleitk_the_extra_is_named(tmp_path, monkeypatch):
+    (tmp_path / "scan.nrrd").write_text("NRRD0004")
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with pytest.raises(ModuleNotFoundError) as refused:
+        volumes.read(tmp_path / "scan.nrrd")
+    assert "synergynet-tf[formats]" in errors.message(refused.value)
+
+
 def test_what_is_written_beside(volume_run, tmp_path):
     path = write_block(tmp_path / "scan.nii", AFFINES["LPS"])
     squares.label(volume_run, [path], tmp_path / "out")
@@ -68,6 +94,10 @@ def test_what_is_written_beside(volume_run, tmp_path):
     assert written == ["scan.nii.gz", "scan_overlay.png", "summary.csv"]
     with open(tmp_path / "out" / "summary.csv") as file:
         (row,) = csv.DictReader(file)
+    # A logit of 0.5 in an eighth of the voxels, of -0.5 in the others.
+    bright, dark = 1 / (1 + math.exp(-0.5)), 1 / (1 + math.exp(0.5))
+    dice = 2 * bright / (1 + bright + 7 * dark)
+    assert float(row.pop("block_confidence")) == pytest.approx(dice, rel=1e-6)
     # 16 * 16 * 16 voxels of 1.5 * 1.25 * 2 mm.
     assert row == {
         "file": "scan.nii",

@@ -23,7 +23,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="folder of a trained run")
     source.add_argument(
-        "--model", help="an exported model: a .tflite file, or a SavedModel's folder"
+        "--model",
+        help="an exported model: a .tflite or .onnx file, or a SavedModel's folder",
     )
     parser.add_argument(
         "--input",

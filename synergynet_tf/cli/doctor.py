@@ -19,6 +19,7 @@ from synergynet_tf.data.cache import cache_dir
 _PACKAGES = {
     "train": ("tensorflow", "keras"),
     "serve": ("tensorflow-serving-api",),
+    "onnx": ("onnxruntime", "onnx", "tf2onnx"),
     "jax": ("jax",),
 }
 

@@ -196,12 +196,11 @@ def test_a_truncated_file_is_refused_by_the_interpreter(run, tmp_path, keep):
         exported_model.TFLiteModel(content[:end])
 
 
-@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.9])
-def test_a_truncated_file_is_refused_by_onnxruntime(run, tmp_path, keep):
+def test_a_truncated_file_is_refused_by_onnxruntime(run, tmp_path):
     content = export_file(run, tmp_path / "model.onnx").read_bytes()
-    end = keep if isinstance(keep, int) else int(keep * len(content))
-    with pytest.raises(ValueError, match=r"onnxruntime refuses the \.onnx file"):
-        exported_model.OnnxModel(content[:end])
+    for end in (0, 10, len(content) // 2, int(0.9 * len(content))):
+        with pytest.raises(ValueError, match=r"onnxruntime refuses the \.onnx file"):
+            exported_model.OnnxModel(content[:end])
 
 
 def test_a_file_under_the_other_ending_is_refused(run, tmp_path):

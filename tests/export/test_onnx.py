@@ -16,7 +16,7 @@ from synergynet_tf.models import ENCODERS, METHODS
 from synergynet_tf.models.outputs import with_codes
 from tests.conftest import tiny_encoder
 from tests.evaluation import squares
-from tests.export.models import SIZE, TINY, images, small_model, tiny_model
+from tests.export.models import SIZE, TINY, images, tiny_model
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -47,8 +47,9 @@ def answers(model, batch):
     return Answers.of(with_codes(model)(batch, training=False))
 
 
-QUICK = [("synergynet-8s2h", "tiny"), ("transunet", "tiny"), ("vqunet", "normalizing")]
-EVERY = [(name, b) for b in ("resnet50", "efficientnetlite0") for name in METHODS]
+# Each conversion takes seconds.
+QUICK = [("synergynet-8s2h", "normalizing"), ("transunet", "tiny")]
+EVERY = [(name, b) for name in METHODS for b in ("resnet50", "efficientnetlite0")]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +105,9 @@ def test_gelu_is_that_of_the_error_function():
 
 def test_an_operator_that_onnx_has_not_is_refused(monkeypatch):
     monkeypatch.setattr(export, "_write_erfc", lambda *_: None)
-    with pytest.raises(ValueError, match=r"not valid ONNX .*Erfc.*nothing was written"):
+    with pytest.raises(ValueError, match=r"not valid ONNX .*Erfc") as caught:
         export.convert(gelu_model())
+    assert "nothing was written" in str(caught.value)
 
 
 @pytest.fixture

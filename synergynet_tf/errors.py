@@ -17,10 +17,13 @@ EXTRAS = {
     "keras": "train",
     "keras_hub": "train",
     "grpc": "serve",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "safetensors": "train",
     "tensorboard": "train",
     "tensorflow": "train",
     "tensorflow_serving": "serve",
+    "tf2onnx": "onnx",
 }
 
 

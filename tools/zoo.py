@@ -14,6 +14,7 @@ from synergynet_tf import zoo
 from synergynet_tf.cli import command_line
 from synergynet_tf.export import tflite
 from synergynet_tf.export.card import make_card
+from synergynet_tf.export.exported_model import TFLITE, card_path
 from synergynet_tf.runs import Run
 
 MAX_BYTES = 8_000_000
@@ -73,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     run, baseline = Run(args.run), Run(args.baseline)
     card = make_card(run)
     card[zoo.SECTION] = section(args.name, card, make_card(baseline))
-    target = zoo.FOLDER / f"{args.name}{tflite.ENDING}"
-    for path in (target, tflite.card_path(target)):
+    target = zoo.FOLDER / f"{args.name}{TFLITE}"
+    for path in (target, card_path(target)):
         path.unlink(missing_ok=True)
 
     from synergynet_tf.evaluation.predictor import load_run_model

@@ -20,6 +20,7 @@ _PACKAGES = {
     "train": ("tensorflow", "keras"),
     "serve": ("tensorflow-serving-api",),
     "formats": ("simpleitk",),
+    "onnx": ("onnxruntime", "onnx", "tf2onnx"),
     "jax": ("jax",),
 }
 

@@ -30,7 +30,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         required=True,
         nargs="+",
         action="extend",
-        help="exports: .tflite files, folders of SavedModels",
+        help="exports: .tflite and .onnx files, folders of SavedModels",
     )
     add(
         "--split",

@@ -28,8 +28,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     source.add_argument("--run", help="folder of a trained run")
     source.add_argument(
         "--model",
-        help="an exported model (a .tflite file, or a SavedModel's folder), or the "
-        "name of a shipped one",
+        help="an exported model (a .tflite or .onnx file, or a SavedModel's folder), "
+        "or the name of a shipped one",
     )
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument(

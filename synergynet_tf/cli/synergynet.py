@@ -21,7 +21,7 @@ COMMANDS = {
     "figures": ("cli.figures", "draw overlays, contours and Grad-CAM of several runs"),
     "codes": ("cli.codes", "show what the codes of a run stand for"),
     "calibrate": ("cli.calibrate", "make a run's probabilities mean what they say"),
-    "export": ("", "export a run: saved-model, tflite"),
+    "export": ("", "export a run: saved-model, tflite, onnx, web"),
     "parity": ("cli.parity", "compare an export with its run on real cases"),
     "client": (
         "cli.serving_client",
@@ -34,6 +34,7 @@ COMMANDS = {
 EXPORTS = {
     "saved-model": ("cli.saved_model", "for TensorFlow Serving"),
     "tflite": ("cli.tflite", "for devices: float32, float16 or 8 bits"),
+    "onnx": ("cli.onnx", "for onnxruntime and OpenVINO: float32"),
 }
 
 

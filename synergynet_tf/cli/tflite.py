@@ -23,8 +23,9 @@ import numpy as np
 from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation.cases import find_cases, say_notes
 from synergynet_tf.export.card import make_card
-from synergynet_tf.export.exported_model import ENDING, require_interpreter
-from synergynet_tf.export.tflite import KINDS, new_file, save, training_images
+from synergynet_tf.export.exported_model import TFLITE, require_interpreter
+from synergynet_tf.export.model_file import new_file
+from synergynet_tf.export.tflite import KINDS, save, training_images
 from synergynet_tf.runs import Run
 
 
@@ -33,7 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.ArgumentParser(__doc__)
     add = parser.add_argument
     add("--run", required=True, help="folder of a trained run")
-    add("--out", required=True, help=f"the {ENDING} file to write")
+    add("--out", required=True, help=f"the {TFLITE} file to write")
     add("--quantize", choices=KINDS, default="none", help="default: %(default)s")
     add("--data-dir", help="of int8: the run's data, if it is not where it was")
     args = parser.parse_args(argv)
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     run = Run(args.run)
     card = make_card(run)
-    target = new_file(args.out)
+    target = new_file(args.out, TFLITE)
     require_interpreter()
     images: Collection[np.ndarray] = ()
     if args.quantize == "int8":

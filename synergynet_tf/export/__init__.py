@@ -1,1 +1,1 @@
-"""Export of runs: SavedModel, TFLite, and proof that they match; TensorFlow only."""
+"""Export of runs as SavedModel, TFLite or ONNX, and proof that they match."""

@@ -1,7 +1,8 @@
 """Model card of an export: what it is, what it was trained on, how good it is.
 
 It is `model_card.json` in a SavedModel's folder, with a README.md made from it, and
-`<stem>.json` beside a `.tflite` file, so that whoever opens the model needs no run:
+`<stem>.json` beside a `.tflite` or `.onnx` file, so that whoever opens the model needs
+no run:
 
     format          of the card itself, a number
     name            of the method

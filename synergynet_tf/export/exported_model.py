@@ -15,9 +15,11 @@ from synergynet_tf import zoo
 from synergynet_tf.export.card import CARD_FILE, Card, read_card
 from synergynet_tf.safe_io import is_of_the_file
 
-ENDING = ".tflite"
-# The section of a card that only those of `.tflite` files have.
-SECTION = "tflite"
+TFLITE, ONNX = ".tflite", ".onnx"
+# Exports that are one file with a card beside it -> what they are called.
+KINDS = {TFLITE: "TFLite", ONNX: "ONNX"}
+# Inputs and outputs of a model, by their names.
+IMAGE, LOGITS, CODES = "image", "logits", "codes"
 
 
 class Answers(NamedTuple):
@@ -35,8 +37,8 @@ class Answers(NamedTuple):
     @classmethod
     def of(cls, outputs: Mapping[str, Any]) -> Answers:
         """Converts TensorFlow's tensors, by their names."""
-        codes = outputs.get("codes")
-        return cls(outputs["logits"].numpy(), None if codes is None else codes.numpy())
+        codes = outputs.get(CODES)
+        return cls(outputs[LOGITS].numpy(), None if codes is None else codes.numpy())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Exported:
     """An exported model that was found, and its model card.
 
     Attributes:
-        path: The `.tflite` file, or the SavedModel's own folder.
+        path: The `.tflite` or `.onnx` file, or the SavedModel's own folder.
         card: Its model card.
     """
 
@@ -52,12 +54,21 @@ class Exported:
     card: Card
 
     @property
-    def precision(self) -> str:
-        """The `--quantize` of a `.tflite` file; `none` for a SavedModel."""
-        section = self.card.values.get(SECTION, {"quantization": "none"})
-        return str(section["quantization"])
+    def kind(self) -> str:
+        """The name of its format."""
+        return "SavedModel" if self.path.is_dir() else KINDS[self.path.suffix]
 
-    def open(self) -> TFLiteModel | SavedModel:
+    @property
+    def precision(self) -> str:
+        """The `--quantize` of a `.tflite` file; `none` for the others."""
+        return str(self._measured.get("quantization", "none"))
+
+    @property
+    def _measured(self) -> Mapping[str, Any]:
+        """What the card of a file says of the file; empty for a SavedModel."""
+        return self.card.values.get(section(self.path), {})
+
+    def open(self) -> Opened:
         """Loads the model.
 
         Raises:
@@ -65,13 +76,13 @@ class Exported:
             ValueError: If it is damaged, or the card is another model's.
         """
         if self.path.is_dir():
-            model: TFLiteModel | SavedModel = SavedModel(self.path)
+            model: Opened = SavedModel(self.path)
         else:
             content = self.path.read_bytes()
-            section = self.card.values.get(SECTION, {})
-            if section.get("sha256") != hashlib.sha256(content).hexdigest():
+            if self._measured.get("sha256") != hashlib.sha256(content).hexdigest():
                 raise self._not_of_its_card()
-            model = TFLiteModel(content)
+            of_onnx = self.path.suffix == ONNX
+            model = OnnxModel(content) if of_onnx else TFLiteModel(content)
         config = self.card.config.model
         side = config.image_size
         if model.input_shape != (side, side, 3) or model.output_shape != (
@@ -93,36 +104,41 @@ def find_exported(path: str | pathlib.Path) -> Exported:
     """Finds a model and reads its card.
 
     Args:
-        path: A `.tflite` file, the folder of a SavedModel, or the folder of its
-            versions, of which the highest is taken; or the name of a shipped model.
+        path: A `.tflite` or `.onnx` file, the folder of a SavedModel, or the folder of
+            its versions, of which the highest is taken; or the name of a shipped model.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or no card.
         ValueError: If it is no exported model, or its card cannot be used.
     """
-    path = pathlib.Path(path)
+    path, files = pathlib.Path(path), " or ".join(KINDS)
     if not path.exists():
         shipped = zoo.find(str(path))
         if shipped is None:
             raise FileNotFoundError(
-                f"No file or folder {path}; with --model, name a {ENDING} file, the "
+                f"No file or folder {path}; with --model, name a {files} file, the "
                 f"folder of a SavedModel, or one of {', '.join(zoo.names())}"
             )
         path = shipped
     if path.is_dir():
         folder = _saved_model(path)
         return Exported(folder, read_card(folder / CARD_FILE))
-    if path.suffix != ENDING:
+    if path.suffix not in KINDS:
         raise ValueError(
-            f"{path} is no {ENDING} file; name one, or the folder of a SavedModel, "
+            f"{path} is no {files} file; name one, or the folder of a SavedModel, "
             "with --model"
         )
     return Exported(path, read_card(card_path(path)))
 
 
 def card_path(path: pathlib.Path) -> pathlib.Path:
-    """Returns the path of a `.tflite` file's card, beside it."""
+    """Returns the path of a file's card, beside it."""
     return path.with_suffix(".json")
+
+
+def section(path: pathlib.Path) -> str:
+    """Returns the name of the card's section about the file, such as `tflite`."""
+    return path.suffix.removeprefix(".")
 
 
 class TFLiteModel:
@@ -151,7 +167,7 @@ class TFLiteModel:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(
-                f"The interpreter refuses the {ENDING} file: {error}"
+                f"The interpreter refuses the {TFLITE} file: {error}"
             ) from error
         (image,) = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -173,6 +189,51 @@ class TFLiteModel:
             if self._codes is not None:
                 codes.append(self._interpreter.get_tensor(self._codes))
         return Answers(np.concatenate(logits), np.concatenate(codes) if codes else None)
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
+        return self.answer(images).logits
+
+
+class OnnxModel:
+    """An `.onnx` file in onnxruntime; needs no TensorFlow.
+
+    Args:
+        content: The file's bytes.
+
+    Attributes:
+        input_shape: `(S, S, 3)`.
+        output_shape: `(S, S, C)`.
+
+    Raises:
+        ModuleNotFoundError: If onnxruntime is not installed.
+        ValueError: If it refuses the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = os.cpu_count() or 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            if not is_of_the_file(error):
+                raise
+            raise ValueError(f"onnxruntime refuses the {ONNX} file: {error}") from error
+        (image,) = self._session.get_inputs()
+        outputs = {output.name: output for output in self._session.get_outputs()}
+        self._outputs = [name for name in (LOGITS, CODES) if name in outputs]
+        self.input_shape = tuple(image.shape[1:])
+        self.output_shape = tuple(outputs[LOGITS].shape[1:])
+
+    def answer(self, images: np.ndarray) -> Answers:
+        """Runs images `(n, S, S, 3)`."""
+        images = np.ascontiguousarray(images, np.float32)
+        logits, *codes = self._session.run(self._outputs, {IMAGE: images})
+        return Answers(logits, codes[0] if codes else None)
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
@@ -222,6 +283,9 @@ class SavedModel:
         return self.answer(images).logits
 
 
+Opened = TFLiteModel | OnnxModel | SavedModel
+
+
 def require_interpreter() -> None:
     """Requires the package that runs `.tflite` files.
 
@@ -232,7 +296,7 @@ def require_interpreter() -> None:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"{ENDING} files need the package ai-edge-litert ({error}); install "
+            f"{TFLITE} files need the package ai-edge-litert ({error}); install "
             "requirements.txt"
         ) from error
 

@@ -284,7 +284,7 @@ def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Rep
     }
     return {
         "path": str(export.path),
-        "kind": "SavedModel" if export.path.is_dir() else "TFLite",
+        "kind": export.kind,
         "precision": export.precision,
         **{name: _finite(value) for name, value in measured.items()},
         "latency_ms": latency_ms,

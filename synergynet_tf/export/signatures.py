@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from synergynet_tf.data.images import MAX_PIXELS
@@ -145,14 +146,17 @@ def build_signatures(
     return {f.__name__: f.get_concrete_function() for f in functions}
 
 
-def one_image_function(model: keras.Model) -> Any:
-    """Traces `image`, float32 `(1, S, S, 3)` in [0, 1], to `logits`, and to `codes`.
+def image_function(model: keras.Model, batch: int | None) -> Any:
+    """Returns a function from `image` to `logits`, and to `codes` where there are any.
+
+    `image` is float32 `(batch, S, S, 3)` in [0, 1].
 
     Args:
         model: From `(batch, S, S, 3)` images to logits.
+        batch: How many images; `None` for any number.
 
     Returns:
-        The concrete function.
+        A `tf.function`.
 
     Raises:
         ValueError: If Keras does not run on TensorFlow.
@@ -160,11 +164,25 @@ def one_image_function(model: keras.Model) -> Any:
     require_tensorflow()
     named, size = with_codes(model), model.input_shape[1]
 
-    @tf.function(input_signature=[tf.TensorSpec((1, size, size, 3), name="image")])
+    @tf.function(input_signature=[tf.TensorSpec((batch, size, size, 3), name="image")])
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return named(image, training=False)
 
-    return serving_default.get_concrete_function()
+    return serving_default
+
+
+def captured_constants(function: Any) -> dict[str, np.ndarray]:
+    """Returns the constants that a function captured, by the names of its inputs.
+
+    A tensor that was made outside, as `keras.layers.Normalization` does, is an input of
+    the graph, which TensorFlow feeds with its value at each call.
+    """
+    captures = function.get_concrete_function().graph.captures
+    return {
+        inner.name: outer.numpy()
+        for outer, inner in captures
+        if inner.dtype != tf.resource
+    }
 
 
 def read_variables(function: Any) -> tf.Module:

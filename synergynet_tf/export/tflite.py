@@ -7,7 +7,6 @@ converted, so that a command can check its arguments before.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import pathlib
 from collections.abc import Collection, Iterator, Sequence
@@ -15,39 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synergynet_tf import runs
-from synergynet_tf.data.preprocess import Preprocessor, to_labels
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
-from synergynet_tf.export.exported_model import (
-    ENDING,
-    SECTION,
-    Answers,
-    TFLiteModel,
-    card_path,
-)
+from synergynet_tf.export import model_file
+from synergynet_tf.export.exported_model import TFLiteModel
 
 KINDS = ("none", "float16", "dynamic", "int8")
 REPRESENTATIVE = 64
 CHOICE = "TOPK_V2"
 CONVOLUTION = "CONV_2D"
-
-
-def new_file(out: str | pathlib.Path) -> pathlib.Path:
-    """Returns the file to write.
-
-    Raises:
-        ValueError: If its name does not end in `.tflite`.
-        FileExistsError: If it, or a card of its name, is there.
-        PermissionError: If its folder cannot be written to.
-    """
-    target = pathlib.Path(out)
-    if target.suffix != ENDING:
-        raise ValueError(f"--out must end in {ENDING}. Received: --out {out}")
-    for path in (target, card_path(target)):
-        if path.exists():
-            raise FileExistsError(f"{path} exists; delete it, or choose another --out")
-    runs.require_writable(target.parent, "--out")
-    return target
 
 
 def training_images(cases: RunCases, count: int = REPRESENTATIVE) -> np.ndarray:
@@ -101,33 +76,17 @@ def save(
         ValueError: If the logits of `none` differ by more than
             `parity.MAX_LOGIT_DIFFERENCE` allows, or logits are not finite.
     """
-    from synergynet_tf.export import parity
-    from synergynet_tf.models.outputs import with_codes
+    from synergynet_tf.export.parity import MAX_LOGIT_DIFFERENCE
 
     content = convert(model, kind, images)
-    probes = parity.probe_images(model.input_shape[1])
-    expected = Answers.of(with_codes(model)(probes, training=False))
-    found = TFLiteModel(content).answer(probes)
-    limit = parity.MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
-    difference = parity.require_same_answers(expected, found, limit)
+    limit = MAX_LOGIT_DIFFERENCE if kind == "none" else np.inf
+    compared = model_file.compare(model, TFLiteModel(content), content, limit)
     measured = {
         "quantization": kind,
         "representative_images": len(images),
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "probe_images": len(probes),
-        "max_logit_difference": difference,
-        "changed_labels": float(
-            np.mean(to_labels(expected.logits) != to_labels(found.logits))
-        ),
+        **compared,
     }
-    runs.write_json(card_path(target), {**card, SECTION: measured})
-    try:
-        with runs.atomic_file(target) as temporary:
-            temporary.write_bytes(content)
-    except OSError:
-        card_path(target).unlink(missing_ok=True)
-        raise
+    model_file.write(target, content, card, measured)
     return measured
 
 
@@ -157,7 +116,7 @@ def convert(model: Any, kind: str, images: Collection[np.ndarray] = ()) -> bytes
     # A fixed batch of one, so that every shape is static: delegates for GPUs and NPUs
     # need that.
     with convolutions_for(kind, model):
-        function = signatures.one_image_function(model)
+        function = signatures.image_function(model, batch=1).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function], signatures.read_variables(function)
     )

@@ -13,6 +13,7 @@ COMMANDS = (
     "predict.py",
     "export.saved_model",
     "export.tflite",
+    "export.onnx",
     "export.parity",
     "export.serving.client",
     "synergynet_tf.data",
@@ -23,6 +24,7 @@ COMMANDS = (
 )
 # What takes longer to import than the rest of a command together.
 SLOW = {"keras", "tensorflow", "jax", "scipy", "matplotlib", "nibabel", "h5py", "grpc"}
+SLOW |= {"onnx", "onnxruntime", "tf2onnx"}
 
 
 class ResourceExhaustedError(Exception):

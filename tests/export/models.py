@@ -1,5 +1,7 @@
 """Small models to export, and the cards of runs that might have trained them."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -11,9 +13,31 @@ from synergynet_tf.config import (
     TrainingConfig,
 )
 from synergynet_tf.export import card
+from synergynet_tf.models import ENCODERS, build_model, quantizers
+from tests.conftest import tiny_encoder
 from tests.evaluation.squares import write_history
+from tests.models import tiny
 
 SIZE = 32
+TINY = dataclasses.replace(tiny.TINY, backbone="tiny", hidden_dim=32, num_codes=64)
+
+
+def tiny_model(monkeypatch, name, backbone="tiny"):
+    """A method on a small encoder, whose codes lie where the features do."""
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    keras.utils.set_random_seed(0)
+    model = build_model(dataclasses.replace(TINY, name=name, backbone=backbone))
+    for layer in quantizers(model):
+        features = keras.Model(model.input, layer.input)(images(16))
+        vectors = np.asarray(features).reshape(-1, TINY.hidden_dim)
+        layer.codebook.assign(vectors[: TINY.num_codes])
+    return model
+
+
+def images(count=8):
+    """Returns noise as the network takes it, the same at each call."""
+    size = (TINY.image_size, TINY.image_size, 3)
+    return np.random.default_rng(1).random((count, *size), np.float32)
 
 
 def small_model(classes):

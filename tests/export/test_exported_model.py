@@ -8,8 +8,8 @@ import tempfile
 import keras
 import pytest
 
-from synergynet_tf import runs
-from synergynet_tf.cli import predict, saved_model, tflite
+from synergynet_tf import errors, runs
+from synergynet_tf.cli import onnx, predict, saved_model, tflite
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.export import exported_model
 from synergynet_tf.export.card import CARD_FILE, FORMAT
@@ -17,6 +17,7 @@ from synergynet_tf.training import fit
 from tests.evaluation import squares
 
 pytest.importorskip("ai_edge_litert.interpreter")
+pytest.importorskip("tf2onnx")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
@@ -29,8 +30,13 @@ def run(tmp_path, monkeypatch):
     return squares.make_run(tmp_path, monkeypatch)
 
 
+# What writes a file, by its ending.
+COMMANDS = {".tflite": tflite, ".onnx": onnx}
+each_ending = pytest.mark.parametrize("ending", COMMANDS)
+
+
 def export_file(run, out):
-    tflite.main(["--run", str(run), "--out", str(out)])
+    COMMANDS[out.suffix].main(["--run", str(run), "--out", str(out)])
     return out
 
 
@@ -59,8 +65,9 @@ def test_exported_models_label_as_their_run(run, tmp_path, crop, options):
         runs.write_text(run / "config.json", config.to_json())
         expected = label(images, "--run", run, *options)
         assert expected["half.png"] != whole["half.png"]
-    file = export_file(run, tmp_path / "model.tflite")
-    assert label(images, "--model", file, *options) == expected
+    for ending in COMMANDS:
+        file = export_file(run, tmp_path / f"of{ending[1:]}{ending}")
+        assert label(images, "--model", file, *options) == expected
     folder = export_folder(run, tmp_path / "exported")
     for path in (folder, folder / "1"):
         assert label(images, "--model", path, *options) == expected
@@ -71,7 +78,7 @@ def run_light(*arguments):
     code = """
 import sys
 heavy = "tensorflow", "keras", "keras_hub", "h5py", "tensorboard", "jax", "grpc"
-sys.modules.update(dict.fromkeys(heavy))
+sys.modules.update(dict.fromkeys((*heavy, "onnx", "tf2onnx")))
 sys.argv = ["synergynet", *sys.argv[1:]]
 from synergynet_tf.cli.synergynet import main
 main()
@@ -80,10 +87,11 @@ main()
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-def test_a_light_install_predicts_with_an_exported_file(run, tmp_path):
+@each_ending
+def test_a_light_install_predicts_with_an_exported_file(run, tmp_path, ending):
     images = tmp_path / "data" / "test" / "images"
     expected = label(images, "--run", run)
-    file = export_file(run, tmp_path / "model.tflite")
+    file = export_file(run, tmp_path / f"model{ending}")
     out = tmp_path / "out"
     flags = "--model", file, "--input", images, "--output", out
     done = run_light("predict", *flags)
@@ -124,7 +132,7 @@ def test_a_trained_run_s_labels_of_real_images(
     source = min((real_data / dataset).glob(source), key=lambda p: p.stat().st_size)
     expected = label(source, "--run", run)
     for model in (
-        export_file(run, tmp_path / "model.tflite"),
+        *(export_file(run, tmp_path / f"of{e[1:]}{e}") for e in COMMANDS),
         export_folder(run, tmp_path / "exported"),
     ):
         assert label(source, "--model", model) == expected
@@ -153,17 +161,18 @@ def test_what_is_no_exported_model_is_refused(run, tmp_path):
         exported_model.find_exported(other)
     with pytest.raises(FileNotFoundError, match=r"No file or folder .*nowhere"):
         exported_model.find_exported(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"model\.json is no \.tflite file"):
+    with pytest.raises(ValueError, match=r"model\.json is no \.tflite or \.onnx f"):
         exported_model.find_exported(file.with_suffix(".json"))
     with pytest.raises(ValueError, match="is no SavedModel"):
         exported_model.find_exported(tmp_path / "data")
 
 
-def test_a_card_of_another_model_is_refused(run, tmp_path):
-    file = export_file(run, tmp_path / "model.tflite")
+@each_ending
+def test_a_card_of_another_model_is_refused(run, tmp_path, ending):
+    file = export_file(run, tmp_path / f"model{ending}")
     content = file.read_bytes()
     file.write_bytes(content[:-100])
-    with pytest.raises(ValueError, match=r"model\.tflite is damaged, or not the model"):
+    with pytest.raises(ValueError, match=rf"model\{ending} is damaged, or not the m"):
         exported_model.find_exported(file).open()
     file.write_bytes(content)
     exported_model.find_exported(file).open()
@@ -185,6 +194,20 @@ def test_a_truncated_file_is_refused_by_the_interpreter(run, tmp_path, keep):
     end = keep if isinstance(keep, int) else int(keep * len(content))
     with pytest.raises(ValueError, match="interpreter refuses"):
         exported_model.TFLiteModel(content[:end])
+
+
+def test_a_truncated_file_is_refused_by_onnxruntime(run, tmp_path):
+    content = export_file(run, tmp_path / "model.onnx").read_bytes()
+    for end in (0, 10, len(content) // 2, int(0.9 * len(content))):
+        with pytest.raises(ValueError, match=r"onnxruntime refuses the \.onnx file"):
+            exported_model.OnnxModel(content[:end])
+
+
+def test_a_file_under_the_other_ending_is_refused(run, tmp_path):
+    file = export_file(run, tmp_path / "model.tflite")
+    other = file.rename(tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match=r"model\.onnx is damaged, or not the model"):
+        exported_model.find_exported(other).open()
 
 
 @pytest.mark.parametrize("error", [TypeError, AttributeError, RecursionError])
@@ -211,8 +234,20 @@ def test_a_missing_interpreter_is_named(run, tmp_path, monkeypatch):
         exported_model.find_exported(file).open()
 
 
-def test_a_file_is_labeled_without_keras_and_tensorflow(run, tmp_path):
-    file = export_file(run, tmp_path / "model.tflite")
+def test_a_missing_onnxruntime_names_the_extra(run, tmp_path, monkeypatch):
+    file = export_file(run, tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError) as caught:
+        exported_model.find_exported(file).open()
+    assert errors.message(caught.value) == (
+        "this needs onnxruntime, which is not installed: "
+        "pip install 'synergynet-tf[onnx]'"
+    )
+
+
+@each_ending
+def test_a_file_is_labeled_without_keras_and_tensorflow(run, tmp_path, ending):
+    file = export_file(run, tmp_path / f"model{ending}")
     images, output = tmp_path / "data" / "test" / "images", tmp_path / "out"
     flags = [f"--model={file}", f"--input={images}", f"--output={output}"]
     code = (

@@ -10,13 +10,14 @@ from synergynet_tf import metrics, runs
 from tests.evaluation import squares
 
 tf = pytest.importorskip("tensorflow")
+pytest.importorskip("tf2onnx")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
 from synergynet_tf.cli import parity as command  # noqa: E402
 from synergynet_tf.config import ModelConfig  # noqa: E402
-from synergynet_tf.export import card, parity, saved_model, tflite  # noqa: E402
+from synergynet_tf.export import card, onnx, parity, saved_model, tflite  # noqa: E402
 from synergynet_tf.export.exported_model import Answers, SavedModel, TFLiteModel  # noqa: E402
 from synergynet_tf.export.parity import (  # noqa: E402
     LIMITS,
@@ -71,7 +72,9 @@ def test_equal_exports_pass_and_are_reported(run, tmp_path, capsys, crop, dsc):
     made = card.make_card(runs.Run(run))
     saved_model.save(squares.build_model(), made, tmp_path / "served" / "1")
     lite = export(run, tmp_path / "x.tflite")
-    report = compare(run, tmp_path / "served", lite)
+    other = tmp_path / "y.onnx"
+    onnx.save(squares.build_model(), made, other)
+    report = compare(run, tmp_path / "served", lite, other)
     assert (report["num_cases"], report["num_slices"]) == (4, 4)
     assert report["keras"]["dsc"] == pytest.approx(dsc)
     for entry in report["exports"]:
@@ -79,10 +82,13 @@ def test_equal_exports_pass_and_are_reported(run, tmp_path, capsys, crop, dsc):
         assert (entry["labels_changed"], entry["dsc_change"]) == (0, 0)
         assert entry["codes_changed"] is None and entry["outside"] == []
         assert entry["latency_ms"] > 0
-    assert report["exports"][1]["size_bytes"] == lite.stat().st_size
+    for entry, file in zip(report["exports"][1:], (lite, other), strict=True):
+        assert entry["size_bytes"] == file.stat().st_size
+        assert entry["limits"] == {"logits": 1e-4, "dsc": 1e-4}
     table = (run / command.MARKDOWN).read_text()
     assert table in capsys.readouterr().out
-    assert "| TFLite | " in table and "| SavedModel | " in table
+    for kind in ("SavedModel", "TFLite", "ONNX"):
+        assert f"| {kind} | " in table
     assert "codes" not in table
 
 

@@ -12,12 +12,11 @@ from synergynet_tf.cli import tflite as command
 from synergynet_tf.data.datasets import phantom
 from synergynet_tf.data.preprocess import to_network
 from synergynet_tf.evaluation.cases import find_cases
-from synergynet_tf.export import exported_model, parity, tflite
-from synergynet_tf.models import ENCODERS, METHODS, build_model, quantizers
+from synergynet_tf.export import exported_model, model_file, parity, tflite
+from synergynet_tf.models import METHODS
 from synergynet_tf.models.outputs import with_codes
-from tests.conftest import tiny_encoder
 from tests.evaluation import squares
-from tests.models import tiny
+from tests.export.models import TINY, images, tiny_model
 
 tf = pytest.importorskip("tensorflow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
@@ -25,24 +24,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-TINY = dataclasses.replace(tiny.TINY, backbone="tiny", hidden_dim=32, num_codes=64)
 SIZE = TINY.image_size
-
-
-def tiny_model(monkeypatch, name):
-    """A method on a tiny encoder, whose codes lie where the features do."""
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
-    keras.utils.set_random_seed(0)
-    model = build_model(dataclasses.replace(TINY, name=name))
-    for layer in quantizers(model):
-        features = keras.Model(model.input, layer.input)(images(16))
-        vectors = np.asarray(features).reshape(-1, TINY.hidden_dim)
-        layer.codebook.assign(vectors[: TINY.num_codes])
-    return model
-
-
-def images(count=8):
-    return np.random.default_rng(1).random((count, SIZE, SIZE, 3), np.float32)
 
 
 def kinds(content):
@@ -245,17 +227,18 @@ def test_a_choice_without_a_layer_is_refused():
         tflite.spoiled_by_int8(operators)
 
 
-def test_what_cannot_be_written_is_refused(tmp_path):
+@pytest.mark.parametrize("ending", [".tflite", ".onnx"])
+def test_what_cannot_be_written_is_refused(tmp_path, ending):
     (tmp_path / "file").touch()
-    (tmp_path / "a.tflite").touch()
+    (tmp_path / f"a{ending}").touch()
     (tmp_path / "b.json").touch()
-    with pytest.raises(ValueError, match=r"end in \.tflite"):
-        tflite.new_file(tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match=rf"end in \{ending}"):
+        model_file.new_file(tmp_path / "model.h5", ending)
     for name in ("a", "b"):
         with pytest.raises(FileExistsError, match=rf"{name}\..* exists; delete"):
-            tflite.new_file(tmp_path / f"{name}.tflite")
+            model_file.new_file(tmp_path / f"{name}{ending}", ending)
     with pytest.raises(OSError, match=r"--out: .*name another"):
-        tflite.new_file(tmp_path / "file" / "a.tflite")
+        model_file.new_file(tmp_path / "file" / f"a{ending}", ending)
 
 
 def test_int8_without_the_runs_data_is_refused(run, tmp_path):

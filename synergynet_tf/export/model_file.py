@@ -30,9 +30,13 @@ def new_file(out: str | pathlib.Path, ending: str) -> pathlib.Path:
     target = pathlib.Path(out)
     if target.suffix != ending:
         raise ValueError(f"--out must end in {ending}. Received: --out {out}")
-    for path in (target, card_path(target)):
-        if path.exists():
-            raise FileExistsError(f"{path} exists; delete it, or choose another --out")
+    if target.exists():
+        raise FileExistsError(f"{target} exists; delete it, or choose another --out")
+    if card_path(target).exists():
+        raise FileExistsError(
+            f"{card_path(target)} exists, the card of another file of this name; "
+            "choose another --out"
+        )
     runs.require_writable(target.parent, "--out")
     return target
 

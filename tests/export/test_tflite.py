@@ -234,8 +234,8 @@ def test_what_cannot_be_written_is_refused(tmp_path, ending):
     (tmp_path / "b.json").touch()
     with pytest.raises(ValueError, match=rf"end in \{ending}"):
         model_file.new_file(tmp_path / "model.h5", ending)
-    for name in ("a", "b"):
-        with pytest.raises(FileExistsError, match=rf"{name}\..* exists; delete"):
+    for name, reason in (("a", "delete it"), ("b", "the card of another file")):
+        with pytest.raises(FileExistsError, match=rf"{name}\..* exists[;,] {reason}"):
             model_file.new_file(tmp_path / f"{name}{ending}", ending)
     with pytest.raises(OSError, match=r"--out: .*name another"):
         model_file.new_file(tmp_path / "file" / f"a{ending}", ending)

@@ -31,9 +31,9 @@ from synergynet_tf.formats import (
 KINDS = ("missed", "false", "empty")
 LESION_KINDS = ("detected", "missed", "true", "false")
 NOTE = (
-    "Intervals: 95 %, {resamples} resamples of the patients: percentiles, below them BCa. "
-    "Missed: in the reference alone; false: in the prediction alone; empty: "
-    "in neither."
+    "Intervals: 95 %, {resamples} resamples of the patients: percentiles, below them "
+    "BCa. Missed: in the reference alone; false: in the prediction alone; empty: in "
+    "neither."
 )
 NOTE_ON_SEEDS = (
     "Of several seeds: mean and standard deviation of the seeds; the interval draws "

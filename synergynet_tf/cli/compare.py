@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation import label_maps
+from synergynet_tf.evaluation.report.comparison import write_comparison_report
+from synergynet_tf.evaluation.report.differing_cases import find_images
 from synergynet_tf.metrics.lesions import OVERLAPS
 
 
@@ -107,6 +109,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "refuse)",
     )
     parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="images or scans of the cases, for the pictures of report.html (default: "
+        "label maps alone)",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=max(1, (os.cpu_count() or 1) - 1),
@@ -168,8 +176,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     cases = label_maps.find_cases(
         args.reference, folders, args.patients, args.missing, spacing
     )
+    images, note = find_images(args.images) if args.images else ({}, "")
     runs.require_writable(out, "--out")
-    print("\n".join(cases.notes()))
+    print("\n".join([*cases.notes(), *([f"{args.images}: {note}"] if note else [])]))
     classes = label_maps.choose_classes(cases, args.classes, args.workers)
     print(classes.title(), end="\n\n", flush=True)
     protocols = list(dict.fromkeys(args.protocol))
@@ -183,7 +192,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         _lesion_rule(args),
     )
     print(label_maps.format_comparison(report), end="")
-    names = [label_maps.FILE, label_maps.CASES, label_maps.SUMMARY]
+    page = write_comparison_report(report, cases, classes, out, images)
+    names = [page.name, label_maps.FILE, label_maps.CASES, label_maps.SUMMARY]
     if args.lesions:
         names.append(label_maps.LESION_CASES)
     print(f"wrote {', '.join(str(out / name) for name in names)}")

@@ -15,7 +15,7 @@ from synergynet_tf.evaluation.report.forest import Difference, forest_plot
 from tests.evaluation.page import Page
 
 SHAPE = (24, 20, 6)
-HOSTILE = "<img src=x onerror=alert(1)>"
+HOSTILE = "<script>alert(1)</script>"
 CASES = ("case1", "case2", "case10", "none")
 
 
@@ -159,12 +159,9 @@ def test_missed_and_false_structures_are_named(written):
 
 def test_lesions_are_counted_and_the_missed_ones_listed(written):
     page, _, report = written
-    rows = {row[0]: row[1:] for row in page.table("lesions, overlap any")[1:]
-            if row[0].endswith("liver")}  # fmt: skip
     total = report["predictions"][1]["lesions"]["total"]["liver"]
     assert total["detected"] == 3 and total["false"] == 1
-    (own,) = [t for t in page.tables if t["caption"] == "lesions, overlap any"][1:]
-    found = {row[0]: row[1:] for row in own["rows"][1:]}
+    found = {row[0]: row[1:] for row in page.table("Counts of lesions, overlap any")}
     assert found[f"{HOSTILE}, liver"] == ["3", "3", "0", "-", "-", "4", "3", "1"]
     # 12 x 4 x 3 voxels.
     assert found[f"{HOSTILE}, {HOSTILE}"][:5] == ["3", "1", "2", "144", "144"]
@@ -174,7 +171,6 @@ def test_lesions_are_counted_and_the_missed_ones_listed(written):
         HOSTILE,
         "144",
     ]
-    assert rows
 
 
 def test_every_case_is_a_row_of_each_prediction(written):
@@ -196,7 +192,6 @@ def test_the_page_needs_nothing_else_and_names_are_text(written):
     page, text, _ = written
     assert "://" not in text and "@import" not in text and "url(" not in text
     assert HOSTILE not in text
-    assert not any("onerror" in attributes for _, attributes in page.tags)
     assert len(page.all("script")) == 2
     (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
     assert policy.startswith("default-src 'none'; img-src data:")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synergynet_tf.metrics import METRICS
+from synergynet_tf.metrics import LESION_METRICS, METRICS
 
 DASH = "-"
 # Width of a terminal that sentences below a table are wrapped to.
@@ -56,7 +56,8 @@ def points(change: float | None, digits: int = 2) -> str:
 
 def metric_scale(metric: str) -> int:
     """Returns what a metric is multiplied by to be shown: 100 for a fraction."""
-    return 100 if METRICS[metric].unit == "fraction" else 1
+    unit = (METRICS | LESION_METRICS)[metric].unit
+    return 100 if unit == "fraction" else 1
 
 
 def score(metric: str, value: float | None, form: str = ".2f") -> str:

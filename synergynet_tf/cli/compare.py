@@ -6,6 +6,7 @@ r"""Scores label maps of any framework against references, and compares them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import pathlib
@@ -14,6 +15,9 @@ from collections.abc import Sequence
 from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation import label_maps
+from synergynet_tf.evaluation.report.comparison import write_comparison_report
+from synergynet_tf.evaluation.report.differing_cases import find_images
+from synergynet_tf.metrics.lesions import OVERLAPS
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,13 +36,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="extend",
         metavar="NAME=DIR",
         help="label maps of the same names, by whom; without NAME= it is the folder's. "
-        "The others are compared with the first",
+        "The others are compared with the first. Several folders of one NAME are seeds "
+        "of one method",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="DIR",
-        help="folder for comparison.json, cases.csv and summary.csv",
+        help="folder for report.html, comparison.json and tables",
     )
     parser.add_argument(
         "--classes",
@@ -78,11 +83,36 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         f"(default: {metrics.NSD_TOLERANCE_MM:g})",
     )
     parser.add_argument(
+        "--lesions",
+        choices=OVERLAPS,
+        help="also find lesions, connected components of each class: one is detected "
+        "if a finding shares any voxel with it, a share of its voxels, or has an IoU",
+    )
+    parser.add_argument(
+        "--lesion-threshold",
+        type=float,
+        metavar="SHARE",
+        help="of --lesions share and iou: what that must be at least, in (0, 1]",
+    )
+    parser.add_argument(
+        "--lesion-size",
+        type=int,
+        default=1,
+        metavar="VOXELS",
+        help="smaller components are removed from both label maps (default: 1)",
+    )
+    parser.add_argument(
         "--missing",
         choices=label_maps.MISSING,
         default="refuse",
         help="empty: score a missing prediction as one that found nothing (default: "
         "refuse)",
+    )
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="images or scans of the cases, for the pictures of report.html (default: "
+        "label maps alone)",
     )
     parser.add_argument(
         "--workers",
@@ -101,7 +131,37 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     ):
         given = " ".join(f"{mm:g}" for mm in args.spacing)
         parser.error(f"--spacing must be one or two numbers above 0. Received: {given}")
+    _check_lesions(parser, args)
     return args
+
+
+def _check_lesions(
+    parser: command_line.ArgumentParser, args: argparse.Namespace
+) -> None:
+    """Refuses flags of lesions that make no sense, or do not go together."""
+    threshold, given = args.lesion_threshold, parser.given(args)
+    flags = [
+        given[name] for name in ("lesion_threshold", "lesion_size") if name in given
+    ]
+    if flags and not args.lesions:
+        parser.error(f"only with --lesions: {', '.join(flags)}")
+    if args.lesions == "any" and threshold is not None:
+        parser.error("--lesion-threshold is of --lesions share and iou")
+    if args.lesions in ("share", "iou") and not 0 < (threshold or 0) <= 1:
+        parser.error(
+            f"--lesions {args.lesions} needs a --lesion-threshold in (0, 1]. "
+            f"Received: {threshold}"
+        )
+    if args.lesion_size < 1:
+        parser.error(f"--lesion-size must be at least 1. Received: {args.lesion_size}")
+
+
+def _lesion_rule(args: argparse.Namespace) -> metrics.LesionRule | None:
+    if not args.lesions:
+        return None
+    return metrics.LesionRule(
+        args.lesions, args.lesion_threshold, minimal_size=args.lesion_size
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -109,39 +169,53 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     folders = _named_folders(args.predictions)
     out = pathlib.Path(args.out)
-    for folder in (args.reference, *folders.values()):
+    for folder in (args.reference, *itertools.chain(*folders.values())):
         if out.resolve() == pathlib.Path(folder).resolve():
             raise ValueError(f"{out} holds label maps; name another folder with --out")
     spacing = args.spacing and (args.spacing[0], args.spacing[-1])
     cases = label_maps.find_cases(
         args.reference, folders, args.patients, args.missing, spacing
     )
+    images, note = find_images(args.images) if args.images else ({}, "")
     runs.require_writable(out, "--out")
-    print("\n".join(cases.notes()))
+    print("\n".join([*cases.notes(), *([f"{args.images}: {note}"] if note else [])]))
     classes = label_maps.choose_classes(cases, args.classes, args.workers)
     print(classes.title(), end="\n\n", flush=True)
     protocols = list(dict.fromkeys(args.protocol))
     report = label_maps.compare_label_maps(
-        cases, classes, out, protocols, args.tolerance, args.workers
+        cases,
+        classes,
+        out,
+        protocols,
+        args.tolerance,
+        args.workers,
+        _lesion_rule(args),
     )
     print(label_maps.format_comparison(report), end="")
-    names = label_maps.FILE, label_maps.CASES, label_maps.SUMMARY
+    page = write_comparison_report(report, cases, classes, out, images)
+    names = [page.name, label_maps.FILE, label_maps.CASES, label_maps.SUMMARY]
+    if args.lesions:
+        names.append(label_maps.LESION_CASES)
     print(f"wrote {', '.join(str(out / name) for name in names)}")
 
 
-def _named_folders(texts: Sequence[str]) -> dict[str, str]:
-    """Returns the folder of each prediction, by its name."""
-    folders: dict[str, str] = {}
+def _named_folders(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the folders of each method, by its name: one, or one a seed."""
+    folders: dict[str, list[str]] = {}
+    unnamed: set[str] = set()
     for text in texts:
         name, equals, folder = text.partition("=")
-        if not equals or pathlib.Path(text).is_dir():
+        is_unnamed = not equals or pathlib.Path(text).is_dir()
+        if is_unnamed:
             name, folder = pathlib.Path(text).resolve().name, text
         if not name.strip() or not name.isprintable() or not folder:
             raise ValueError(f"--predictions must be NAME=DIR. Received: {text}")
-        if name in folders:
+        # Of folders that happen to have one name, nobody said that they are seeds.
+        if name in unnamed or (is_unnamed and name in folders):
             raise ValueError(
                 f"--predictions has the name {name} twice; give each its own, as "
-                "NAME=DIR"
+                "NAME=DIR, or each of one method's seeds the same"
             )
-        folders[name] = folder
+        unnamed |= {name} if is_unnamed else set()
+        folders.setdefault(name, []).append(folder)
     return folders

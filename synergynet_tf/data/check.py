@@ -11,9 +11,9 @@ import multiprocessing
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tqdm
@@ -24,6 +24,9 @@ from synergynet_tf.data.listing import ListingError, first_of, lines, summary
 from synergynet_tf.data.preprocess import find_faint
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, split_ids
+
+CaseT = TypeVar("CaseT")
+ResultT = TypeVar("ResultT")
 
 # Between microscopes and mistaken units; ones stand where no spacing is known.
 SPACING_MM = (0.001, 100.0)
@@ -101,7 +104,7 @@ def check(data: DataConfig, workers: int) -> Findings:
         shared = str(error)
         problems.append(shared)
     check_one = functools.partial(check_case, data.dataset, root)
-    results = list(_map(check_one, case_ids, workers))
+    results = list(map_cases(check_one, case_ids, workers, "check"))
     problems += _join(
         [(seen.case_id, seen.problem) for seen in results if seen.problem],
         len(results),
@@ -233,20 +236,34 @@ def _duplicates(results: Sequence[CaseCheck]) -> Iterator[str]:
             )
 
 
-def _map(
-    check_one: functools.partial[CaseCheck], case_ids: Sequence[str], workers: int
-) -> Iterator[CaseCheck]:
+def map_cases(
+    function: Callable[[CaseT], ResultT],
+    cases: Sequence[CaseT],
+    workers: int,
+    title: str,
+) -> Iterator[ResultT]:
+    """Yields `function(case)` for each case, in order, with a progress bar.
+
+    Args:
+        function: Can be pickled, as can its arguments and results.
+        cases: What it is called with.
+        workers: Processes; 0 for none.
+        title: Of the bar.
+
+    Raises:
+        OSError: If a process died, for example for want of memory.
+    """
     bar = functools.partial(
-        tqdm.tqdm, desc="check", total=len(case_ids), unit="case", disable=None
+        tqdm.tqdm, desc=title, total=len(cases), unit="case", disable=None
     )
     if not workers:
-        yield from bar(map(check_one, case_ids))
+        yield from bar(map(function, cases))
         return
     # Started afresh: OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         try:
-            yield from bar(pool.map(check_one, case_ids, chunksize=4))
+            yield from bar(pool.map(function, cases, chunksize=4))
         except BrokenProcessPool as error:
             raise OSError(
                 "A reading process ended before its time, for example for want of "

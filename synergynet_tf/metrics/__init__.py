@@ -31,6 +31,7 @@ from synergynet_tf.metrics.codebook import (
     purity,
 )
 from synergynet_tf.metrics.lesions import (
+    LESION_METRICS,
     LesionRule,
     Lesions,
     find_lesions,
@@ -64,6 +65,7 @@ from synergynet_tf.metrics.surface import hausdorff95_mm, surface_dice
 
 __all__ = [
     "LABEL_GRIDS",
+    "LESION_METRICS",
     "METRICS",
     "NSD_TOLERANCE_MM",
     "PROTOCOLS",

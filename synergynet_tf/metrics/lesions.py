@@ -28,10 +28,20 @@ from typing import NamedTuple
 import numpy as np
 
 from synergynet_tf.metrics.overlap import check_masks
-from synergynet_tf.metrics.protocols import ClassScores, Scores, check_labels
+from synergynet_tf.metrics.protocols import (
+    ClassScores,
+    Metric,
+    Scores,
+    check_labels,
+)
 
 OVERLAPS = ("any", "share", "iou")
 CONNECTIVITIES = ("full", "faces")
+LESION_METRICS = {
+    "lesion_precision": Metric("fraction", +1),
+    "lesion_recall": Metric("fraction", +1),
+    "lesion_f1": Metric("fraction", +1),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -289,7 +289,7 @@ def test_whole_floats_are_labels_and_others_are_not(folders):
 def test_a_file_that_is_refused_leaves_the_old_comparison(folders):
     run(folders)
     before = {path: path.read_bytes() for path in folders.glob("out/*")}
-    assert len(before) == 3
+    assert len(before) == 4
     save(folders / "first", "c", block() * 0.5, np.float32)
     with pytest.raises(ValueError, match="Case c, first"):
         run(folders)

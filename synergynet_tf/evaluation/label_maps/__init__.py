@@ -13,6 +13,7 @@ from synergynet_tf.evaluation.label_maps.classes import Classes
 from synergynet_tf.evaluation.label_maps.comparison import (
     CASES,
     FILE,
+    LESION_CASES,
     SUMMARY,
     choose_classes,
     compare_label_maps,
@@ -22,6 +23,7 @@ from synergynet_tf.evaluation.label_maps.table import format_comparison
 __all__ = [
     "CASES",
     "FILE",
+    "LESION_CASES",
     "MISSING",
     "SUMMARY",
     "Classes",

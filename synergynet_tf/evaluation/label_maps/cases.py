@@ -21,6 +21,7 @@ from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
 from synergynet_tf.safe_io import read_content, require_plain_name, shown
 
+Place = str | pathlib.Path
 ENDINGS = (*nifti.ENDINGS, ".png")
 FOLDERS = ("labelsTr", "labelsTs")
 MISSING = ("refuse", "empty")
@@ -55,6 +56,7 @@ class ComparedCases:
     Attributes:
         reference: Folder of the references' files.
         predictions: For each prediction's name the folder of its files.
+        methods: For each method's name those of its predictions: one, or one a seed.
         cases: Sorted by name, at least one.
         missing: For each prediction the cases that it lacks, scored as empty.
         extra: For each prediction the names that no reference has.
@@ -66,6 +68,7 @@ class ComparedCases:
 
     reference: pathlib.Path
     predictions: dict[str, pathlib.Path]
+    methods: dict[str, list[str]]
     cases: list[ComparedCase]
     missing: dict[str, list[str]]
     extra: dict[str, list[str]]
@@ -102,7 +105,7 @@ class ComparedCases:
 
 def find_cases(
     reference: str | pathlib.Path,
-    predictions: Mapping[str, str | pathlib.Path],
+    predictions: Mapping[str, Place | Sequence[Place]],
     patients: str = "",
     missing: str = "refuse",
     pixel_mm: tuple[float, float] | None = None,
@@ -114,7 +117,8 @@ def find_cases(
 
     Args:
         reference: Folder of the references.
-        predictions: Folder of each prediction, by its name.
+        predictions: By the name of each method the folder of its prediction, or
+            those of several seeds: `{"ours": ["out/seed0", "out/seed1"]}`.
         patients: A CSV file with the columns `case` and `patient`, or a regular
             expression with one group, which a case's name begins with: the patient.
             Empty: each case is its own.
@@ -123,8 +127,9 @@ def find_cases(
 
     Raises:
         FileNotFoundError: If a folder is not there or has no label maps.
-        ValueError: If two files of a folder have one name, a prediction is missing or
-            lies on another grid, a case has no patient, or volumes get a spacing.
+        ValueError: If two files of a folder have one name, a folder is named twice
+            for one method, a prediction is missing or lies on another grid, a case has
+            no patient, or volumes get a spacing.
     """
     folder, references, note = _find_label_maps(reference, "--reference")
     passed_over = {folder: note}
@@ -133,8 +138,9 @@ def find_cases(
         raise ValueError(f"{folder} has volumes and images; keep one kind of them")
     if kinds == {True} and pixel_mm is not None:
         raise ValueError(f"--spacing is of images; the volumes in {folder} have theirs")
+    methods, places = _name_predictions(predictions)
     folders, found = {}, {}
-    for name, place in predictions.items():
+    for name, place in places.items():
         folders[name], found[name], note = _find_label_maps(place, "--predictions")
         passed_over[folders[name]] = note
         if not references.keys() & found[name].keys():
@@ -168,6 +174,7 @@ def find_cases(
     return ComparedCases(
         folder,
         folders,
+        methods,
         cases,
         lacking,
         {n: sorted(paths.keys() - references.keys()) for n, paths in found.items()},
@@ -175,6 +182,35 @@ def find_cases(
         pixel_mm,
         {where: text for where, text in passed_over.items() if text},
     )
+
+
+def _name_predictions(
+    predictions: Mapping[str, Place | Sequence[Place]],
+) -> tuple[dict[str, list[str]], dict[str, Place]]:
+    """Names the prediction of each seed: `ours #1`, `ours #2`; of one seed, `ours`.
+
+    Returns:
+        The names of each method's predictions, and each prediction's folder.
+    """
+    methods: dict[str, list[str]] = {}
+    places: dict[str, Place] = {}
+    for method, given in predictions.items():
+        own = [given] if isinstance(given, str | pathlib.Path) else list(given)
+        if len({pathlib.Path(place).resolve() for place in own}) < len(own):
+            raise ValueError(
+                f"--predictions has a folder of {method} twice; give each seed its own"
+            )
+        methods[method] = [
+            f"{method} #{i}" if len(own) > 1 else method for i in range(1, len(own) + 1)
+        ]
+        for name, place in zip(methods[method], own, strict=True):
+            if name in places:
+                raise ValueError(
+                    f"--predictions has the name {name} twice; give each its own, as "
+                    "NAME=DIR"
+                )
+            places[name] = place
+    return methods, places
 
 
 def _find_label_maps(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
-import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,6 +21,19 @@ from synergynet_tf.evaluation.label_maps.classes import (
     name_values,
     parse_classes,
 )
+from synergynet_tf.evaluation.label_maps.differences import (
+    compare_methods,
+    correct,
+    replace_pooled,
+)
+from synergynet_tf.evaluation.label_maps.methods import (
+    LESIONS,
+    Distribution,
+    bca_block,
+    describe_method,
+    distribute,
+    rank,
+)
 from synergynet_tf.evaluation.label_maps.reading import (
     read_label_map,
     to_labels,
@@ -35,12 +48,23 @@ from synergynet_tf.evaluation.scores import (
     mean_block,
     score_labeled,
 )
-from synergynet_tf.evaluation.tables.compare import subtract, summarize
 from synergynet_tf.formats import without_nan
-from synergynet_tf.metrics import METRICS, bootstrap
+from synergynet_tf.metrics import METRICS, LesionRule, Lesions, bootstrap
 
 Report = dict[str, Any]
 FILE, CASES, SUMMARY = "comparison.json", "cases.csv", "summary.csv"
+LESION_CASES = "lesions.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedResult(CaseResult):
+    """A scored case, whose `scores` have those of its lesions as one more block.
+
+    Attributes:
+        lesions: The sizes of each class; none if lesions were not asked for.
+    """
+
+    lesions: dict[str, Lesions] = dataclasses.field(default_factory=dict)
 
 
 def choose_classes(
@@ -83,12 +107,13 @@ def compare_label_maps(
     protocols: Sequence[str] = ("strict",),
     tolerance_mm: float = metrics.NSD_TOLERANCE_MM,
     workers: int = 0,
+    lesions: LesionRule | None = None,
 ) -> Report:
     """Scores every prediction of every case, and compares each with the first.
 
     Of a case only its numbers are kept, so memory does not grow with the volumes.
-    Writes into `out` `cases.csv`, `summary.csv` and, last, `comparison.json`; each is
-    whole or as it was before.
+    Writes into `out` `cases.csv`, `summary.csv`, with lesions `lesions.csv`, and, last,
+    `comparison.json`; each is whole or as it was before.
 
     Args:
         cases: The files.
@@ -97,6 +122,7 @@ def compare_label_maps(
         protocols: Of `metrics.PROTOCOLS`, each once.
         tolerance_mm: Of NSD, in the unit of distances.
         workers: Processes that read and score; 0 for none.
+        lesions: What is a lesion and when it is detected; `None` to look for none.
 
     Returns:
         What `comparison.json` holds; see docs/guides/compare.md.
@@ -112,14 +138,21 @@ def compare_label_maps(
         protocols=protocols,
         pixel_mm=cases.pixel_mm,
         tolerance_mm=tolerance_mm,
+        lesions=lesions,
     )
     scored = map_in_processes(score, cases.cases, workers)
     progress = tqdm(scored, "score", len(cases.cases), unit="case", disable=None)
-    results: dict[str, list[CaseResult]] = {name: [] for name in cases.predictions}
+    results: dict[str, list[ComparedResult]] = {name: [] for name in cases.predictions}
     for by_name in progress:
         for name, result in by_name.items():
             results[name].append(result)
 
+    blocks = (*protocols, LESIONS) if lesions else tuple(protocols)
+    of = {
+        block: {name: distribute(own, block) for name, own in results.items()}
+        for block in blocks
+    }
+    num_patients = len({case.patient for case in cases.cases})
     in_mm = cases.are_volumes or cases.pixel_mm is not None
     report = without_nan(
         {
@@ -128,26 +161,35 @@ def compare_label_maps(
             "classes_from": classes.source,
             "patients_from": cases.patients_from,
             "num_cases": len(cases.cases),
-            "num_patients": len({case.patient for case in cases.cases}),
+            "num_patients": num_patients,
+            "warning": metrics.few_patients_warning(num_patients),
             "protocols": list(protocols),
             "distance_unit": "mm" if in_mm else "px",
             "spacing_mm": cases.pixel_mm,
             "nsd_tolerance": tolerance_mm,
+            "lesion_rule": dataclasses.asdict(lesions) if lesions else None,
             "bootstrap": {
                 "resamples": bootstrap.RESAMPLES,
                 "seed": bootstrap.SEED,
                 "level": bootstrap.LEVEL,
             },
             "predictions": [
-                _describe(name, cases, classes, results[name], protocols)
+                _describe(name, cases, classes, results[name], protocols, of)
                 for name in cases.predictions
             ],
-            "differences": _differences(results, protocols),
+            "methods": [
+                describe_method(name, predictions, of)
+                for name, predictions in cases.methods.items()
+            ],
+            "differences": _differences(results, cases.methods, of),
+            "ranks": {block: rank(cases.methods, of[block]) for block in blocks},
         }
     )
     out = pathlib.Path(out)
     runs.write_csv(out / CASES, list(_case_lines(results, protocols)))
     runs.write_csv(out / SUMMARY, list(_summary_lines(report)))
+    if lesions:
+        runs.write_csv(out / LESION_CASES, list(_lesion_lines(results)))
     runs.write_json(out / FILE, report)
     return report
 
@@ -158,7 +200,8 @@ def score_files(
     protocols: Sequence[str],
     pixel_mm: tuple[float, float] | None,
     tolerance_mm: float,
-) -> dict[str, CaseResult]:
+    lesions: LesionRule | None,
+) -> dict[str, ComparedResult]:
     """Reads and scores the predictions of a case, one after the other.
 
     Raises:
@@ -189,25 +232,44 @@ def score_files(
         labeled = LabeledCase(
             case.case_id, case.patient, true_labels, labels, reference.spacing_mm
         )
-        results[name] = score_labeled(labeled, classes.names, protocols, tolerance_mm)
+        scored = score_labeled(labeled, classes.names, protocols, tolerance_mm)
+        results[name] = _with_lesions(scored, labeled, classes.names, lesions)
     return results
+
+
+def _with_lesions(
+    scored: CaseResult,
+    case: LabeledCase,
+    names: Sequence[str],
+    rule: LesionRule | None,
+) -> ComparedResult:
+    """Adds the lesions of a case to its scores, if they are asked for."""
+    found: dict[str, Lesions] = {}
+    scores = dict(scored.scores)
+    if rule:
+        pred_labels = next(iter(case.pred_labels.values()))
+        found = metrics.find_lesions_of_case(case.true_labels, pred_labels, names, rule)
+        scores[LESIONS] = metrics.lesion_scores(found)
+    return ComparedResult(scored.case_id, scored.patient, scores, scored.counts, found)
 
 
 def _describe(
     name: str,
     cases: ComparedCases,
     classes: Classes,
-    results: Sequence[CaseResult],
+    results: Sequence[ComparedResult],
     protocols: Sequence[str],
+    of: Mapping[str, Mapping[str, Distribution]],
 ) -> Report:
     """Returns the means of a prediction, and its cases, as `metrics.json` has them."""
     weights = bootstrap.draw_patients([result.patient for result in results])
-    return {
+    report: Report = {
         "name": name,
         "folder": str(cases.predictions[name]),
         "missing": cases.missing[name],
         "extra": cases.extra[name],
-        **{protocol: mean_block(results, protocol, weights) for protocol in protocols},
+        **{block: mean_block(results, block, weights) for block in of},
+        "bca": {block: bca_block(of[block][name]) for block in of},
         "structures": count_structures(results, protocols[0], classes.names),
         "cases": [
             {
@@ -219,81 +281,44 @@ def _describe(
             for result in results
         ],
     }
+    if LESIONS in of:
+        report[LESIONS]["total"] = {
+            class_name: _sum_up(
+                metrics.total_lesions(
+                    [result.lesions[class_name] for result in results]
+                )
+            )
+            for class_name in classes.names
+        }
+        for case, result in zip(report["cases"], results, strict=True):
+            case["lesion_sizes"] = {n: o._asdict() for n, o in result.lesions.items()}
+    return report
+
+
+def _sum_up(lesions: Lesions) -> Report:
+    """Counts the lesions of all cases, and scores them as one."""
+    counts = {kind: len(sizes) for kind, sizes in lesions._asdict().items()}
+    return {**counts, **lesions.scores(), "missed_sizes": list(lesions.missed)}
 
 
 def _differences(
-    results: Mapping[str, Sequence[CaseResult]], protocols: Sequence[str]
+    results: Mapping[str, Sequence[ComparedResult]],
+    methods: Mapping[str, Sequence[str]],
+    of: Mapping[str, Mapping[str, Distribution]],
 ) -> list[Report]:
-    """Subtracts the first prediction from each other one."""
-    first, *others = results
-    found: list[Report] = [
-        {
-            "name": name,
-            "minus": first,
-            **{p: _subtract(results[first], results[name], p) for p in protocols},
-        }
-        for name in others
-    ]
-    for protocol in protocols if found else ():
-        compared = [entry[protocol] for entry in found]
-        _correct([each["mean"] for each in compared])
-        for name in compared[0]["per_class"]:
-            _correct([each["per_class"][name] for each in compared])
+    """Subtracts the first method from each other one."""
+    first, *others = methods
+    found: list[Report] = [{"name": name, "minus": first} for name in others]
+    for block in of:
+        for entry in found:
+            pair = methods[first], methods[entry["name"]]
+            one, other = ([results[name] for name in names] for names in pair)
+            entry[block] = compare_methods(one, other, block)
+            if block == "pooled":
+                one_pool, other_pool = ([of[block][n] for n in own] for own in pair)
+                replace_pooled(entry[block], one_pool, other_pool)
+        correct([entry[block] for entry in found])
     return found
-
-
-def _subtract(
-    first: Sequence[CaseResult], second: Sequence[CaseResult], protocol: str
-) -> Report:
-    """Sums up the differences of two predictions, as `compare_runs` does."""
-    scores = [[result.scores[protocol] for result in own] for own in (first, second)]
-    names = list(scores[0][0])
-    patients = [result.patient for result in first]
-    listed = list(scores[0][0][names[0]])
-    summary = summarize(subtract(*scores), names, listed, patients)
-    if protocol == "pooled":
-        _pool_differences(summary, first, second, patients)
-    return summary
-
-
-def _pool_differences(
-    summary: Report,
-    first: Sequence[CaseResult],
-    second: Sequence[CaseResult],
-    patients: Sequence[str],
-) -> None:
-    """Sets differences and intervals to those of the pools, not of the cases."""
-    weights = bootstrap.draw_patients(patients)
-    counts = [[result.counts["pooled"] for result in own] for own in (first, second)]
-    one, other = (metrics.pool(own) for own in counts)
-    drawn = [bootstrap.resample_pools(own, weights) for own in counts]
-
-    def replace(
-        block: dict[str, Report],
-        scores: tuple[metrics.Scores, metrics.Scores],
-        resamples: Sequence[Mapping[str, bootstrap.Resamples]],
-    ) -> None:
-        for metric, values in block.items():
-            values["difference"] = scores[1][metric] - scores[0][metric]
-            before, after = (own[metric] for own in resamples)
-            change = bootstrap.Resamples(after.means - before.means, before.several)
-            values["interval"] = bootstrap.interval(change)
-
-    means = metrics.mean_of_classes(one), metrics.mean_of_classes(other)
-    replace(summary["mean"], means, [bootstrap.resampled_means(own) for own in drawn])
-    for name, block in summary["per_class"].items():
-        replace(block, (one[name], other[name]), [own[name] for own in drawn])
-
-
-def _correct(blocks: Sequence[dict[str, Report]]) -> None:
-    """Adds `p_holm` to each metric: corrected for the number of predictions."""
-    for metric in blocks[0]:
-        for block in blocks:
-            block[metric]["p_holm"] = math.nan
-        tested = [b[metric] for b in blocks if not math.isnan(b[metric]["p"])]
-        corrected = bootstrap.holm([summary["p"] for summary in tested])
-        for summary, p in zip(tested, corrected, strict=True):
-            summary["p_holm"] = p
 
 
 def _case_lines(
@@ -313,41 +338,102 @@ def _case_lines(
             }
 
 
-def _summary_lines(report: Report) -> Iterator[dict[str, Any]]:
-    """Yields the lines of `summary.csv`: one a protocol, prediction, class, metric."""
-    differences = {entry["name"]: entry for entry in report["differences"]}
-    for protocol, prediction in itertools.product(
-        report["protocols"], report["predictions"]
-    ):
-        block, entry = prediction[protocol], differences.get(prediction["name"])
-        change = entry[protocol] if entry else {"mean": {}, "per_class": {}}
-        parts: list[tuple[str, Report, Report, Report]] = [
-            ("mean", block["mean"], block["mean_interval"], change["mean"])
-        ]
-        parts += [
-            (
-                name,
-                means,
-                block["per_class_interval"][name],
-                change["per_class"].get(name, {}),
-            )
-            for name, means in block["per_class"].items()
-        ]
-        for name, means, intervals, changes in parts:
-            for metric, mean in means.items():
-                compared = changes.get(metric, {})
-                low, high = compared.get("interval", (None, None))
+def _lesion_lines(
+    results: Mapping[str, Sequence[ComparedResult]],
+) -> Iterator[dict[str, Any]]:
+    """Yields the lines of `lesions.csv`: one a case, prediction and class."""
+    for name, own in results.items():
+        for result in own:
+            for class_name, lesions in result.lesions.items():
                 yield {
-                    "prediction": prediction["name"],
-                    "protocol": protocol,
-                    "class": name,
-                    "metric": metric,
-                    "mean": mean,
-                    "low": intervals[metric][0],
-                    "high": intervals[metric][1],
-                    "difference": compared.get("difference"),
-                    "difference_low": low,
-                    "difference_high": high,
-                    "p": compared.get("p"),
-                    "p_holm": compared.get("p_holm"),
+                    "case": result.case_id,
+                    "patient": result.patient,
+                    "prediction": name,
+                    "class": class_name,
+                    **{kind: len(s) for kind, s in lesions._asdict().items()},
+                    **without_nan(lesions.scores()),
+                    "missed_sizes": " ".join(map(str, lesions.missed)),
+                    "false_sizes": " ".join(map(str, lesions.false)),
                 }
+
+
+def _summary_lines(report: Report) -> Iterator[dict[str, Any]]:
+    """Yields the lines of `summary.csv`: one a block, prediction, class and metric.
+
+    After the seeds of a method comes the method itself, with its differences.
+    """
+    predictions = {entry["name"]: entry for entry in report["predictions"]}
+    changes = {entry["name"]: entry for entry in report["differences"]}
+    for block, method in itertools.product(report["ranks"], report["methods"]):
+        name, seeds = method["name"], method["predictions"]
+        ranks = {metric: own[name] for metric, own in report["ranks"][block].items()}
+        change = changes.get(name, {}).get(block, {"mean": {}, "per_class": {}})
+        if len(seeds) == 1:
+            own = _parts(predictions[name], block)
+            yield from _method_lines(name, block, own, change, ranks)
+            continue
+        for seed in seeds:
+            yield from _method_lines(
+                seed, block, _parts(predictions[seed], block), {}, {}
+            )
+        yield from _method_lines(name, block, _parts(method, block), change, ranks)
+
+
+def _parts(entry: Report, block: str) -> dict[str, Report]:
+    """Returns `mean`, `sd` and both intervals of each class and metric."""
+    own = entry[block]
+    if "mean_interval" not in own:
+        return {"mean": own["mean"], **own["per_class"]}
+
+    def part(means: Report, ends: Report, bca: Report) -> Report:
+        return {
+            m: {"mean": means[m], "interval": ends[m], "bca_interval": bca[m]}
+            for m in means
+        }
+
+    bca = entry["bca"][block]
+    return {"mean": part(own["mean"], own["mean_interval"], bca["mean_interval"])} | {
+        name: part(
+            means, own["per_class_interval"][name], bca["per_class_interval"][name]
+        )
+        for name, means in own["per_class"].items()
+    }
+
+
+def _method_lines(
+    name: str,
+    block: str,
+    parts: Mapping[str, Report],
+    change: Mapping[str, Any],
+    ranks: Mapping[str, Report],
+) -> Iterator[dict[str, Any]]:
+    none = (None, None)
+    for place, (class_name, scores) in enumerate(parts.items()):
+        changes = change.get("per_class", {}).get(class_name, {})
+        if place == 0:
+            changes = change.get("mean", {})
+        for metric, own in scores.items():
+            compared = changes.get(metric, {})
+            of_mean = ranks.get(metric, {}) if place == 0 else {}
+            yield {
+                "prediction": name,
+                "protocol": block,
+                "class": class_name,
+                "metric": metric,
+                "mean": own["mean"],
+                **_ends("", own.get("interval") or none),
+                **_ends("bca_", own.get("bca_interval") or none),
+                "sd_of_seeds": own.get("sd"),
+                "rank": of_mean.get("rank"),
+                "difference": compared.get("difference"),
+                **_ends("difference_", compared.get("interval") or none),
+                **_ends("difference_bca_", compared.get("bca_interval") or none),
+                "p": compared.get("p"),
+                "p_holm": compared.get("p_holm"),
+                "rank_biserial": compared.get("rank_biserial"),
+                "cohens_d_z": compared.get("cohens_d_z"),
+            }
+
+
+def _ends(prefix: str, interval: Sequence[float | None]) -> dict[str, float | None]:
+    return {f"{prefix}low": interval[0], f"{prefix}high": interval[1]}

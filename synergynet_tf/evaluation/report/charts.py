@@ -25,7 +25,7 @@ def line_chart(
         lines: The values of `training` and `validation`, one for each epoch.
     """
     low, high = min(map(min, lines.values())), max(map(max, lines.values()))
-    ticks = _ticks(low, high)
+    ticks = round_ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     first, last = epochs[0], max(epochs[-1], epochs[0] + 1)
 
@@ -47,15 +47,17 @@ def line_chart(
         "left": LEFT,
         "right": RIGHT,
         "bottom": BOTTOM,
-        "ticks": [(y(tick), _label(tick)) for tick in ticks],
+        "ticks": [(y(tick), short_number(tick)) for tick in ticks],
         "epochs": [(x(e), f"{e:.0f}") for e in _epoch_ticks(first, epochs[-1])],
         "lines": points,
         "marked": len(epochs) <= MAX_MARKS,
-        "ends": {k: (_label(v[0]), _label(v[-1])) for k, v in lines.items()},
+        "ends": {
+            k: (short_number(v[0]), short_number(v[-1])) for k, v in lines.items()
+        },
     }
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Returns round numbers that enclose the values, at most `MAX_TICKS + 1`."""
     if high <= low:
         low, high = (low - 0.5, high + 0.5) if low == 0 else (min(low, 0), max(high, 0))
@@ -72,11 +74,11 @@ def _epoch_ticks(first: float, last: float) -> list[float]:
     return [first + step * i for i in range(int((last - first) / step) + 1)]
 
 
-def _label(value: float) -> str:
+def short_number(value: float) -> str:
     """Writes a number with as many digits as a reader wants.
 
     Example:
-    >>> [_label(v) for v in (0.00125, 0.5, 12.0, 1018.0)]
+    >>> [short_number(v) for v in (0.00125, 0.5, 12.0, 1018.0)]
     ['0.00125', '0.5', '12', '1018']
     """
     return f"{value:.4g}"

@@ -39,16 +39,29 @@ def write_html_report(run: Run) -> pathlib.Path:
 
 def make_page(run: Run) -> str:
     """Returns the report as text; raises as `write_html_report` does."""
+    return render("report.html.j2", _read_context(run))
+
+
+def render(template: str, context: dict[str, Any]) -> str:
+    """Returns a page with the style and the script that all reports share.
+
+    Args:
+        template: Its name in `templates`; it extends `_page.j2`.
+        context: What it shows.
+    """
     style, script = (
         (HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
-    template = environment().get_template("report.html.j2")
-    return template.render(
-        **_read_context(run),
-        style=style,
-        style_digest=_digest(style),
-        script=script,
-        script_digest=_digest(script),
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            **context,
+            style=style,
+            style_digest=_digest(style),
+            script=script,
+            script_digest=_digest(script),
+        )
     )
 
 

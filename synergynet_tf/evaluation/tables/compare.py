@@ -23,7 +23,7 @@ from synergynet_tf.formats import (
     with_options,
     without_nan,
 )
-from synergynet_tf.metrics import METRICS, bootstrap
+from synergynet_tf.metrics import LESION_METRICS, METRICS, bootstrap
 from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
@@ -144,7 +144,7 @@ def summarize(
     Args:
         by_class: `(cases, classes, metrics)`.
         names: Of the classes.
-        metrics: Of `METRICS`.
+        metrics: Of `METRICS`, or of `LESION_METRICS`.
         patients: Of the cases.
 
     Returns:
@@ -156,7 +156,7 @@ def summarize(
         return {
             metric: _summarize(
                 Differences(*(array[:, i] for array in differences)),
-                METRICS[metric].direction,
+                (METRICS | LESION_METRICS)[metric].direction,
                 patients,
                 weights,
             )

@@ -26,6 +26,9 @@ NAMES = {
     "acc": "ACC",
     "sp": "SP",
     "se": "SE",
+    "lesion_precision": "precision",
+    "lesion_recall": "recall",
+    "lesion_f1": "F1",
 }
 # What the paper prints under each protocol, in its order.
 PAPER_METRICS = {

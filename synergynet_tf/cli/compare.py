@@ -27,7 +27,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--reference",
         required=True,
         metavar="DIR",
-        help="label maps of the ground truth: .nii, .nii.gz or .png files",
+        help="label maps of the ground truth: .nii, .nii.gz, .nrrd, .mha or .png files",
     )
     parser.add_argument(
         "--predictions",

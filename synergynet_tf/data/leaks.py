@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.data import DATASETS, images, nifti
+from synergynet_tf.data import DATASETS, images, volumes
 from synergynet_tf.data.check import map_cases
 from synergynet_tf.data.datasets.folder import MASK_ENDINGS
 from synergynet_tf.data.listing import (
@@ -47,7 +47,7 @@ BLUR = 1.0  # Standard deviation in pixels of the thumbnail.
 ALIKE = 0.96
 # Rows of the table of all pairs that are computed at once.
 BLOCK = 1024
-ENDINGS = (*nifti.ENDINGS, *images.KINDS)
+ENDINGS = (*volumes.ENDINGS, *images.KINDS)
 UNUSED = "no part"
 
 
@@ -228,8 +228,8 @@ def _read_file(file: tuple[str, pathlib.Path]) -> Image:
     place, path = file
     name = str(path.relative_to(place))
     try:
-        if path.name.lower().endswith(nifti.ENDINGS):
-            voxels = nifti.read(path).array
+        if volumes.ending(path):
+            voxels = volumes.read(path).array
             voxels = voxels.reshape(*voxels.shape[:3], -1)
         else:
             voxels = images.read_image(path)

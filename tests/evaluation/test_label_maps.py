@@ -1,6 +1,7 @@
 """Comparison of label maps: what each trap of other tools must come out as."""
 
 import csv
+import itertools
 import json
 import math
 import pathlib
@@ -11,6 +12,7 @@ import cv2
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 
 from synergynet_tf.cli import compare
 from synergynet_tf.evaluation import label_maps
@@ -255,6 +257,19 @@ def test_a_missing_prediction_is_refused_by_name_or_scored_as_empty(folders, cap
     assert first["missing"] == ["b", "c"]
     assert first["strict"]["mean"]["dsc"] == pytest.approx(1 / 3)
     assert first["strict"]["mean"]["hd95"] == pytest.approx(2 * DIAGONAL / 3)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_formats_of_itk_are_the_same_label_maps(ending, folders):
+    expected = run(folders)
+    for folder, name in itertools.product(("reference", "first"), NAMES):
+        path = folders / folder / f"{name}.nii.gz"
+        image = SimpleITK.ReadImage(str(path))
+        SimpleITK.WriteImage(image, str(folders / folder / f"{name}{ending}"))
+        path.unlink()
+    found = run(folders)
+    for key in ("mean", "per_class"):
+        assert found["methods"]["first"][key] == expected["methods"]["first"][key]
 
 
 def test_an_extra_prediction_is_said_and_unused(folders, capsys):

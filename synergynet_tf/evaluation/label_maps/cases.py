@@ -13,16 +13,17 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from synergynet_tf.data import nifti
+from synergynet_tf.data import volumes
 from synergynet_tf.data.datasets.folder import MASK_ENDINGS
 from synergynet_tf.data.listing import PassedOver, list_files, summary
+from synergynet_tf.data.nifti import check_grid
 from synergynet_tf.evaluation.inputs import OVERLAY_ENDING, bare_name, is_volume
 from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
 from synergynet_tf.safe_io import read_content, require_plain_name, shown
 
 Place = str | pathlib.Path
-ENDINGS = (*nifti.ENDINGS, ".png")
+ENDINGS = (*volumes.ENDINGS, ".png")
 FOLDERS = ("labelsTr", "labelsTs")
 MISSING = ("refuse", "empty")
 COLUMNS = ("case", "patient")
@@ -78,7 +79,7 @@ class ComparedCases:
 
     @property
     def are_volumes(self) -> bool:
-        """Whether they are NIfTI files, with a spacing of their own, not images."""
+        """Whether they are volumes, with a spacing of their own, not images."""
         return is_volume(self.cases[0].reference)
 
     def notes(self) -> list[str]:
@@ -298,7 +299,7 @@ def _check_kinds_and_grids(cases: Sequence[ComparedCase]) -> None:
             if grid is None:
                 continue
             try:
-                nifti.check_grid(case.reference, grid, path, read_grid(path))
+                check_grid(case.reference, grid, path, read_grid(path))
             except ValueError as error:
                 raise ValueError(f"Case {case.case_id}, {name}: {error}") from error
 

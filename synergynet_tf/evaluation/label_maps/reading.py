@@ -1,4 +1,4 @@
-"""Reading of label maps: NIfTI volumes and PNG images, as labels of known classes."""
+"""Reading of label maps: volumes and PNG images, as labels of known classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergynet_tf.data import nifti
+from synergynet_tf.data import volumes
 from synergynet_tf.data.images import read_mask
 from synergynet_tf.evaluation.inputs import is_volume
 from synergynet_tf.evaluation.label_maps.classes import MAX_VALUE, Classes
@@ -35,7 +35,7 @@ def read_label_map(
     """Reads a label map.
 
     Args:
-        path: A NIfTI file or an image.
+        path: A volume or an image.
         pixel_mm: Distance between rows and columns of an image; 1 if it is not known.
 
     Raises:
@@ -47,7 +47,7 @@ def read_label_map(
         rows, columns = pixel_mm or (1.0, 1.0)
         pixels = read_mask(path).astype(np.uint16)
         return LabelMap(pixels[None], (1.0, rows, columns))
-    volume = nifti.read(path)
+    volume = volumes.read(path)
     _require_labels(path, volume)
     return LabelMap(_whole(volume.array, path), volume.spacing_mm)
 
@@ -95,18 +95,18 @@ def values_of(path: pathlib.Path) -> list[int]:
     return np.flatnonzero(seen).tolist()
 
 
-def read_grid(path: pathlib.Path) -> nifti.Volume:
+def read_grid(path: pathlib.Path) -> volumes.Volume:
     """Reads where the voxels of a volume of labels lie.
 
     Raises:
-        OSError, ValueError: As `nifti.read_grid`, or if it has more axes than three.
+        OSError, ValueError: As `volumes.read_grid`, or if it has more axes than three.
     """
-    grid = nifti.read_grid(path)
+    grid = volumes.read_grid(path)
     _require_labels(path, grid)
     return grid
 
 
-def _require_labels(path: pathlib.Path, volume: nifti.Volume) -> None:
+def _require_labels(path: pathlib.Path, volume: volumes.Volume) -> None:
     if volume.array.ndim == 4:
         raise ValueError(
             f"{path} must have 3 axes, one label for each voxel. Received: 4, of which "

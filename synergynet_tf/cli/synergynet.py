@@ -17,7 +17,7 @@ COMMANDS = {
     "report": ("cli.report", "write report.html of scored runs"),
     "figures": ("cli.figures", "draw overlays, contours and Grad-CAM of several runs"),
     "codes": ("cli.codes", "show what the codes of a run stand for"),
-    "export": ("", "export a run: saved-model, tflite"),
+    "export": ("", "export a run: saved-model, tflite, web"),
     "parity": ("cli.parity", "compare an export with its run on real cases"),
     "client": (
         "cli.serving_client",
@@ -30,6 +30,7 @@ COMMANDS = {
 EXPORTS = {
     "saved-model": ("cli.saved_model", "for TensorFlow Serving"),
     "tflite": ("cli.tflite", "for devices: float32, float16 or 8 bits"),
+    "web": ("cli.web", "for browsers: one HTML file that needs no network"),
 }
 
 

@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         exported = find_exported(args.model)
         if exported.path.is_dir():
             raise ValueError(
-                f"{args.model} is a SavedModel; a browser runs {ENDING} files: name one "
-                "with --model"
+                f"{args.model} is a SavedModel; a browser runs {ENDING} files: name "
+                "one with --model"
             )
         page.check_images(exported.card.config, exported.card.image_channels)
         _write(exported, args, target)

@@ -146,7 +146,7 @@
     if (view.address) URL.revokeObjectURL(view.address);
     view.article.remove();
     status.textContent = `${view.file.name} is removed.`;
-    files.focus();
+    files.focus({ preventScroll: true });
   }
 
   function refuse(view, message) {
@@ -181,6 +181,7 @@
     const save = find(".save");
     save.href = view.address;
     save.download = `${view.file.name.replace(/\.[^.]+$/, "")}_mask.png`;
+    find(".actions").append(find(".remove"));
     connect(view);
     find(".result").hidden = false;
     const areas = counts.slice(1).map((count, i) => `${classNames[i + 1]} ${share(view, count)}`);
@@ -198,13 +199,17 @@
   }
 
   function colored(labels) {
-    const colors = settings.classes.map(({ color }) =>
-      [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16)),
-    );
     const pixels = new Uint8ClampedArray(4 * labels.length);
-    labels.forEach((label, i) => {
-      if (label) pixels.set([...colors[label - 1], 255], 4 * i);
-    });
+    const colors = [
+      [0, 0, 0, 0],
+      ...settings.classes.map(({ color }) => [
+        ...[1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16)),
+        255,
+      ]),
+    ];
+    const table = new Uint32Array(new Uint8Array(colors.flat()).buffer);
+    const whole = new Uint32Array(pixels.buffer);
+    for (let i = 0; i < labels.length; i += 1) whole[i] = table[labels[i]];
     return pixels;
   }
 

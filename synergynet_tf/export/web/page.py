@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds model, runtime and program, or a folder of files."""
+"""The page: one HTML file with model, runtime and program, or a folder of files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import functools
 import gzip
 import hashlib
-import json
 import pathlib
 import shutil
 import tempfile

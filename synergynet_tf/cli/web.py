@@ -117,7 +117,7 @@ def _write(exported: Exported, args: argparse.Namespace, target: pathlib.Path) -
     parts = page.make_parts(exported, find_runtime(args.runtime))
     if args.folder:
         page.write_folder(parts, target)
-        size = sum(file.stat().st_size for file in target.iterdir())
+        size = sum(map(len, parts.files.values()))
         print(f"{target}: {size / 1e6:.1f} MB; serve it over HTTP, and open index.html")
         return
     page.write_file(parts, target)

@@ -57,7 +57,6 @@ def exported(tmp_path, monkeypatch):
         ["mole", HOSTILE],
         values=[7, 300],
         modality="rgb",
-        center_crop=0.75,
     )
     file = tmp_path / "model.tflite"
     file.write_bytes(b"the model")
@@ -100,7 +99,7 @@ def test_one_file_holds_all(exported, tmp_path, capsys):
         {"name": "mole", "color": PALETTE[0]},
         {"name": HOSTILE, "color": PALETTE[1]},
     ]
-    assert settings["centerCrop"] == 0.75 and settings["logits"] == 3
+    assert settings["centerCrop"] == 1.0 and settings["logits"] == 3
     digest = hashlib.sha256(b"the model").hexdigest()
     assert settings["files"]["model.tflite"] == {"bytes": 9, "sha256": digest}
     # No address is fetched, and what a name holds is text.
@@ -109,7 +108,9 @@ def test_one_file_holds_all(exported, tmp_path, capsys):
     assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text
     assert "300 " + html.escape(HOSTILE) in text
     # The only script and style that may run are those that are there.
-    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
+    (policy,) = re.findall(
+        r'Content-Security-Policy" content="([^"]+)"', html.unescape(text)
+    )
     for kind in ("script", "style"):
         digest = hashlib.sha256(block(text, kind).encode()).digest()
         source = f"'sha256-{base64.b64encode(digest).decode()}'"

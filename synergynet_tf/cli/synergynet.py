@@ -35,6 +35,7 @@ EXPORTS = {
     "saved-model": ("cli.saved_model", "for TensorFlow Serving"),
     "tflite": ("cli.tflite", "for devices: float32, float16 or 8 bits"),
     "onnx": ("cli.onnx", "for onnxruntime and OpenVINO: float32"),
+    "web": ("cli.web", "for browsers: one HTML file that needs no network"),
 }
 
 

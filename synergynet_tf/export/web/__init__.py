@@ -1,0 +1,1 @@
+"""A segmentation model in the browser: `page.write` makes the page."""

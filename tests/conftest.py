@@ -24,6 +24,25 @@ def real_data():
 
 
 @pytest.fixture
+def refused(monkeypatch, capsys):
+    """Runs a command here, which must refuse; returns its one line on stderr."""
+    from synergynet_tf.cli import command_line
+
+    def run(main, *arguments):
+        monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            command_line.run(main)
+        printed = capsys.readouterr()
+        assert exit_.value.code == 2 and printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    return run
+
+
+@pytest.fixture
 def restore_policy():
     """Undoes what a test does to Keras' global dtype policy."""
     import keras

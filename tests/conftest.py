@@ -1,11 +1,33 @@
+import gc
 import os
 import pathlib
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One of several processes, which share the cores: each works in one thread.
+    for library in ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP"):
+        os.environ.setdefault(f"{library}_THREADS", "1")
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Searches for no garbage in what is imported, then or later: it stays."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freed_models():
+    """Frees the models of a module at its end: their layers refer to each other."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -90,10 +90,15 @@ def tiny_encoder(image, weights):
 @pytest.fixture
 def tiny(monkeypatch):
     """An experiment of seconds on the phantom: the real thing, made small."""
+    return make_tiny(monkeypatch)
+
+
+def make_tiny(patch):
+    """Returns the experiment of `tiny`, with which a fixture may train for several."""
     from synergynet_tf.config import ExperimentConfig
     from synergynet_tf.models import ENCODERS
 
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    patch.setitem(ENCODERS, "tiny", tiny_encoder)
     return ExperimentConfig().replace(
         dataset="phantom",
         split="official",

@@ -17,6 +17,9 @@ PEERS := .venv-peers
 PEERS_PIP ?=
 BENCH_FLAGS ?=
 
+# `make test`: how many processes run the tests, each with 1 to 2 GB of memory.
+TEST_PROCESSES ?= 2
+
 NEUTRAL_TESTS := tests/layers tests/models tests/training tests/test_losses.py \
   $(addprefix tests/evaluation/,codes/test_ablations.py codes/test_model.py figures/test_gradcam.py)
 
@@ -38,7 +41,7 @@ demo: $(VENV)/runtime.stamp ## Train on generated images, evaluate and export: m
 	@echo "Model:    $(DEMO_DIR)/export/ (serve it with TensorFlow Serving)"
 
 test: $(VENV)/dev.stamp ## Run the tests but the slow ones.
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
 
 test-all: $(VENV)/dev.stamp ## Run every test.
 	$(BIN)/python -m pytest

@@ -1,11 +1,33 @@
+import gc
 import os
 import pathlib
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One of several processes, which share the cores: each works in one thread.
+    for library in ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP"):
+        os.environ.setdefault(f"{library}_THREADS", "1")
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Searches for no garbage in what is imported, then or later: it stays."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freed_models():
+    """Frees the models of a module at its end: their layers refer to each other."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +43,25 @@ def real_data():
     if not pathlib.Path(folder).is_dir():
         pytest.skip(f"no real data at {folder}; set SYNERGYNET_TEST_DATA")
     return pathlib.Path(folder)
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Runs a command here, which must refuse; returns its one line on stderr."""
+    from synergynet_tf.cli import command_line
+
+    def run(main, *arguments):
+        monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            command_line.run(main)
+        printed = capsys.readouterr()
+        assert exit_.value.code == 2 and printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    return run
 
 
 @pytest.fixture
@@ -49,10 +90,15 @@ def tiny_encoder(image, weights):
 @pytest.fixture
 def tiny(monkeypatch):
     """An experiment of seconds on the phantom: the real thing, made small."""
+    return make_tiny(monkeypatch)
+
+
+def make_tiny(patch):
+    """Returns the experiment of `tiny`, with which a fixture may train for several."""
     from synergynet_tf.config import ExperimentConfig
     from synergynet_tf.models import ENCODERS
 
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+    patch.setitem(ENCODERS, "tiny", tiny_encoder)
     return ExperimentConfig().replace(
         dataset="phantom",
         split="official",

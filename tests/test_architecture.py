@@ -1,6 +1,7 @@
 """Who may import whom, and what a folder and a file may look like."""
 
 import ast
+import functools
 import pathlib
 
 import pytest
@@ -92,6 +93,7 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def imports(path):
     """Returns every module that a file names in an import, at any depth of code."""
     names = set()

@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import pathlib
@@ -11,8 +12,9 @@ from synergynet_tf import runs
 from synergynet_tf.cli import evaluate
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.evaluation import cases
-from synergynet_tf.models import build_model
+from synergynet_tf.models import ENCODERS, build_model
 from synergynet_tf.models.weights import save_weights
+from tests.conftest import tiny_encoder
 from tests.evaluation import squares
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -23,14 +25,9 @@ def run(tmp_path, monkeypatch):
     return squares.make_run(tmp_path, monkeypatch)
 
 
-def refusal(*arguments):
-    """Runs the command, which must refuse; returns its one line on stderr."""
-    command = [sys.executable, "evaluate.py", *map(str, arguments)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 2 and result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line
+@pytest.fixture
+def refusal(refused):
+    return functools.partial(refused, evaluate.main)
 
 
 def test_without_flags_every_finished_run_is_scored(run, tmp_path, capsys, monkeypatch):
@@ -172,7 +169,7 @@ def test_what_is_written_of_a_run_goes_elsewhere(run, tmp_path, capsys):
     assert (out / "compare.json").is_file() and content(run) == before
 
 
-def test_one_folder_is_not_for_several_runs(run, tmp_path):
+def test_one_folder_is_not_for_several_runs(run, tmp_path, refusal):
     other = squares.write_run(tmp_path / "runs", tmp_path / "data", "vqunet")
     line = refusal("--run", run, other, "--out", tmp_path / "out")
     assert "--out" in line and "one run, and there are 2" in line
@@ -180,7 +177,7 @@ def test_one_folder_is_not_for_several_runs(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_changed_folder_is_said_once(run, tmp_path, capsys):
+def test_a_changed_folder_is_said_once(run, tmp_path, capsys, refusal):
     split = {"train": ["train/half"], "val": ["train/perfect"], "test": ["test/half"]}
     runs.write_json(run / runs.SPLIT, split)
     flags = ["--split", "val", "--flips", "--workers", "0"]
@@ -192,7 +189,7 @@ def test_a_changed_folder_is_said_once(run, tmp_path, capsys):
     assert "lacks 1 of the 1 test cases" in refusal("--run", run)
 
 
-def test_wrong_input_is_refused_in_one_line(run, tmp_path):
+def test_wrong_input_is_refused_in_one_line(run, tmp_path, refusal):
     assert "--runs" in refusal("--runs", tmp_path / "nowhere")
     assert "config.json" in refusal("--run", tmp_path)
     assert "--split" in refusal("--run", run, "--split", "train")
@@ -223,16 +220,26 @@ def test_a_run_that_cannot_be_written_is_refused_before_it_is_scored(
     assert not (run / "cases.csv").exists()
 
 
+def test_the_script_refuses_in_one_line():
+    command = [sys.executable, "evaluate.py", "--protocol", "medpy"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and "--protocol" in line
+
+
 def test_refusals_do_not_wait_for_keras():
     code = "import evaluate, sys; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
+def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
     config = ExperimentConfig(
         data=DataConfig("phantom", split="random", limit=1),
         model=ModelConfig(
             "vqunet",
+            backbone="tiny",
             image_size=32,
             num_classes=4,
             num_codes=8,
@@ -257,7 +264,7 @@ def test_real_model_is_scored_and_its_codes_counted(tmp_path, capsys):
     assert len(codes) == 4 and set(codes) <= set(range(8))
 
 
-def test_flags_of_a_table(tmp_path):
+def test_flags_of_a_table(tmp_path, refusal):
     runs_folder = ("--runs", tmp_path)
     assert "--table" in refusal("--table", 10)
     assert "synapse and acdc" in refusal("--table", 5, *runs_folder)

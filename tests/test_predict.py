@@ -1,3 +1,4 @@
+import functools
 import pathlib
 import subprocess
 import sys
@@ -26,14 +27,9 @@ def images(run, tmp_path):
     return tmp_path / "data" / "test" / "images"
 
 
-def refusal(*arguments):
-    """Runs the command, which must refuse; returns its one line on stderr."""
-    command = [sys.executable, "predict.py", *map(str, arguments)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 2 and result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line
+@pytest.fixture
+def refusal(refused):
+    return functools.partial(refused, predict.main)
 
 
 def test_folder_is_labeled(run, images, tmp_path, capsys):
@@ -74,7 +70,9 @@ def test_labels_are_those_that_were_scored(run, images, tmp_path):
         assert [None if np.isnan(value) else value for value in found] == expected
 
 
-def test_wrong_input_is_refused_before_anything_is_written(run, images, tmp_path):
+def test_wrong_input_is_refused_before_anything_is_written(
+    run, images, tmp_path, refusal
+):
     output = tmp_path / "out"
 
     def refused(source, run=run):
@@ -92,12 +90,20 @@ def test_wrong_input_is_refused_before_anything_is_written(run, images, tmp_path
     assert not output.exists()
 
 
+def test_the_script_refuses_in_one_line():
+    command = [sys.executable, "predict.py", "--run", "r", "--input", "i"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and "--output" in line
+
+
 def test_refusals_do_not_wait_for_keras():
     code = "import predict, sys; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_a_volume_is_refused_by_a_run_on_photographs(run, tmp_path):
+def test_a_volume_is_refused_by_a_run_on_photographs(run, tmp_path, refusal):
     volume = tmp_path / "scan.nii.gz"
     write_nifti(volume, np.ones((4, 5, 6), np.int16))
     output = tmp_path / "out"

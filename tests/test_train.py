@@ -276,7 +276,11 @@ def test_help_and_refusals_do_not_wait_for_tensorflow(tmp_path):
         subprocess.run([sys.executable, "-c", program + check, *flags], check=True)
 
 
-@pytest.mark.parametrize(("signum", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+# How the two differ is held by test_signals.py.
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [("SIGINT", 130), pytest.param("SIGTERM", 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_in_training_saves_and_ends_in_one_line(signum, code, tmp_path):
     flags = (
         "--dataset phantom --limit 48 --model r50-unet --backbone resnet18 "

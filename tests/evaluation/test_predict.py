@@ -209,17 +209,10 @@ def test_small_cases_share_batches():
         assert np.array_equal(maps["native"], expected)
 
 
-def test_labels_do_not_change_with_the_neighbors():
+def test_labels_do_not_change_with_the_neighbors(tiny):
     keras.utils.set_random_seed(0)
-    config = ModelConfig(
-        "synergynet-8s2h",
-        image_size=squares.SIZE,
-        num_classes=4,
-        num_codes=8,
-        hidden_dim=16,
-        encoder_weights="none",
-    )
-    predictor, pictures = Predictor(build_model(config)), list(map(picture, range(11)))
+    model = build_model(tiny.model)
+    predictor, pictures = Predictor(model), list(map(picture, range(11)))
     # Each alone in a batch of 8, filled up.
     images = np.concatenate([case.image / 255 for case in pictures])
     predictor.predict_on_batch(images[:8])

@@ -20,6 +20,8 @@ from synergynet_tf.evaluation.robustness.table import (
 from tests.evaluation import squares
 from tests.test_evaluate import refusal
 
+__all__ = ["refusal"]  # A fixture
+
 
 def corrupt(run, **settings):
     return score.corrupt_run(find_cases(runs.Run(run), "test"), **settings)
@@ -261,7 +263,7 @@ def test_flags_have_an_effect(squares_run, flags, capsys):
     assert report["split"] == ("val" if "val" in flags else "test")
 
 
-def test_nonsense_is_refused_in_one_line(squares_run, tmp_path):
+def test_nonsense_is_refused_in_one_line(squares_run, tmp_path, refusal):
     for flags in (["--protocol", "pooled"], ["--compare", "a", "b"]):
         line = refusal("--run", squares_run, "--corrupt", *flags)
         assert flags[0] in line

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 from synergynet_tf.cli import parity as command  # noqa: E402
-from synergynet_tf.config import ModelConfig  # noqa: E402
 from synergynet_tf.export import card, onnx, parity, saved_model, tflite  # noqa: E402
 from synergynet_tf.export.exported_model import Answers, SavedModel, TFLiteModel  # noqa: E402
 from synergynet_tf.export.parity import (  # noqa: E402
@@ -177,15 +176,8 @@ def test_wrong_flags(run, tmp_path):
         compare(run, tmp_path / "x.tflite")
 
 
-def test_codes_of_an_export_are_those_of_the_model(run, tmp_path):
-    config = ModelConfig(
-        backbone="resnet18",
-        image_size=32,
-        num_codes=16,
-        hidden_dim=16,
-        encoder_weights="none",
-    )
-    model = build_model(config)
+def test_codes_of_an_export_are_those_of_the_model(run, tmp_path, tiny):
+    model = build_model(tiny.replace(num_classes=1).model)
     (quantizer,) = quantizers(model)
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     features = keras.Model(model.input, quantizer.input)(images, training=False)

@@ -26,6 +26,20 @@ def scatter(model):
         weight.assign(rng.uniform(low, high, weight.shape))
 
 
+@pytest.fixture(scope="module")
+def scattered():
+    """Gives published networks random weights; each is built once, by its name."""
+    built = {}
+
+    def build(name, network, *args, **arguments):
+        if name not in built:
+            built[name] = network(*args, **arguments)
+            scatter(built[name])
+        return built[name]
+
+    return build
+
+
 @pytest.mark.parametrize(
     ("name", "application", "ends"),
     [
@@ -40,11 +54,11 @@ def scatter(model):
 )
 @pytest.mark.parametrize("weights", ["file", "imagenet"])
 def test_features_are_those_of_keras_applications(
-    name, application, ends, weights, images, tmp_path, monkeypatch
+    name, application, ends, weights, scattered, images, tmp_path, monkeypatch
 ):
     path = str(tmp_path / "notop.weights.h5")
-    published = application(include_top=False, weights=None, input_shape=(32, 32, 3))
-    scatter(published)
+    shape = {"include_top": False, "input_shape": (32, 32, 3)}
+    published = scattered(name, application, weights=None, **shape)
     published.save_weights(path)
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: path)
 
@@ -73,12 +87,10 @@ def test_features_are_those_of_keras_applications(
 )
 @pytest.mark.parametrize("weights", ["file", "imagenet"])
 def test_features_are_those_of_keras_hub(
-    name, blocks, preset, weights, images, tmp_path, monkeypatch
+    name, blocks, preset, weights, scattered, images, tmp_path, monkeypatch
 ):
-    published = ResNetBackbone(
-        [64], [7], [64, 128, 256, 512], blocks, [1, 2, 2, 2], "basic_block"
-    )
-    scatter(published)
+    sizes = ([64], [7], [64, 128, 256, 512], blocks, [1, 2, 2, 2], "basic_block")
+    published = scattered(name, ResNetBackbone, *sizes)
     path = str(tmp_path / "model.weights.h5")
     published.save_weights(path)
     monkeypatch.setattr(ResNetBackbone, "from_preset", {preset: published}.__getitem__)

@@ -20,7 +20,13 @@ from synergynet_tf.models.weights import load_weights, save_weights
 from tests.conftest import tiny_encoder
 from tests.models import tiny
 
-TINY = dataclasses.replace(tiny.TINY, vit_layers=2)
+QUICK = tiny.EACH_SET_OF_LAYERS
+TINY = dataclasses.replace(tiny.TINY, backbone="tiny", vit_layers=2)
+
+
+@pytest.fixture(autouse=True)
+def tiny_backbone(monkeypatch):
+    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
 
 
 @pytest.fixture
@@ -31,15 +37,15 @@ def images():
 @pytest.mark.parametrize(
     ("name", "backbone"),
     [
-        *((name, "tiny") for name in METHODS),
+        *(
+            pytest.param(name, "tiny", marks=[] if name in QUICK else pytest.mark.slow)
+            for name in METHODS
+        ),
         ("synergynet-8s2h", "resnet50"),
         ("deeplabv3plus", "resnet50"),
     ],
 )
-def test_every_method_builds_trains_and_is_saved(
-    name, backbone, images, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
+def test_every_method_builds_trains_and_is_saved(name, backbone, images, tmp_path):
     config = dataclasses.replace(TINY, name=name, backbone=backbone)
     keras.utils.set_random_seed(0)
     model = build_model(config)
@@ -86,9 +92,8 @@ def put_bomb(file, name):
         (put_bomb, "too large"),
     ],
 )
-def test_hostile_weights_are_refused(change, reason, tmp_path, monkeypatch):
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
-    config = dataclasses.replace(TINY, name="r50-unet", backbone="tiny")
+def test_hostile_weights_are_refused(change, reason, tmp_path):
+    config = dataclasses.replace(TINY, name="r50-unet")
     path = tmp_path / "best.weights.h5"
     save_weights(build_model(config), path)
     with h5py.File(path, "r+") as file:
@@ -100,10 +105,9 @@ def test_hostile_weights_are_refused(change, reason, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
+def weights(tmp_path):
     """A config and a file of its model's weights."""
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
-    config = dataclasses.replace(TINY, name="r50-unet", backbone="tiny")
+    config = dataclasses.replace(TINY, name="r50-unet")
     save_weights(build_model(config), tmp_path / "best.weights.h5")
     return config, tmp_path / "best.weights.h5"
 
@@ -210,9 +214,8 @@ def test_a_dilated_encoder_has_one_stride():
         build_model(config)
 
 
-def test_logits_are_upsampled_as_features_would_be(images, monkeypatch):
-    monkeypatch.setitem(ENCODERS, "tiny", tiny_encoder)
-    config = dataclasses.replace(TINY, name="deeplabv3plus", backbone="tiny")
+def test_logits_are_upsampled_as_features_would_be(images):
+    config = dataclasses.replace(TINY, name="deeplabv3plus")
     model = build_model(config)
     head = model.get_layer("logits")
     head.bias.assign([1.0, -2.0, 3.0])

@@ -8,9 +8,10 @@ import scipy.ndimage
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import load_weights, save_weights
 from tests.layers.test_transformer import block_by_hand, normalized
-from tests.models.test_segmenter import TINY
+from tests.models.test_segmenter import TINY, tiny_backbone
 
-# 64 channels, one head, of features with the 1024 channels of ResNet-50's P4.
+__all__ = ["tiny_backbone"]  # A fixture
+# 64 channels, one head, of features with the 8 channels of the tiny encoder's P4.
 CONFIG = dataclasses.replace(TINY, name="transunet")
 LAYERS = CONFIG.vit_layers
 POSITIONS = "Transformer/posembed_input/pos_embedding"
@@ -19,7 +20,7 @@ POSITIONS = "Transformer/posembed_input/pos_embedding"
 def published_layout(layers=LAYERS, side=2):
     """Returns arrays under the names, and in the shapes, of the published file."""
     shapes = {
-        "embedding/kernel": (1, 1, 1024, 64),
+        "embedding/kernel": (1, 1, 8, 64),
         "embedding/bias": (64,),
         POSITIONS: (1, 1 + side * side, 64),
         "Transformer/encoder_norm/scale": (64,),

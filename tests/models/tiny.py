@@ -14,3 +14,8 @@ TINY = ModelConfig(
 )
 # A method for each pair of bottleneck and decoder, the first of METHODS.
 EACH_KIND = {(m.bottleneck, m.decoder): n for n, m in reversed(METHODS.items())}
+# One method for each set of layers; the others have the same, with more or fewer heads.
+EACH_SET_OF_LAYERS = {
+    (m.bottleneck, m.decoder, m.disconx_heads > 0, m.refinement_heads > 0): name
+    for name, m in reversed(METHODS.items())
+}.values()

@@ -100,8 +100,8 @@ def test_a_run_has_its_files(tiny, tmp_path):
     [
         ("synergynet-8s2h", RECIPES["modern"]),
         ("synergynet-8s2h", {"attention": "paper", "vq_update": "gradient"}),
-        ("r50-unet", {}),
         ("transunet", RECIPES["modern"]),
+        pytest.param("r50-unet", {}, marks=pytest.mark.slow),
         pytest.param("deeplabv3plus", {}, marks=pytest.mark.slow),
         pytest.param("vqunet", {"vq_init": "first_batches"}, marks=pytest.mark.slow),
     ],
@@ -180,16 +180,15 @@ def test_a_checkpoint_in_validation_holds_the_trained_weights(tiny, tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-def test_seeds_differ(tiny, tmp_path):
-    fit(tiny.replace(epochs=1), tmp_path / "0")
+def test_seeds_differ(tiny, trained, tmp_path):
     fit(tiny.replace(epochs=1, seed=1), tmp_path / "1")
     with pytest.raises(AssertionError):
-        assert_equal_runs(tmp_path / "0", tmp_path / "1")
+        assert_equal_runs(trained, tmp_path / "1")
 
 
-def test_a_finished_run_is_not_overwritten_without_force(tiny, tmp_path):
+def test_a_finished_run_is_not_overwritten_without_force(tiny, trained, tmp_path):
     tiny = tiny.replace(epochs=1)
-    fit(tiny, tmp_path)
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "config.json").stat().st_mtime_ns
     with pytest.raises(FileExistsError, match=r"is finished.*--force"):
         fit(tiny, tmp_path)
@@ -255,10 +254,9 @@ def test_a_collapse_in_validation_alone_is_said_aloud(capsys):
         ) is said
 
 
-def test_a_kill_after_the_checkpoint_loses_nothing(tiny, tmp_path):
-    run, before = tmp_path / "run", tmp_path / "before"
-    fit(tiny.replace(epochs=1), run)
-    shutil.copytree(run, before)
+def test_a_kill_after_the_checkpoint_loses_nothing(tiny, trained, tmp_path):
+    run, before = tmp_path / "run", trained
+    shutil.copytree(before, run)
     for name in (runs.BEST_WEIGHTS, runs.HISTORY, runs.FINISHED):
         (run / name).unlink()
     fit(tiny.replace(epochs=1), run)

@@ -10,22 +10,26 @@ from synergynet_tf.cli import train
 from synergynet_tf.data.prepared import prepare
 from synergynet_tf.training import fit
 from synergynet_tf.training.callbacks import RunFiles
+from tests.conftest import make_tiny
 from tests.data import trees
 from tests.training.test_fit import assert_equal_runs
 
 
-@pytest.fixture
-def config(tiny, tmp_path):
-    """Ten photographs, of which a random split takes 7 to train, 1 to select."""
-    root = trees.write_folder(tmp_path / "data")
-    photos = {"dataset": "folder", "data_dir": str(root), "split": "random"}
-    photos |= {"modality": "rgb", "num_classes": 1, "limit": None}
-    return tiny.replace(**photos, name="r50-unet", epochs=2)
+def photos(tiny, folder):
+    """Of ten photographs, a random split takes 7 to train, 1 to select."""
+    data = {"dataset": "folder", "data_dir": str(folder / "data"), "split": "random"}
+    data |= {"modality": "rgb", "num_classes": 1, "limit": None}
+    return tiny.replace(**data, name="r50-unet", epochs=2)
 
 
-@pytest.fixture
-def begun(config, tmp_path, monkeypatch):
-    """A run that was interrupted after its first epoch."""
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with photographs and a run that was interrupted after its first epoch.
+
+    It is trained once, and moved away: a run knows where its data was, and so each test
+    finds copies in the same place.
+    """
+    place = tmp_path_factory.mktemp("run_data") / "place"
     begin = RunFiles.on_epoch_begin
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -33,11 +37,33 @@ def begun(config, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         begin(self, epoch, logs)
 
-    with monkeypatch.context() as patch:
+    trees.write_folder(place / "data")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setenv("SYNERGYNET_CACHE", str(tmp_path_factory.getbasetemp()))
         patch.setattr(RunFiles, "on_epoch_begin", on_epoch_begin)
-        with pytest.raises(KeyboardInterrupt):
-            fit(config, tmp_path / "run")
-    return tmp_path / "run"
+        fit(photos(make_tiny(patch), place), place / "run")
+    return place.rename(place.with_name("kept"))
+
+
+@pytest.fixture
+def tmp_path(kept):
+    """The folder of the photographs, the same for every test, and empty."""
+    place = kept.with_name("place")
+    place.mkdir()
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def config(tiny, kept, tmp_path):
+    shutil.copytree(kept / "data", tmp_path / "data")
+    return photos(tiny, tmp_path)
+
+
+@pytest.fixture
+def begun(kept, tmp_path):
+    """A run that was interrupted after its first epoch."""
+    return shutil.copytree(kept / "run", tmp_path / "run")
 
 
 def add(root, name):

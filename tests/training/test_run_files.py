@@ -101,9 +101,9 @@ def test_weights_that_are_damaged_while_a_run_trains_do_not_end_in_a_finished_ru
     assert not runs.Run(tmp_path).is_finished()
 
 
-def test_a_damaged_record_of_the_machine_is_begun_anew(tiny, tmp_path, capsys):
+def test_a_damaged_record_of_the_machine_is_begun_anew(tiny, trained, tmp_path, capsys):
     tiny = tiny.replace(epochs=1)
-    fit(tiny, tmp_path)
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (tmp_path / runs.FINISHED).unlink()
     (tmp_path / "environment.json").write_text("{")
     fit(tiny, tmp_path)

@@ -10,6 +10,9 @@ from synergynet_tf.models.folding import fold_normalizations
 from tests.conftest import tiny_encoder
 from tests.models.tiny import EACH_KIND, TINY
 
+# The gradients pass the decoder alone: one method with each is enough for a start.
+QUICK = {d: name for (_, d), name in reversed(EACH_KIND.items())}.values()
+
 
 @pytest.fixture
 def build(monkeypatch):
@@ -65,7 +68,13 @@ def by_tape(model, image, label):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's tape")
-@pytest.mark.parametrize("name", EACH_KIND.values())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in EACH_KIND.values()
+    ],
+)
 def test_maps_are_those_of_the_gradient_tape(build, image, name):
     model = build(name)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]

@@ -1,6 +1,5 @@
 import dataclasses
-import subprocess
-import sys
+import functools
 
 import cv2
 import numpy as np
@@ -19,7 +18,6 @@ from synergynet_tf.evaluation.figures.panels import (
 from synergynet_tf.models import build_model
 from synergynet_tf.models.weights import save_weights
 from tests.evaluation import squares
-from tests.test_evaluate import ROOT
 
 
 @pytest.fixture
@@ -220,17 +218,10 @@ def test_runs_are_named_as_briefly_as_they_differ(squares_run, tmp_path):
     assert figures.run_names(cases) == [str(squares_run), str(twin)]
 
 
-def refusal(*arguments):
-    command = [sys.executable, "-m", "synergynet_tf.evaluation.figures"]
-    result = subprocess.run(
-        [*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 2 and result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    return line
-
-
-def test_wrong_input_is_refused_in_one_line(squares_run, phantom_run, tmp_path):
+def test_wrong_input_is_refused_in_one_line(
+    squares_run, phantom_run, tmp_path, refused
+):
+    refusal = functools.partial(refused, figures.main)
     out = ("--out", tmp_path / "out")
     assert "--out" in refusal("--runs", squares_run)
     assert "metrics.json" not in refusal("--runs", tmp_path, *out)

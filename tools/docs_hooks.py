@@ -48,17 +48,20 @@ def zoo_table() -> str:
     for name in zoo.names():
         values = find_exported(name).card.values
         about = values[zoo.SECTION]
-        protocol, theirs = about["protocol"], about["baseline"]["protocols"]
+        protocol, baseline = about["protocol"], about["baseline"]
         cells = [
-            formats.with_interval(
-                block["mean"]["dsc"], block["mean_interval"]["dsc"], ".1f", 100
-            )
-            for block in (values["scores"]["protocols"][protocol], theirs[protocol])
+            _dsc(of["protocols"][protocol]) if of else formats.DASH
+            for of in (values["scores"], baseline)
         ]
         cells[0] += f", {protocol}, {values['scores']['num_cases']} cases"
         data = f"[{about['data']['name']}]({about['data']['source']})"
         rows.append([name, about["title"], *cells, data, about["license"]])
     return formats.markdown(rows, left=len(rows[0]))
+
+
+def _dsc(block: dict[str, Any]) -> str:
+    value, ends = block["mean"]["dsc"], block["mean_interval"]["dsc"]
+    return formats.with_interval(value, ends, ".1f", 100)
 
 
 def _help(program: str, module: str) -> str:

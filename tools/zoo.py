@@ -1,6 +1,6 @@
-r"""Makes a shipped model of a run: `python -m tools.zoo NAME --run RUN --baseline RUN`.
+r"""Makes a shipped model: `python -m tools.zoo NAME --run RUN [--baseline RUN]`.
 
-Both runs must have been scored on the test part. Writes `NAME.tflite`, in float16, and
+The runs must have been scored on the test part. Writes `NAME.tflite`, in float16, and
 its model card into `synergynet_tf/zoo`; then commit both.
 """
 
@@ -35,6 +35,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
             "Detection, arXiv:1710.05006",
         },
         "license": "Apache-2.0",
+        "note": "One of the 120 test photographs, ISIC_0012127, is in the training "
+        "part, too, as ISIC_0012970.",
         "protocol": "pooled",
         "command": "python train.py --dataset isic --data-dir ISIC2017 "
         "--split official --image-size 128 --epochs 12 " + RECIPE,
@@ -50,6 +52,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
             "arXiv:1902.09063; Vanderbilt University Medical Center",
         },
         "license": "CC BY-SA 4.0",
+        "note": "",
         "protocol": "strict",
         "command": "python train.py --dataset msd --data-dir Task04_Hippocampus "
         "--split random --image-size 64 --epochs 10 " + RECIPE,
@@ -63,7 +66,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("name", choices=ENTRIES)
     parser.add_argument("--run", required=True, help="folder of the scored run")
     parser.add_argument(
-        "--baseline", required=True, help="folder of the scored run of r50-unet"
+        "--baseline", help="folder of the scored run of r50-unet, if there is one"
     )
     return parser.parse_args(argv)
 
@@ -71,9 +74,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Exports the run and writes its card."""
     args = parse_args(argv)
-    run, baseline = Run(args.run), Run(args.baseline)
+    run = Run(args.run)
     card = make_card(run)
-    card[zoo.SECTION] = section(args.name, card, make_card(baseline))
+    baseline = make_card(Run(args.baseline)) if args.baseline else None
+    card[zoo.SECTION] = section(args.name, card, baseline)
     target = zoo.FOLDER / f"{args.name}{TFLITE}"
     for path in (target, card_path(target)):
         path.unlink(missing_ok=True)
@@ -87,27 +91,31 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def section(
-    name: str, card: Mapping[str, Any], baseline: Mapping[str, Any]
+    name: str, card: Mapping[str, Any], baseline: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Returns the section `zoo` of a card.
 
     Args:
         name: A key of `ENTRIES`.
         card: The run's.
-        baseline: The card of the baseline's run.
+        baseline: The card of the baseline's run; `None` if none was trained.
 
     Raises:
         ValueError: If one is not scored, or the baseline is of other data, another
             encoder or another recipe.
     """
+    if card["scores"] is None:
+        raise ValueError("The run must have been scored: run evaluate.py")
+    if baseline is None:
+        return {**ENTRIES[name], "baseline": None}
     for part in ("data", "optimizer", "training"):
         if card["config"][part] != baseline["config"][part]:
             raise ValueError(f"The baseline differs in {part} from the run")
     for part in ("backbone", "image_size", "encoder_weights"):
         if card["config"]["model"][part] != baseline["config"]["model"][part]:
             raise ValueError(f"The baseline differs in {part} from the run")
-    if card["scores"] is None or baseline["scores"] is None:
-        raise ValueError("Both runs must have been scored: run evaluate.py")
+    if baseline["scores"] is None:
+        raise ValueError("The baseline must have been scored: run evaluate.py")
     protocols = baseline["scores"]["protocols"]
     return {
         **ENTRIES[name],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import formats, zoo
 from synergynet_tf.cli import command_line
@@ -96,10 +96,11 @@ def format_zoo() -> str:
                 f"{values['tflite']['bytes'] / 1e6:.1f}",
                 formats.score("dsc", block["mean"]["dsc"]),
                 formats.in_brackets(block["mean_interval"]["dsc"], scale=100),
-                formats.score("dsc", baseline["protocols"][protocol]["mean"]["dsc"]),
+                formats.score("dsc", _mean_dsc(baseline, protocol)),
             )
         )
-        notes.append(f"{name}: {values['scores_note']} {about['data']['name']}.")
+        said = [values["scores_note"], f"Trained on {about['data']['name']}."]
+        notes.append(" ".join([f"{name}:", *said, about["note"]]).rstrip())
     return "\n".join(
         [
             formats.columns(rows, left=3),
@@ -109,3 +110,9 @@ def format_zoo() -> str:
             "synergynet predict IMAGE --model NAME --output FOLDER",
         ]
     )
+
+
+def _mean_dsc(baseline: Mapping[str, Any] | None, protocol: str) -> float | None:
+    if baseline is None:
+        return None
+    return float(baseline["protocols"][protocol]["mean"]["dsc"])

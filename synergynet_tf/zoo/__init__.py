@@ -5,9 +5,11 @@ The section `zoo` of each card says what a run's own card cannot know:
     title        what the model labels, in a few words
     data         name, source, licence and attribution of the training data
     license      of the weights
+    note         what a reader of the scores must know, or nothing
     protocol     whose DSC is shown first
     command      that trains it again
-    baseline     the same recipe without the bottleneck: its name and its scores
+    baseline     the same recipe without the bottleneck: its name and its scores;
+                 null where it was not trained
 """
 
 from __future__ import annotations

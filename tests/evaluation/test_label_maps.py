@@ -599,9 +599,9 @@ main()
 def test_files_that_are_no_label_maps_are_named(tmp_path):
     for name in ("truth", "mine"):
         save_png(tmp_path / name, "a", np.ones((4, 4), np.uint8))
-    (tmp_path / "mine" / "b.nrrd").write_bytes(b"NRRD0004")
+    (tmp_path / "mine" / "b.gipl").write_bytes(b"GIPL")
     (tmp_path / "mine" / "c.png").symlink_to("nowhere")
     found = label_maps.cases.find_cases(tmp_path / "truth", {"mine": tmp_path / "mine"})
     (note,) = [line for line in found.notes() if "passed over" in line]
     assert note.startswith(f"{tmp_path / 'mine'}: 2 files are passed over: ")
-    assert "b.nrrd" in note and "c.png" in note
+    assert "b.gipl" in note and "c.png" in note

@@ -121,7 +121,15 @@ def test_every_command_that_finds_cases_says_how_they_have_changed():
         and "find_cases(" in path.read_text("utf-8")
     ]
     names = {path.stem for path in callers}
-    assert names == {"codes", "evaluate", "figures", "parity", "tables", "tflite"}
+    assert names == {
+        "calibrate",
+        "codes",
+        "evaluate",
+        "figures",
+        "parity",
+        "tables",
+        "tflite",
+    }
     for path in callers:
         text = path.read_text("utf-8")
         # `evaluate_run` does it itself.

@@ -65,7 +65,7 @@ def test_every_method_runs_in_onnxruntime(name, backbone, monkeypatch):
         "image": ["batch", SIZE, SIZE, 3],
         "logits": ["batch", SIZE, SIZE, classes],
     }
-    if METHODS[name].bottleneck in ("quantized", "synergy"):
+    if METHODS[name].has_codebook:
         expected["codes"] = ["batch", "height", "width"]
     assert shapes(content) == expected
     opened = OnnxModel(content)

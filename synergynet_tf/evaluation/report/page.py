@@ -49,9 +49,11 @@ def render(template: str, context: dict[str, Any]) -> str:
         template: Its name in `templates`; it extends `_page.j2`.
         context: What it shows.
     """
-    style, script = (
-        (HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
+    theme, own, script = (
+        (HERE / name).read_text("utf-8")
+        for name in ("theme.css", "report.css", "report.js")
     )
+    style = theme + own
     return (
         environment()
         .get_template(template)

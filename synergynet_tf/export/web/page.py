@@ -16,6 +16,7 @@ import jinja2
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.evaluation import report
 from synergynet_tf.evaluation.figures.overlays import class_color
 from synergynet_tf.export.card import Card
 from synergynet_tf.export.exported_model import Exported
@@ -23,6 +24,8 @@ from synergynet_tf.export.web.runtime import VERSION, Runtime
 from synergynet_tf.formats import score
 
 HERE = pathlib.Path(__file__).parent
+# Of the reports, too.
+THEME = pathlib.Path(report.__file__).parent / "theme.css"
 # What an image file of a browser can have.
 IMAGE_CHANNELS = (1, 3)
 LICENSE = "apache-2.0.j2"
@@ -120,7 +123,7 @@ def make_parts(exported: Exported, runtime: Runtime) -> Parts:
     return Parts(
         _context(exported, values),
         settings,
-        _source("page.css"),
+        THEME.read_text("utf-8") + _source("page.css"),
         _source("preprocess.js") + _source("app.js"),
         "\n".join([runtime.script, *program, _source("worker.js")]),
         files,

@@ -14,7 +14,7 @@ its prediction.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -23,10 +23,9 @@ from scipy.special import log_softmax
 from tqdm import tqdm
 
 from synergynet_tf.data import Case
-from synergynet_tf.data.preprocess import to_labels
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.confidence import Confidence, to_probabilities
-from synergynet_tf.evaluation.predict import Model, label_all
+from synergynet_tf.evaluation.predict import Model, Watch, label_all
 from synergynet_tf.metrics.bootstrap import (
     bca_interval,
     draw_patients,
@@ -136,7 +135,9 @@ def _near(mask: np.ndarray) -> np.ndarray:
     return cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
 
 
-def _watch_all(model: Model, cases: RunCases, watch: Any, title: str) -> None:
+def _watch_all(
+    model: Model, cases: RunCases, watch: Callable[[Case], Watch], title: str
+) -> None:
     """Predicts every case; `watch(case)` returns what is shown its logits."""
     read = functools.partial(cases.dataset.read_case, cases.root)
     labeled = label_all(
@@ -151,13 +152,13 @@ def _draw_pixels(model: Model, cases: RunCases) -> tuple[np.ndarray, np.ndarray]
     drawn: list[tuple[np.ndarray, np.ndarray]] = []
     generator = np.random.default_rng(0)
 
-    def watch(case: Case) -> Any:
+    def watch(case: Case) -> Watch:
         slices = iter(case.label)
         count = max(1, PIXELS_A_CASE // len(case.label))
 
-        def draw(logits: np.ndarray) -> None:
+        def draw(logits: np.ndarray, labels: np.ndarray) -> None:
             true = next(slices)
-            places = np.flatnonzero(_near((true > 0) | (to_labels(logits) > 0)))
+            places = np.flatnonzero(_near((true > 0) | (labels > 0)))
             chosen = generator.permutation(places)[:count]
             pixels = logits.reshape(-1, logits.shape[-1])[chosen]
             drawn.append((pixels, true.ravel()[chosen]))
@@ -188,13 +189,13 @@ class _Watched:
         self._bins: list[list[list[Bins]]] = [[[], []] for _ in range(count)]
         self._near: list[list[int]] = [[] for _ in range(count)]
         self._counts = np.zeros((count, 2), np.int64)
-        self._confidence = Confidence.of(count, temperature)
+        self._confidence = Confidence.of(count)
 
-    def add(self, logits: np.ndarray) -> None:
-        """Adds the logits `(rows, columns, C)` of the next slice."""
-        true, labels = next(self._slices), to_labels(logits)
+    def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Adds the logits `(rows, columns, C)` and labels of the next slice."""
+        true = next(self._slices)
         both = [to_probabilities(logits, t) for t in self._temperatures]
-        self._confidence.add(logits)
+        self._confidence.add(both[1], labels)
         for i in range(len(self._counts)):
             truth, pred = true == i + 1, labels == i + 1
             region = _near(truth | pred)
@@ -233,7 +234,7 @@ def _measure(model: Model, cases: RunCases, temperature: float) -> dict[str, Any
     count = len(cases.class_names)
     watched: list[_Watched] = []
 
-    def watch(case: Case) -> Any:
+    def watch(case: Case) -> Watch:
         patient = cases.patients[case.case_id]
         watched.append(_Watched(case, patient, count, temperature))
         return watched[-1].add

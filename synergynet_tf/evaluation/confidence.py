@@ -1,8 +1,4 @@
-"""Confidence in a predicted structure: the Dice that its probabilities expect.
-
-Probabilities are those of the logits divided by a temperature, 1 unless
-`evaluation.calibration` has fitted one.
-"""
+"""Confidence in a predicted structure: the Dice that its probabilities expect."""
 
 from __future__ import annotations
 
@@ -11,8 +7,6 @@ import dataclasses
 import numpy as np
 from scipy.special import expit, softmax
 
-from synergynet_tf.data.preprocess import to_labels
-
 
 def to_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Returns the probability of each foreground class at each pixel.
@@ -20,7 +14,8 @@ def to_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray
     Args:
         logits: float32 `(..., C)`: one is foreground, several are background and the
             classes.
-        temperature: What the logits are divided by.
+        temperature: What the logits are divided by; 1 unless `evaluation.calibration`
+            has fitted another.
 
     Returns:
         float32 `(..., classes)`.
@@ -37,28 +32,29 @@ class Confidence:
     slices at once.
 
     Attributes:
-        temperature: What logits are divided by.
         overlap: float64 `(classes,)`: sum of the probabilities where the class is
             predicted.
         total: float64 `(classes,)`: sum of all its probabilities.
         pixels: int64 `(classes,)`: how many pixels it is predicted at.
     """
 
-    temperature: float
     overlap: np.ndarray
     total: np.ndarray
     pixels: np.ndarray
 
     @classmethod
-    def of(cls, num_classes: int, temperature: float = 1.0) -> Confidence:
+    def of(cls, num_classes: int) -> Confidence:
         """Returns one that has seen no slice."""
         zeros = np.zeros(num_classes)
-        return cls(temperature, zeros, zeros.copy(), np.zeros(num_classes, np.int64))
+        return cls(zeros, zeros.copy(), np.zeros(num_classes, np.int64))
 
-    def add(self, logits: np.ndarray) -> None:
-        """Adds a slice: its logits `(rows, columns, C)`, on any grid."""
-        labels = to_labels(logits)
-        probabilities = to_probabilities(logits, self.temperature)
+    def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        """Adds a slice.
+
+        Args:
+            probabilities: `(rows, columns, classes)`, on any grid.
+            labels: uint8 `(rows, columns)`; class `i` has label `i + 1`.
+        """
         for i in range(len(self.pixels)):
             mask, own = labels == i + 1, probabilities[..., i]
             self.overlap[i] += own.sum(dtype=np.float64, where=mask)

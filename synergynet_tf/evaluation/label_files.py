@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import volumes
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.evaluation.confidence import Confidence
+from synergynet_tf.evaluation.confidence import Confidence, to_probabilities
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.inputs import (
     OVERLAY_ENDING,
@@ -25,7 +25,7 @@ from synergynet_tf.evaluation.inputs import (
     read_input,
 )
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
-from synergynet_tf.evaluation.predict import Model, label_all
+from synergynet_tf.evaluation.predict import Model, Watch, label_all
 
 # What follows a class's name in a column of `summary.csv`.
 CONFIDENCE = "_confidence"
@@ -90,9 +90,11 @@ def label_files(
         read = functools.partial(read_input, channels=channels)
         seen: dict[pathlib.Path, Confidence] = {}
 
-        def watch(path: pathlib.Path, _: Input) -> Callable[[np.ndarray], None]:
-            seen[path] = Confidence.of(len(class_names), temperature)
-            return seen[path].add
+        def watch(path: pathlib.Path, _: Input) -> Watch:
+            own = seen[path] = Confidence.of(len(class_names))
+            return lambda logits, labels: own.add(
+                to_probabilities(logits, temperature), labels
+            )
 
         labeled = label_all(model, config, paths, read, options, watch=watch)
         title, count = f"label with {config.model.name}", len(paths)

@@ -47,8 +47,9 @@ class Source(Protocol):
 Name = TypeVar("Name")
 SourceT = TypeVar("SourceT", bound=Source)
 Maps = dict[str, np.ndarray]
-# Takes the logits of a slice on the image's own grid, float32 `(rows, columns, C)`.
-Watch = Callable[[np.ndarray], None]
+# Takes the logits of a slice on the image's own grid, float32 `(rows, columns, C)`, and
+# its labels, uint8 `(rows, columns)`.
+Watch = Callable[[np.ndarray, np.ndarray], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class _Case(Generic[SourceT]):
         images: On the network's grid, float32 `(slices, S, S, 3)`.
         maps: For each grid the labels, filled as slices are predicted.
         preprocessor: What `images` were made with.
-        watch: Is shown the logits of slice after slice.
+        watch: Is shown the logits and the labels of slice after slice.
     """
 
     source: SourceT
@@ -102,8 +103,8 @@ def label_all(
         grids: As `predict_grids` takes them.
         alter: What is done to the images of a name, float32 `(slices, S, S, 3)` in
             [0, 1], before the model is given them.
-        watch: Returns what is shown the logits of an image's slices, in order, on the
-            grid `native`, before the image is yielded.
+        watch: Returns what is shown the logits and the labels of an image's slices, in
+            order, on the grid `native`, before the image is yielded.
 
     Yields:
         What was read, and the labels as `predict_grids` returns them.
@@ -283,7 +284,7 @@ def _label(
             back = preprocessor.back(own[None], rows, columns)[0]
             labels[:] = to_labels(back)
             if watch is not None:
-                watch(back)
+                watch(back, labels)
         return whole
     box = (slice(None), *preprocessor.box(rows, columns))
     for labels, own in zip(whole[box], to_labels(logits), strict=True):

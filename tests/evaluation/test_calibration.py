@@ -61,10 +61,10 @@ def test_confidence_slice_by_slice_is_that_of_the_whole(channels):
     logits = np.random.default_rng(0).normal(size=(3, 5, 7, channels))
     logits = logits.astype(np.float32)
     logits[..., -1] -= 10 * (channels > 1)  # The last class is nowhere.
-    found = Confidence.of(max(1, channels - 1), 1.5)
-    for own in logits:
-        found.add(own)
+    found = Confidence.of(max(1, channels - 1))
     labels, probabilities = to_labels(logits), to_probabilities(logits, 1.5)
+    for own in zip(probabilities, labels, strict=True):
+        found.add(*own)
     expected = [
         expected_dice(probabilities[..., i], labels == i + 1)
         for i in range(probabilities.shape[-1])
@@ -81,7 +81,7 @@ def test_bins_of_slices_are_those_of_the_case():
     case = Case("a", np.zeros((4, 40, 30, 1), np.float32), label, (1.0, 1.0, 1.0))
     watched = calibration._Watched(case, "a", 2, 2.0)
     for own in logits:
-        watched.add(own)
+        watched.add(own, to_labels(own))
     (found, _) = watched.structures()
     # Written out: how far is the nearest pixel of either mask?
     truth, pred = label == 1, to_labels(logits) == 1

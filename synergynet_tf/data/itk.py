@@ -12,7 +12,7 @@ import math
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -207,18 +207,16 @@ def _check(reader: SimpleITK.ImageFileReader) -> None:
 
 
 def _geometry(reader: SimpleITK.ImageFileReader) -> ItkGeometry:
-    import nibabel
-
     x, y, *rest = reader.GetSize()
-    shape = x, y, rest[0] if rest else 1
-    where: dict[str, Any] = {
-        "spacing": reader.GetSpacing(),
-        "origin": reader.GetOrigin(),
-        "direction": reader.GetDirection(),
-    }
-    nothing = (0, 1, 2), (False, False, False)
-    found = ItkGeometry(nibabel.Nifti1Header(), shape, *nothing, **where)
-    axes, flipped = find_axes(found.stored_affine(), shape, _spacing(found))
+    found = ItkGeometry(
+        (x, y, rest[0] if rest else 1),
+        axes=(0, 1, 2),  # Found below, from the affine of the rest.
+        flipped=(False, False, False),
+        spacing=reader.GetSpacing(),
+        origin=reader.GetOrigin(),
+        direction=reader.GetDirection(),
+    )
+    axes, flipped = find_axes(found.stored_affine(), found.shape, _spacing(found))
     return dataclasses.replace(found, axes=axes, flipped=flipped)
 
 

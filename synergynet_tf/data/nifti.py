@@ -62,13 +62,11 @@ class Geometry:
     """Orientation, spacing and affine of a file's voxels.
 
     Attributes:
-        header: The file's, unchanged.
         shape: Length of its three axes.
         axes: Which of them are the slices, rows and columns.
         flipped: Which of slices, rows and columns it stores in reverse.
     """
 
-    header: nibabel.Nifti1Header
     shape: tuple[int, int, int]
     axes: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
@@ -122,11 +120,26 @@ class Geometry:
 
     def stored_affine(self) -> np.ndarray:
         """Returns the `(4, 4)` matrix from the file's `(x, y, z, 1)` to RAS+ in mm."""
-        to_mm = np.diag([_unit_mm(self.header)] * 3 + [1.0])
-        return to_mm @ self.header.get_best_affine()
+        raise NotImplementedError
 
     def _flipped_axes(self) -> tuple[int, ...]:
         return tuple(i for i, flipped in enumerate(self.flipped) if flipped)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NiftiGeometry(Geometry):
+    """Geometry of a NIfTI file.
+
+    Attributes:
+        header: The file's, unchanged.
+    """
+
+    header: nibabel.Nifti1Header
+
+    def stored_affine(self) -> np.ndarray:
+        """Returns the `(4, 4)` matrix from the file's `(x, y, z, 1)` to RAS+ in mm."""
+        to_mm = np.diag([_unit_mm(self.header)] * 3 + [1.0])
+        return to_mm @ self.header.get_best_affine()
 
 
 class Volume(NamedTuple):
@@ -203,7 +216,7 @@ def read_grid(path: str | pathlib.Path) -> Volume:
 
 
 def write_labels(
-    path: str | pathlib.Path, labels: np.ndarray, geometry: Geometry
+    path: str | pathlib.Path, labels: np.ndarray, geometry: NiftiGeometry
 ) -> None:
     """Writes labels on the grid of the volume that they were made from.
 
@@ -404,9 +417,9 @@ def _find_geometry(
     header: nibabel.Nifti1Header,
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
-) -> Geometry:
+) -> NiftiGeometry:
     axes, flipped = find_axes(header.get_best_affine(), shape, spacing_mm)
-    return Geometry(header, shape, axes, flipped)
+    return NiftiGeometry(shape, axes, flipped, header)
 
 
 def find_axes(

@@ -66,6 +66,7 @@ def write_labels(
     if isinstance(geometry, itk.ItkGeometry):
         itk.write_labels(path, labels, geometry)
     else:
+        assert isinstance(geometry, nifti.NiftiGeometry)
         nifti.write_labels(path, labels, geometry)
 
 

@@ -1,6 +1,8 @@
 """A page of the report, as a browser would have it."""
 
 import html.parser
+import itertools
+import re
 
 from synergynet_tf.evaluation.report.page import write_html_report
 from synergynet_tf.runs import Run
@@ -49,6 +51,21 @@ class Page(html.parser.HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def check_read_aloud(page):
+    """Checks what a screen reader goes by: headings, tables, images, names."""
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert all("scope" in attributes for attributes in page.all("th"))
+    assert all(table["caption"] for table in page.tables)
+    assert all(attributes["alt"] for attributes in page.all("img"))
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    named = {a["aria-labelledby"] for _, a in page.tags if "aria-labelledby" in a}
+    assert named <= set(ids)
+    return set(ids)
 
 
 def read_page(run):

@@ -1,7 +1,8 @@
 r"""Makes a shipped model: `python -m tools.zoo NAME --run RUN [--baseline RUN]`.
 
 The runs must have been scored on the test part. Writes `NAME.tflite`, in float16, and
-its model card into `synergynet_tf/zoo`; then commit both.
+its model card into `synergynet_tf/zoo`; then commit both. With `--baseline` alone the
+shipped model stays, and its card gets that baseline.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.export import tflite
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import TFLITE, card_path
-from synergynet_tf.runs import Run
+from synergynet_tf.runs import Run, write_json
+from synergynet_tf.safe_io import read_json
 
 MAX_BYTES = 8_000_000
 
@@ -64,21 +66,32 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = command_line.ArgumentParser(__doc__)
     parser.add_argument("name", choices=ENTRIES)
-    parser.add_argument("--run", required=True, help="folder of the scored run")
+    parser.add_argument(
+        "--run", help="folder of the scored run (default: of which the card is)"
+    )
     parser.add_argument(
         "--baseline", help="folder of the scored run of r50-unet, if there is one"
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.run and not args.baseline:
+        parser.error("pass --run, --baseline or both")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Exports the run and writes its card."""
     args = parse_args(argv)
+    target = zoo.FOLDER / f"{args.name}{TFLITE}"
+    baseline = make_card(Run(args.baseline)) if args.baseline else None
+    if not args.run:
+        card = read_json(card_path(target))
+        card[zoo.SECTION] = section(args.name, card, baseline)
+        write_json(card_path(target), card)
+        print(f"{card_path(target)}: with its baseline")
+        return
     run = Run(args.run)
     card = make_card(run)
-    baseline = make_card(Run(args.baseline)) if args.baseline else None
     card[zoo.SECTION] = section(args.name, card, baseline)
-    target = zoo.FOLDER / f"{args.name}{TFLITE}"
     for path in (target, card_path(target)):
         path.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Sequence
 
 from synergynet_tf.cli import command_line
+from synergynet_tf.models.efficientnet import lite0_network
 from synergynet_tf.models.lite0_weights import convert, write
 from synergynet_tf.models.torch_file import read_tensors
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     if not flags.output.name.endswith(".weights.h5"):
         raise ValueError(f"--output must end in .weights.h5. Received: {flags.output}")
     try:
-        network = convert(read_tensors(flags.input))
+        network = convert(read_tensors(flags.input), lite0_network())
     except ValueError as error:
         raise ValueError(f"{flags.input}: {error}") from error
     write(network, flags.output)

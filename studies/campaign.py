@@ -1,7 +1,8 @@
 r"""The long trainings behind the results: `python -m studies.campaign --data DATA`.
 
 Trains every run of the list below at the budget `converged`, but for what its dataset
-changes, one after the other, and goes on where it stopped. DATA holds `acdc`, `isic2017` and `msd/Task04_Hippocampus`.
+changes, one after the other, and goes on where it stopped. DATA holds `acdc`,
+`isic2017` and `msd/Task04_Hippocampus`.
 
 On a machine with a GPU but neither the raw data nor TensorFlow, first here, then there:
 

@@ -13,7 +13,6 @@ import pathlib
 from collections.abc import Sequence
 
 from synergynet_tf.cli import command_line
-from synergynet_tf.models.efficientnet import lite0_network
 from synergynet_tf.models.lite0_weights import convert, write
 from synergynet_tf.models.torch_file import read_tensors
 
@@ -34,6 +33,9 @@ def main(arguments: Sequence[str]) -> None:
     flags = parse_args(arguments)
     if not flags.output.name.endswith(".weights.h5"):
         raise ValueError(f"--output must end in .weights.h5. Received: {flags.output}")
+    # Here, because importing Keras takes seconds, and refusing a flag does not.
+    from synergynet_tf.models.efficientnet import lite0_network
+
     try:
         network = convert(read_tensors(flags.input), lite0_network())
     except ValueError as error:

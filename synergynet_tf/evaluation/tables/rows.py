@@ -174,7 +174,7 @@ def _choice(table: Table, config: ExperimentConfig, name: str) -> Any:
 def read_scores(run: RowRun) -> tuple[Report | None, str]:
     """Returns the scores of a run's `metrics.json` if a table can be made of them.
 
-    They must be of the test cases, without options, and newer than the weights.
+    They must be of the test cases, without options, and of the run's weights.
 
     Returns:
         The scores, or `None` and why those that are there do not serve: `""` if

@@ -20,10 +20,11 @@ ROOMS = {
     "layers": set(),
     "losses": set(),
     "metrics": set(),
+    "parallel": set(),
     "runs": set(),
     "safe_io": set(),
     "signals": set(),
-    "data": set(),
+    "data": {"parallel"},
     "models": {"layers"},
     "training": {
         "data",
@@ -49,6 +50,7 @@ ROOMS = {
         "losses",
         "metrics",
         "models",
+        "parallel",
         "runs",
     },
     # The shipped models, as files.

@@ -105,7 +105,7 @@ def test_a_damaged_record_of_the_machine_is_begun_anew(tiny, trained, tmp_path, 
     tiny = tiny.replace(epochs=1)
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (tmp_path / runs.FINISHED).unlink()
-    (tmp_path / "environment.json").write_text("{")
+    (tmp_path / "environment.json").write_text("[" * 10**5)
     fit(tiny, tmp_path)
     assert "environment.json is damaged" in capsys.readouterr().err
     assert runs.Run(tmp_path).is_finished()

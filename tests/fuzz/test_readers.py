@@ -43,7 +43,8 @@ def target(request, sandbox, tmp_path_factory):
     name, space = request.param, tmp_path_factory.mktemp("fuzz")
     folder = space / "valid"
     folder.mkdir()
-    READERS[name].write(folder)
+    real = [request.getfixturevalue("real_data")] if READERS[name].real else []
+    READERS[name].write(folder, *real)
     work = functools.partial(examine, folder, name, find(folder, name))
     return Target(name, folder, sandbox.warm_up(work), space)
 
@@ -53,7 +54,7 @@ def test_valid_file_is_accepted(target):
 
 
 @given(data=st.data())
-def test_mutated_file_is_accepted_or_refused(target, sandbox, data):
+def test_mutated_file_is_accepted_or_refused(target, sandbox, record_property, data):
     valid = find(target.folder, target.name)
     kind = READERS[target.name].kind
     mutate = data.draw(strategies.mutations(kind, valid.read_bytes()))
@@ -62,6 +63,7 @@ def test_mutated_file_is_accepted_or_refused(target, sandbox, data):
     path = folder / valid.relative_to(target.folder)
     mutate(path)
     verdict = sandbox.run(functools.partial(examine, folder, target.name, path))
+    record_property(target.name, verdict.kind)
     assert verdict.kind != "failed", f"{verdict.text}; see {path}"
     shutil.rmtree(folder)
 

@@ -155,7 +155,10 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         if path := _find_folds(root):
             folds = _read_folds(path, ids)
             test = [i for i in ids if folds[i] == TEST_FOLD]
-            train, val = holdout(sorted({*ids} - {*test}), seed, group)
+            try:
+                train, val = holdout(sorted({*ids} - {*test}), seed, group)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
             return {"train": train, "val": val, "test": test}
         if _read_patients(root):
             return fold_split(ids, "5/5", seed, group)
@@ -304,12 +307,13 @@ def _read_folds(path: pathlib.Path, ids: list[str]) -> dict[str, int]:
     except ValueError as error:
         raise _damaged(path, error) from error
     last = max(ids)
-    if len(folds) < int(last) or TEST_FOLD not in folds:
+    numbers = [int(case_id) - 1 for case_id in ids]
+    if len(folds) < int(last) or TEST_FOLD not in folds[numbers]:
         raise ValueError(
-            f"{path} has {len(folds)} folds, none for slice {last} or no fold "
+            f"{path} has {len(folds)} folds, none for slice {last} or no slice in fold "
             f"{TEST_FOLD}; replace it or use --split random"
         )
-    return {case_id: int(folds[int(case_id) - 1]) for case_id in ids}
+    return dict(zip(ids, folds[numbers].tolist(), strict=True))
 
 
 def _read_mat_5(path: pathlib.Path) -> np.ndarray:

@@ -47,7 +47,8 @@ class Reader(NamedTuple):
         file: Path of that file in the folder; `*` stands for a name.
         write: Writes the valid folder, given where the real data is if `real`.
         read: Reads the folder as a command would, and returns what it took.
-        slow: Whether it takes seconds, as what imports Keras does.
+        slow: Whether a file takes it seconds, as what builds a model; it is given
+            fewer of them.
         real: Whether the valid folder is a case of real data.
     """
 

@@ -1,5 +1,6 @@
 """A run whose files cannot be written, or are gone or damaged, and what is left."""
 
+import os
 import resource
 import shutil
 
@@ -83,6 +84,10 @@ def test_a_checkpoint_with_a_flipped_bit_is_refused(tiny, tmp_path, capsys):
         assert checkpoint.restore(model, tmp_path) == log
         err = capsys.readouterr().err
         assert err == f"{path} cannot be used (it is not what was written)\n"
+    path.unlink()
+    os.mkfifo(path)
+    assert checkpoint.restore(model, tmp_path) == log
+    assert "is no file, but a pipe" in capsys.readouterr().err
     older.write_bytes(b"")
     with pytest.raises(ValueError, match=r"No checkpoint in .* can be used.*--force"):
         checkpoint.restore(model, tmp_path)

@@ -256,7 +256,7 @@ def read_table(run):
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
     found = rows.RowRun(row, runs.Run(run))
-    report, reason = rows.read_scores(found)
+    report, reason = rows.usable_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
     paper_table.make_table(table, "acdc", budget, [found], {row: [report]}, row)

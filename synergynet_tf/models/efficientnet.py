@@ -50,9 +50,12 @@ def efficientnetlite0(image, weights):
     # (255 x - 127) / 128: MEAN_RGB and STDDEV_RGB of efficientnet_lite_builder.py.
     x = _normalize(image, (127 / 255,) * 3, (128 / 255,) * 3)
     features = _stages(x, 1.0, 1.0, "relu6", squeeze=False)
-    load_pretrained(
-        keras.Model(image, features), weights, "EfficientNet-Lite0", _published_lite0
-    )
+    network = keras.Model(image, features)
+
+    def published(weights):  # The same layers; Keras has no weights of Lite0.
+        return imagenet_network(lambda: network) if weights else network
+
+    load_pretrained(network, weights, "EfficientNet-Lite0", published)
     return features
 
 
@@ -82,11 +85,6 @@ def _from_keras(image, features, weights, application):
         lambda weights: application(include_top=False, weights=weights),
     )
     return features
-
-
-def _published_lite0(weights):
-    """Builds the network of a converted file; Keras has no weights of Lite0."""
-    return imagenet_network(lite0_network) if weights else lite0_network()
 
 
 def _normalize(image, mean, deviation):

@@ -449,20 +449,21 @@ def check_settings(
     run = pathlib.Path(run)
     if force or not (run / CONFIG).exists():
         return
-    begun = Run(run).config
+    opened = Run(run)
+    begun, finished = opened.config, opened.is_finished()
     config = config.replace(
         strategy=begun.training.strategy, devices=begun.training.devices
     )
     if config.training.precision == AUTO:
         config = config.replace(precision=begun.training.precision)
-    if (run / SPLIT).is_file() and not Run(run).is_finished():
+    if (run / SPLIT).is_file() and not finished:
         config = config.replace(data_dir=begun.data.data_dir)
     if begun != config:
         raise FileExistsError(
             f"{run} was begun with other settings ({differences(begun, config)}). "
             "Name another folder with --runs, or start it again with --force."
         )
-    if Run(run).is_finished():
+    if finished:
         raise FileExistsError(
             f"{run} is finished. Score it with evaluate.py, or train it again with "
             "--force."

@@ -17,8 +17,7 @@ from synergynet_tf.data.cache import cache_dir
 
 # What names an extra is there by, and the extra.
 _PACKAGES = {
-    "train": ("tensorflow", "keras"),
-    "serve": ("tensorflow-serving-api",),
+    "train": ("tensorflow", "keras", "tensorflow-serving-api"),
     "formats": ("simpleitk",),
     "onnx": ("onnxruntime", "onnx", "tf2onnx"),
     "jax": ("jax",),

@@ -49,7 +49,7 @@ def test_doctor(monkeypatch, capsys):
     run(monkeypatch, "doctor")
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names[:5] == ["synergynet-tf", "Python", "CPU", "bfloat16", "devices"]
-    assert {"[train]", "[serve]", "cache", "data"} <= set(names)
+    assert {"[train]", "[onnx]", "cache", "data"} <= set(names)
 
 
 def test_start_up_lines_are_kept_out_of_the_terminal():

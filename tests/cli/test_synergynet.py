@@ -1,9 +1,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from synergynet_tf.cli import synergynet
+from synergynet_tf.cli import doctor, synergynet
 
 
 def run(monkeypatch, *arguments):
@@ -50,6 +51,12 @@ def test_doctor(monkeypatch, capsys):
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names[:5] == ["synergynet-tf", "Python", "CPU", "bfloat16", "devices"]
     assert {"[train]", "[onnx]", "cache", "data"} <= set(names)
+
+
+def test_doctor_says_how_to_install_what_is_missing():
+    assert doctor._versions("onnx", ["numpy", "no-such"]) == (
+        f"numpy {np.__version__}; without no-such: pip install 'synergynet-tf[onnx]'"
+    )
 
 
 def test_start_up_lines_are_kept_out_of_the_terminal():

@@ -53,7 +53,7 @@ test-jax: $(VENV)/dev.stamp ## Run the tests of the model and its training on JA
 docs: $(VENV)/docs.stamp ## Build the documentation site into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-fuzz: $(VENV)/dev.stamp ## Read hundreds of mutated files with every reader: an hour.
+fuzz: $(VENV)/dev.stamp ## Read hundreds of mutated files with every reader: ten minutes.
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=deep
 
 bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp ## Measure speed, beside PyTorch: 10 minutes.

@@ -1,1 +1,1 @@
-"""Trained runs as files that other programs serve; TensorFlow only."""
+"""Trained runs as files that other programs run: doors to the commands."""

@@ -1,7 +1,8 @@
 r"""The long trainings behind the results: `python -m studies.campaign --data DATA`.
 
-Trains every run of the list below at the budget `converged`, one after the other, and
-goes on where it stopped. DATA holds `acdc`, `isic2017` and `msd/Task04_Hippocampus`.
+Trains every run of the list below at the budget `converged`, but for what its dataset
+changes, one after the other, and goes on where it stopped. DATA holds `acdc`,
+`isic2017` and `msd/Task04_Hippocampus`.
 
 On a machine with a GPU but neither the raw data nor TensorFlow, first here, then there:
 
@@ -41,6 +42,13 @@ from synergynet_tf.models import without_unused
 from synergynet_tf.safe_io import read_json
 
 FOLDERS = {"acdc": "acdc", "isic": "isic2017", "msd": "msd/Task04_Hippocampus"}
+CHANGES: dict[str, dict[str, Any]] = {
+    # No heart of the training part is cut off; a pixel is that of 160 without a crop.
+    "acdc": {"center_crop": 0.8},
+    "isic": {"epochs": 12},
+    # Slices have about 35 x 50 pixels.
+    "msd": {"image_size": 64, "epochs": 10},
+}
 SYNERGYNET = "synergynet-8s2h"
 PAPER = {"attention": "paper"}
 # In the order of what is asked first: a dataset, a seed, and the methods.
@@ -101,6 +109,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
         config, classes = data[dataset]
         settings = {
             **BUDGETS["converged"].settings,
+            **CHANGES[dataset],
             "name": name,
             "precision": args.precision,
             "encoder_weights": args.encoder_weights,

@@ -36,7 +36,7 @@ def private_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SYNERGYNET_CACHE", str(tmp_path_factory.getbasetemp()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data():
     """The folder of real datasets; its tests are skipped where it is absent."""
     folder = os.environ.get("SYNERGYNET_TEST_DATA", ROOT.parent / "shared" / "data")

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import graphlib
 import pathlib
 
 import pytest
@@ -19,10 +20,11 @@ ROOMS = {
     "layers": set(),
     "losses": set(),
     "metrics": set(),
+    "parallel": set(),
     "runs": set(),
     "safe_io": set(),
     "signals": set(),
-    "data": set(),
+    "data": {"parallel"},
     "models": {"layers"},
     "training": {
         "data",
@@ -48,6 +50,7 @@ ROOMS = {
         "losses",
         "metrics",
         "models",
+        "parallel",
         "runs",
     },
     # The shipped models, as files.
@@ -125,6 +128,23 @@ def test_every_room_is_known():
     paths = (p for p in package.iterdir() if p.is_dir() or p.suffix == ".py")
     found = {path.stem for path in paths if path.name[0] not in "_."}
     assert found <= set(ROOMS)
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_no_imports_go_in_a_circle():
+    files = {module_of(path).removesuffix(".__init__"): path for path in sources()}
+    graph = {}
+    for module, path in files.items():
+        found = set()
+        for name in imports(path):
+            while name and name not in files:  # A name in a module.
+                name = name.rpartition(".")[0]
+            found.add(name)
+        graph[module] = found - {"", module}
+    graphlib.TopologicalSorter(graph).prepare()  # Raises, and names the circle.
 
 
 @pytest.mark.parametrize("path", all_files())

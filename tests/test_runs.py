@@ -148,3 +148,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == '{\n  "old": 1\n}\n'
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_lock_that_is_a_pipe_is_refused(run):
+    os.mkfifo(run / ".lock")
+    with pytest.raises(OSError, match=r"\.lock is no file, but a pipe"):
+        runs.check_startable(run, runs.Run(run).config, force=False)

@@ -1,6 +1,7 @@
 """What every shipped model keeps: size, card, license, and that it works by name."""
 
 import csv
+import json
 import subprocess
 import sys
 
@@ -117,6 +118,22 @@ def test_the_list_has_every_model(capsys):
         about = values[zoo.SECTION]
         block = values["scores"]["protocols"][about["protocol"]]
         assert f"{100 * block['mean']['dsc']:.2f}" in line and about["license"] in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"zoo": None}, r"isic-lite0\.json is damaged \(TypeError"),
+        ({"scores": {}}, r"isic-lite0\.json is damaged \(KeyError"),
+    ],
+)
+def test_the_list_refuses_a_damaged_card(change, message, tmp_path, monkeypatch):
+    card = json.loads((zoo.FOLDER / "isic-lite0.json").read_text())
+    (tmp_path / "isic-lite0.json").write_text(json.dumps(card | change))
+    (tmp_path / "isic-lite0.tflite").touch()
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=message):
+        models.format_zoo()
 
 
 def test_the_list_takes_no_other_flag():

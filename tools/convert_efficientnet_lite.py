@@ -33,8 +33,11 @@ def main(arguments: Sequence[str]) -> None:
     flags = parse_args(arguments)
     if not flags.output.name.endswith(".weights.h5"):
         raise ValueError(f"--output must end in .weights.h5. Received: {flags.output}")
+    # Here, because importing Keras takes seconds, and refusing a flag does not.
+    from synergynet_tf.models.efficientnet import lite0_network
+
     try:
-        network = convert(read_tensors(flags.input))
+        network = convert(read_tensors(flags.input), lite0_network())
     except ValueError as error:
         raise ValueError(f"{flags.input}: {error}") from error
     write(network, flags.output)

@@ -1,12 +1,15 @@
-r"""Makes a shipped model: `python -m tools.zoo NAME --run RUN [--baseline RUN]`.
+r"""Makes a shipped model: `python -m tools.zoo NAME --run RUN --baseline RUN`.
 
 The runs must have been scored on the test part. Writes `NAME.tflite`, in float16, and
-its model card into `synergynet_tf/zoo`; then commit both.
+its model card into `synergynet_tf/zoo`; then commit both. With `--baseline` alone the
+shipped model stays, and its card gets that baseline.
 """
 
 from __future__ import annotations
 
 import argparse
+import pathlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +18,8 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.export import tflite
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import TFLITE, card_path
-from synergynet_tf.runs import Run
+from synergynet_tf.runs import Run, write_json
+from synergynet_tf.safe_io import read_json
 
 MAX_BYTES = 8_000_000
 
@@ -64,9 +68,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = command_line.ArgumentParser(__doc__)
     parser.add_argument("name", choices=ENTRIES)
-    parser.add_argument("--run", required=True, help="folder of the scored run")
     parser.add_argument(
-        "--baseline", help="folder of the scored run of r50-unet, if there is one"
+        "--run", help="folder of the scored run (default: of which the card is)"
+    )
+    parser.add_argument(
+        "--baseline", required=True, help="folder of the scored run of r50-unet"
     )
     return parser.parse_args(argv)
 
@@ -74,31 +80,39 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Exports the run and writes its card."""
     args = parse_args(argv)
+    target = zoo.FOLDER / f"{args.name}{TFLITE}"
+    baseline = make_card(Run(args.baseline))
+    if not args.run:
+        card = read_json(card_path(target))
+        card[zoo.SECTION] = section(args.name, card, baseline)
+        write_json(card_path(target), card)
+        print(f"{card_path(target)}: with its baseline")
+        return
     run = Run(args.run)
     card = make_card(run)
-    baseline = make_card(Run(args.baseline)) if args.baseline else None
     card[zoo.SECTION] = section(args.name, card, baseline)
-    target = zoo.FOLDER / f"{args.name}{TFLITE}"
-    for path in (target, card_path(target)):
-        path.unlink(missing_ok=True)
 
     from synergynet_tf.evaluation.predictor import load_run_model
 
-    measured = tflite.save(load_run_model(run), "float16", (), card, target)
-    if measured["bytes"] > MAX_BYTES:
-        raise ValueError(f"{target} has more than {MAX_BYTES / 1e6:.0f} MB")
+    with tempfile.TemporaryDirectory(dir=zoo.FOLDER) as folder:
+        made = pathlib.Path(folder, target.name)
+        measured = tflite.save(load_run_model(run), "float16", (), card, made)
+        if measured["bytes"] > MAX_BYTES:
+            raise ValueError(f"{made.name} has more than {MAX_BYTES / 1e6:.0f} MB")
+        for path in (made, card_path(made)):
+            path.replace(zoo.FOLDER / path.name)
     print(f"{target}: {measured['bytes'] / 1e6:.1f} MB")
 
 
 def section(
-    name: str, card: Mapping[str, Any], baseline: Mapping[str, Any] | None
+    name: str, card: Mapping[str, Any], baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Returns the section `zoo` of a card.
 
     Args:
         name: A key of `ENTRIES`.
         card: The run's.
-        baseline: The card of the baseline's run; `None` if none was trained.
+        baseline: The card of the baseline's run.
 
     Raises:
         ValueError: If one is not scored, or the baseline is of other data, another
@@ -106,8 +120,6 @@ def section(
     """
     if card["scores"] is None:
         raise ValueError("The run must have been scored: run evaluate.py")
-    if baseline is None:
-        return {**ENTRIES[name], "baseline": None}
     for part in ("data", "optimizer", "training"):
         if card["config"][part] != baseline["config"][part]:
             raise ValueError(f"The baseline differs in {part} from the run")

@@ -191,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.workers,
         _lesion_rule(args),
     )
-    print(label_maps.format_comparison(report), end="")
+    print(label_maps.format_report(report), end="")
     page = write_comparison_report(report, cases, classes, out, images)
     names = [page.name, label_maps.FILE, label_maps.CASES, label_maps.SUMMARY]
     if args.lesions:

@@ -39,13 +39,15 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--workers", type=int, help="processes that read (default: one a core)")
     args = parser.parse_args(arguments)
-    given = parser.given(args).keys() - {"dataset", "data_dir", "debug", "check"}
+    given = parser.given(args)
+    beside = ("dataset", "data_dir", "debug", "check", "workers")
+    others = [flag for name, flag in given.items() if name not in beside]
     if args.leaks is not None:
         _check_leaks(parser, args)
     elif not args.dataset:
         parser.error("the following arguments are required: --dataset")
-    elif args.check and (others := given - {"workers"}):
-        parser.error(f"--check reads every case; leave out {', '.join(sorted(others))}")
+    elif args.check and others:
+        parser.error(f"--check reads every case; leave out {', '.join(others)}")
     elif not args.check and "workers" in given:
         parser.error("only with --check or --leaks: --workers")
     if args.workers is not None and args.workers < 0:

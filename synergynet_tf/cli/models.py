@@ -17,6 +17,7 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.export.exported_model import find_exported
 from synergynet_tf.models.methods import BACKBONES, METHODS, check_method
+from synergynet_tf.safe_io import shown
 
 if TYPE_CHECKING:
     from synergynet_tf.models.cost import Cost
@@ -81,26 +82,21 @@ def format_costs(costs: Mapping[str, Cost]) -> str:
 
 def format_zoo() -> str:
     """Returns the shipped models in columns, with their scores on test cases."""
-    rows = [("name", "labels", "license", "MB", "DSC (%)", "", "baseline")]
+    rows: list[tuple[str, ...]] = [
+        ("name", "labels", "license", "MB", "DSC (%)", "", "baseline")
+    ]
     notes = []
     for name in zoo.names():
-        values = find_exported(name).card.values
-        about = values[zoo.SECTION]
-        protocol, baseline = about["protocol"], about["baseline"]
-        block = values["scores"]["protocols"][protocol]
-        rows.append(
-            (
-                name,
-                about["title"],
-                about["license"],
-                f"{values['tflite']['bytes'] / 1e6:.1f}",
-                formats.score("dsc", block["mean"]["dsc"]),
-                formats.in_brackets(block["mean_interval"]["dsc"], scale=100),
-                formats.score("dsc", _mean_dsc(baseline, protocol)),
-            )
-        )
-        said = [values["scores_note"], f"Trained on {about['data']['name']}."]
-        notes.append(" ".join([f"{name}:", *said, about["note"]]).rstrip())
+        card = find_exported(name).card
+        try:
+            row, note = _zoo_row(name, card.values)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{zoo.FOLDER / name}.json is damaged ({type(error).__name__}: "
+                f"{shown(str(error))}); install the package again"
+            ) from error
+        rows.append(row)
+        notes.append(note)
     return "\n".join(
         [
             formats.columns(rows, left=3),
@@ -110,6 +106,24 @@ def format_zoo() -> str:
             "synergynet predict IMAGE --model NAME --output FOLDER",
         ]
     )
+
+
+def _zoo_row(name: str, values: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """Returns a shipped model's line of the table, and its note, from its card."""
+    about = values[zoo.SECTION]
+    protocol, baseline = about["protocol"], about["baseline"]
+    block = values["scores"]["protocols"][protocol]
+    row = (
+        name,
+        str(about["title"]),
+        str(about["license"]),
+        f"{values['tflite']['bytes'] / 1e6:.1f}",
+        formats.score("dsc", block["mean"]["dsc"]),
+        formats.in_brackets(block["mean_interval"]["dsc"], scale=100),
+        formats.score("dsc", _mean_dsc(baseline, protocol)),
+    )
+    said = [values["scores_note"], f"Trained on {about['data']['name']}."]
+    return row, " ".join([f"{name}:", *said, about["note"]]).rstrip()
 
 
 def _mean_dsc(baseline: Mapping[str, Any] | None, protocol: str) -> float | None:

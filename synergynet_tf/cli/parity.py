@@ -7,11 +7,13 @@ and `parity.md`: how far logits, labels, codes and DSC differ, sizes, and latenc
 from __future__ import annotations
 
 import argparse
+import json
 import pathlib
 from collections.abc import Sequence
 
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
+from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.cases import find_cases, say_notes
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import Exported, find_exported
@@ -83,9 +85,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _require_of_run(exports: Sequence[Exported], run: Run) -> None:
     """Refuses an export of another run, or of this one's earlier weights."""
     card = make_card(run)
+    config = ExperimentConfig.from_json(json.dumps(card["config"]))
     for exported in exports:
-        for name, what in (("config", "settings"), ("weights_sha256", "weights")):
-            if exported.card.values.get(name) != card[name]:
+        weights = exported.card.values.get("weights_sha256")
+        for same, what in (
+            (exported.card.config == config, "settings"),
+            (weights == card["weights_sha256"], "weights"),
+        ):
+            if not same:
                 raise ValueError(
                     f"{exported.path} is not an export of {run}: their {what} differ; "
                     "name the run that it was made of, or export this one"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
-from synergynet_tf.export.serving import MODALITY, connect, label_files
+from synergynet_tf.export.serving import MODALITY, connect, label_with_server
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -61,6 +61,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     server = connect(
         args.url, args.model, args.version, args.version_label, args.timeout
     )
-    rows = label_files(server, paths, pathlib.Path(args.output), args.retries)
+    rows = label_with_server(server, paths, pathlib.Path(args.output), args.retries)
     count = f"{len(rows)} image" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")

@@ -26,7 +26,6 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.export.card import make_card
 from synergynet_tf.export.exported_model import (
     TFLITE,
-    Exported,
     find_exported,
     require_interpreter,
 )
@@ -76,14 +75,17 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "one with --model"
             )
         page.check_images(exported.card.config, exported.card.image_channels)
-        _write(exported, args, target)
+        parts = page.make_parts(exported, find_runtime(args.runtime))
+        _write(parts, target, args.folder)
         return
     run = Run(args.run)
     page.check_images(run.config, run.image_channels)
+    runtime = find_runtime(args.runtime)  # Before minutes of work, should it fail.
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, f"{run.config.model.name}{TFLITE}")
         _export(run, args.quantize or QUANTIZE[0], file)
-        _write(find_exported(file), args, target)
+        parts = page.make_parts(find_exported(file), runtime)
+    _write(parts, target, args.folder)
 
 
 def _new_target(out: str, folder: bool) -> pathlib.Path:
@@ -116,9 +118,8 @@ def _export(run: Run, kind: str, file: pathlib.Path) -> None:
     tflite.save(load_run_model(run), kind, (), card, file)
 
 
-def _write(exported: Exported, args: argparse.Namespace, target: pathlib.Path) -> None:
-    parts = page.make_parts(exported, find_runtime(args.runtime))
-    if args.folder:
+def _write(parts: page.Parts, target: pathlib.Path, folder: bool) -> None:
+    if folder:
         page.write_folder(parts, target)
         size = sum(map(len, parts.files.values()))
         print(f"{target}: {size / 1e6:.1f} MB; serve it over HTTP, and open index.html")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
-import multiprocessing
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +21,7 @@ from synergynet_tf.data.listing import ListingError, first_of, lines, summary
 from synergynet_tf.data.preprocess import find_faint
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, split_ids
+from synergynet_tf.parallel import map_in_processes
 
 CaseT = TypeVar("CaseT")
 ResultT = TypeVar("ResultT")
@@ -253,22 +251,8 @@ def map_cases(
     Raises:
         OSError: If a process died, for example for want of memory.
     """
-    bar = functools.partial(
-        tqdm.tqdm, desc=title, total=len(cases), unit="case", disable=None
-    )
-    if not workers:
-        yield from bar(map(function, cases))
-        return
-    # Started afresh: OpenCV's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        try:
-            yield from bar(pool.map(function, cases, chunksize=4))
-        except BrokenProcessPool as error:
-            raise OSError(
-                "A reading process ended before its time, for example for want of "
-                "memory; use fewer with --workers, 0 for none"
-            ) from error
+    found = map_in_processes(function, cases, workers)
+    yield from tqdm.tqdm(found, title, len(cases), unit="case", disable=None)
 
 
 def _line(text: str) -> str:

@@ -376,8 +376,9 @@ def _alike(found: Sequence[Image]) -> Iterator[Copy]:
     # Of the same images in one place, one is enough.
     distinct = list({(own.digest, own.place): own for own in reversed(found)}.values())
     distinct.reverse()
-    for is_volume in (False, True):
-        kind = [own for own in distinct if bool(own.slices) == is_volume]
+    # Those of images and of volumes have sizes of their own.
+    for size in (SIDE * SIDE, DEPTH * SIDE * SIDE):
+        kind = [own for own in distinct if np.size(own.thumbnail) == size]
         if len(kind) > 1:
             yield from _alike_thumbnails(kind)
 

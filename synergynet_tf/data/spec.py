@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -126,3 +127,20 @@ class Dataset(Protocol):
         Raises:
             ValueError: If `split` is impossible here; says which one is not.
         """
+
+
+def mask_values(
+    known: Sequence[int] | None, num_classes: int, image: bool
+) -> tuple[int, ...]:
+    """Returns the value of each class in the label maps that are written.
+
+    Args:
+        known: Those of the user's masks. `None` where they are not known: class `i`
+            is then `i + 1`, and a single class is 255 in an image.
+        num_classes: Foreground classes.
+        image: Whether it is one, and no volume.
+    """
+    if known is not None:
+        return tuple(known)
+    one = image and num_classes == 1
+    return (255,) if one else tuple(range(1, num_classes + 1))

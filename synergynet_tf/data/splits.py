@@ -50,10 +50,15 @@ def split_ids(data: DataConfig) -> dict[str, list[str]]:
     data = complete(data)
     dataset, root, seed = DATASETS[data.dataset], data_root(data), data.split_seed
     patients = dataset.patients(root)
-    if data.fold:
-        parts = fold_split(list(patients), data.fold, seed, patients.__getitem__)
-    else:
-        parts = dataset.splits(root, data.split, seed)
+    try:
+        if data.fold:
+            parts = fold_split(list(patients), data.fold, seed, patients.__getitem__)
+        else:
+            parts = dataset.splits(root, data.split, seed)
+    except ValueError as error:
+        if str(root) in str(error):
+            raise
+        raise ValueError(f"{data.dataset} at {root}: {error}") from error
     _require_disjoint(parts, patients)
     return {part: parts[part][: data.limit] for part in PARTS}
 

@@ -23,6 +23,7 @@ from scipy.special import log_softmax
 from tqdm import tqdm
 
 from synergynet_tf.data import Case
+from synergynet_tf.data.preprocess import center_box
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.confidence import Confidence, to_probabilities
 from synergynet_tf.evaluation.predict import Model, Watch, label_all
@@ -148,7 +149,11 @@ def _watch_all(
 
 
 def _draw_pixels(model: Model, cases: RunCases) -> tuple[np.ndarray, np.ndarray]:
-    """Returns logits `(pixels, C)` and labels `(pixels,)` near structures."""
+    """Returns logits `(pixels, C)` and labels `(pixels,)` near structures.
+
+    Of the pixels that the network sees: outside a center crop nothing is a logit.
+    """
+    share = cases.config.data.center_crop
     drawn: list[tuple[np.ndarray, np.ndarray]] = []
     generator = np.random.default_rng(0)
 
@@ -158,7 +163,10 @@ def _draw_pixels(model: Model, cases: RunCases) -> tuple[np.ndarray, np.ndarray]
 
         def draw(logits: np.ndarray, labels: np.ndarray) -> None:
             true = next(slices)
-            places = np.flatnonzero(_near((true > 0) | (labels > 0)))
+            rows, columns = true.shape
+            seen = np.zeros(true.shape, bool)
+            seen[center_box(rows, columns, share)] = True
+            places = np.flatnonzero(seen & _near((true > 0) | (labels > 0)))
             chosen = generator.permutation(places)[:count]
             pixels = logits.reshape(-1, logits.shape[-1])[chosen]
             drawn.append((pixels, true.ravel()[chosen]))

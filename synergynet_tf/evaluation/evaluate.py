@@ -15,7 +15,6 @@ from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases, say_notes
 from synergynet_tf.evaluation.figures.curves import write_curves
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
-from synergynet_tf.evaluation.parallel import map_in_processes
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
 from synergynet_tf.evaluation.predictor import Predictor, load_run_model
@@ -27,6 +26,7 @@ from synergynet_tf.evaluation.scores import (
     case_rows,
     score_labeled,
 )
+from synergynet_tf.parallel import map_in_processes
 
 PAPER = "paper"
 

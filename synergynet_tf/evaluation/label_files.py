@@ -15,6 +15,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import volumes
 from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.data.spec import mask_values
 from synergynet_tf.evaluation.confidence import Confidence, to_probabilities
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.inputs import (
@@ -159,8 +160,7 @@ def write_result(
         labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
         modality: The model's. Three channels of a scan are no colors.
-        values: Of each class in the user's masks. `None` where they are not known:
-            class `i` is then `i + 1`, and a single class is 255 in an image.
+        values: Of each class in the user's masks; `None` as in `mask_values`.
 
     Returns:
         A line of `summary.csv`: the file's size; each class's pixels and share of
@@ -168,10 +168,8 @@ def write_result(
     """
     shown = source.image if modality == "rgb" else source.image[..., :1]
     picture = overlay(shown, labels, class_names, caption=path.name)
-    if values is None:
-        one = source.geometry is None and len(class_names) == 1
-        values = (255,) if one else range(1, len(class_names) + 1)
-    _write_labels(output, path, source, to_values(labels, values))
+    own = mask_values(values, len(class_names), source.geometry is None)
+    _write_labels(output, path, source, to_values(labels, own))
     write_png(output / f"{source.stem}{OVERLAY_ENDING}.png", picture)
     describe = _describe_volume if is_volume(path) else _describe_image
     return {"file": path.name, **describe(source, labels, class_names)}

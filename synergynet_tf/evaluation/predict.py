@@ -14,12 +14,12 @@ import numpy as np
 
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import Preprocessor, to_labels
-from synergynet_tf.evaluation.parallel import read_ahead
 from synergynet_tf.evaluation.postprocess import (
     NO_POSTPROCESSING,
     Postprocessing,
     keep_largest,
 )
+from synergynet_tf.parallel import read_ahead
 
 BATCH_SIZE = 8
 # Photographs that wait for their batch hold at most about this: a batch that would

@@ -22,7 +22,7 @@ from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
 from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts, bootstrap
-from synergynet_tf.runs import SCORED_SHA256, Run
+from synergynet_tf.runs import BEST_WEIGHTS, SCORED_SHA256, Run
 from synergynet_tf.safe_io import read_json, require, shown
 
 FILE = "metrics.json"
@@ -343,6 +343,23 @@ def read_scores(run: Run) -> Scores:
         raise ValueError(
             f"{path} is damaged or of another version ({error}); {advice}"
         ) from error
+
+
+def read_current_scores(run: Run) -> Scores:
+    """Reads a run's `metrics.json`, which must be of its weights where those are.
+
+    Raises:
+        FileNotFoundError: If the run has not been scored.
+        ValueError: If the scores are damaged, or of other weights.
+    """
+    scores, path = read_scores(run), run.results / FILE
+    if not (run.path / BEST_WEIGHTS).is_file():
+        return scores  # A copy of the small files of a run, to be compared.
+    if stale := run.why_stale(path, scores.weights_sha256):
+        raise ValueError(
+            f"{path} is {stale}; score the run again with evaluate.py --run {run}"
+        )
+    return scores
 
 
 def fresh_scores(run: Run) -> tuple[Scores | None, str]:

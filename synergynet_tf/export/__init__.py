@@ -1,1 +1,1 @@
-"""Export of runs as SavedModel, TFLite or ONNX, and proof that they match."""
+"""Export of runs: SavedModel, TFLite, ONNX, a page for browsers; proof of parity."""

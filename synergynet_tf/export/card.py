@@ -32,6 +32,7 @@ from typing import Any
 
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import PERCENTILES, WINDOWS
+from synergynet_tf.data.spec import mask_values
 from synergynet_tf.data.splits import complete
 from synergynet_tf.evaluation.scores import FILE as SCORES
 from synergynet_tf.evaluation.scores import read_scores
@@ -218,17 +219,17 @@ def _input(config: ExperimentConfig, image_channels: int | None) -> dict[str, An
 def _output(
     config: ExperimentConfig,
     names: tuple[str, ...],
-    mask_values: tuple[int, ...] | None,
+    own: tuple[int, ...] | None,
 ) -> dict[str, Any]:
     one = config.model.num_classes == 1
-    shown_values = mask_values or range(1, len(names) + 1)
+    shown_values = mask_values(own, len(names), config.data.modality == "rgb")
     return {
         "logits": config.model.num_classes,
         "activation": "sigmoid" if one else "softmax",
         "rule": "foreground where above 0.5" if one else "the largest wins",
         "labels": {"0": "background"}
         | {str(v): name for v, name in zip(shown_values, names, strict=True)},
-        "mask_values": None if mask_values is None else list(mask_values),
+        "mask_values": None if own is None else list(own),
         "signature_labels": SIGNATURE_LABELS,
     }
 

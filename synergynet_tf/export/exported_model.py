@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from synergynet_tf import zoo
 from synergynet_tf.export.card import CARD_FILE, Card, read_card
-from synergynet_tf.safe_io import is_of_the_file
+from synergynet_tf.safe_io import is_of_the_file, read_content
 
 TFLITE, ONNX = ".tflite", ".onnx"
 # Exports that are one file with a card beside it -> what they are called.
@@ -73,16 +75,20 @@ class Exported:
 
         Raises:
             ImportError: If its runtime is not installed.
+            OSError: If it is no file, but a pipe or a device, or cannot be read.
             ValueError: If it is damaged, or the card is another model's.
         """
         if self.path.is_dir():
             model: Opened = SavedModel(self.path)
         else:
-            content = self.path.read_bytes()
+            try:
+                content = read_content(self.path)
+            except ValueError as error:
+                raise self._not_of_its_card() from error
             if self._measured.get("sha256") != hashlib.sha256(content).hexdigest():
                 raise self._not_of_its_card()
             of_onnx = self.path.suffix == ONNX
-            model = OnnxModel(content) if of_onnx else TFLiteModel(content)
+            model = (OnnxModel if of_onnx else TFLiteModel)(content, str(self.path))
         config = self.card.config.model
         side = config.image_size
         if model.input_shape != (side, side, 3) or model.output_shape != (
@@ -146,6 +152,7 @@ class TFLiteModel:
 
     Args:
         content: The file's bytes.
+        name: What errors call it.
 
     Attributes:
         input_shape: `(S, S, 3)`.
@@ -156,23 +163,20 @@ class TFLiteModel:
         ValueError: If it refuses the file.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, name: str = f"the {TFLITE} file") -> None:
         require_interpreter()
         from ai_edge_litert.interpreter import Interpreter
 
-        try:
+        self._named = functools.partial(_named, "The interpreter", name)
+        with self._named():
             self._interpreter = Interpreter(
                 model_content=content, num_threads=os.cpu_count()
             )
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"The interpreter refuses the {TFLITE} file: {error}"
-            ) from error
-        (image,) = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        # Codes are (1, height, width).
-        (logits,) = (output for output in outputs if len(output["shape"]) == 4)
+            (image,) = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
+            # Codes are (1, height, width).
+            (logits,) = (output for output in outputs if len(output["shape"]) == 4)
         codes = [output for output in outputs if len(output["shape"]) == 3]
         self._image, self._logits = image["index"], logits["index"]
         self._codes = codes[0]["index"] if codes else None
@@ -183,8 +187,9 @@ class TFLiteModel:
         """Runs images `(n, S, S, 3)`, one by one."""
         logits, codes = [], []
         for image in images:
-            self._interpreter.set_tensor(self._image, image[None])
-            self._interpreter.invoke()
+            with self._named():
+                self._interpreter.set_tensor(self._image, image[None])
+                self._interpreter.invoke()
             logits.append(self._interpreter.get_tensor(self._logits))
             if self._codes is not None:
                 codes.append(self._interpreter.get_tensor(self._codes))
@@ -200,6 +205,7 @@ class OnnxModel:
 
     Args:
         content: The file's bytes.
+        name: What errors call it.
 
     Attributes:
         input_shape: `(S, S, 3)`.
@@ -210,29 +216,28 @@ class OnnxModel:
         ValueError: If it refuses the file.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, name: str = f"the {ONNX} file") -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = os.cpu_count() or 1
-        try:
+        self._named = functools.partial(_named, "onnxruntime", name)
+        with self._named():
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:
-            if not is_of_the_file(error):
-                raise
-            raise ValueError(f"onnxruntime refuses the {ONNX} file: {error}") from error
-        (image,) = self._session.get_inputs()
-        outputs = {output.name: output for output in self._session.get_outputs()}
+            (image,) = self._session.get_inputs()
+            outputs = {output.name: output for output in self._session.get_outputs()}
+            logits = outputs[LOGITS]
         self._outputs = [name for name in (LOGITS, CODES) if name in outputs]
         self.input_shape = tuple(image.shape[1:])
-        self.output_shape = tuple(outputs[LOGITS].shape[1:])
+        self.output_shape = tuple(logits.shape[1:])
 
     def answer(self, images: np.ndarray) -> Answers:
         """Runs images `(n, S, S, 3)`."""
         images = np.ascontiguousarray(images, np.float32)
-        logits, *codes = self._session.run(self._outputs, {IMAGE: images})
+        with self._named():
+            logits, *codes = self._session.run(self._outputs, {IMAGE: images})
         return Answers(logits, codes[0] if codes else None)
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
@@ -284,6 +289,17 @@ class SavedModel:
 
 
 Opened = TFLiteModel | OnnxModel | SavedModel
+
+
+@contextlib.contextmanager
+def _named(runtime: str, name: str) -> Iterator[None]:
+    """Names the file in what its runtime says of it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_of_the_file(error):
+            raise
+        raise ValueError(f"{runtime} refuses {name}: {error}") from error
 
 
 def require_interpreter() -> None:

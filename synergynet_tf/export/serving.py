@@ -116,7 +116,7 @@ def _split(url: str) -> tuple[urllib.parse.SplitResult, int | None]:
     return parts, port
 
 
-def label_files(
+def label_with_server(
     server: Connection,
     paths: Sequence[pathlib.Path],
     output: pathlib.Path,

@@ -56,13 +56,10 @@ def efficientnetlite0(image, weights):
     return features
 
 
-def block_names():
-    """Lists the blocks of B0 and Lite0 in their order: `block1a` to `block7a`."""
-    return [
-        f"block{stage}{chr(ord('a') + number)}"
-        for stage, (*_, blocks) in enumerate(STAGES, start=1)
-        for number in range(blocks)
-    ]
+def lite0_network():
+    """Returns Lite0 with random weights: `keras.Model`, whose weights fit all sizes."""
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, efficientnetlite0(image, "none"))
 
 
 def _efficientnet(image, width, depth):
@@ -89,12 +86,7 @@ def _from_keras(image, features, weights, application):
 
 def _published_lite0(weights):
     """Builds the network of a converted file; Keras has no weights of Lite0."""
-
-    def build():
-        image = keras.Input((32, 32, 3))
-        return keras.Model(image, efficientnetlite0(image, "none"))
-
-    return imagenet_network(build) if weights == "imagenet" else build()
+    return imagenet_network(lite0_network) if weights else lite0_network()
 
 
 def _normalize(image, mean, deviation):

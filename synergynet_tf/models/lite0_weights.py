@@ -96,7 +96,7 @@ def imagenet_network(build):
             return network
         except ValueError as error:
             print(f"{path} is damaged ({error}); converting again", file=sys.stderr)
-    network = convert(read_tensors(require_package()))
+    network = convert(read_tensors(require_package()), build())
     try:
         write(network, path)
     except OSError as error:
@@ -121,27 +121,20 @@ def write(network, path):
         written.replace(path)
 
 
-def convert(tensors):
-    """Builds the encoder with the weights of a state dict.
+def convert(tensors, network):
+    """Gives the encoder the weights of a state dict.
 
     Args:
         tensors: dict of arrays, with the names of PyPI's efficientnet-lite-pytorch.
+        network: `keras.Model` of the encoder, of any image size.
 
     Returns:
-        `keras.Model` from images of 32 pixels to `"P1"` to `"P5"`; its weights serve
-        every size.
+        `network`.
 
     Raises:
         ValueError: If a tensor is missing, of another shape, or of another network.
     """
-    # Here, because importing Keras takes seconds, and refusing a file does not.
-    import keras
-
-    from synergynet_tf.models.efficientnet import block_names, efficientnetlite0
-
-    image = keras.Input((32, 32, 3))
-    network = keras.Model(image, efficientnetlite0(image, "none"))
-    sources = _sources(block_names())
+    sources = _sources(network)
     used = set()
     for layer in network.layers:
         if not layer.weights:
@@ -152,7 +145,7 @@ def convert(tensors):
             name = f"{prefix}.{part}"
             if name not in tensors:
                 raise ValueError(f"there is no tensor {name}")
-            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            depthwise = layer.name.endswith("dwconv")
             arrays.append(_to_keras(tensors[name], depthwise))
             if arrays[-1].shape != tuple(weight.shape):
                 raise ValueError(f"{name} has the shape {tensors[name].shape}")
@@ -164,14 +157,17 @@ def convert(tensors):
     return network
 
 
-def _sources(blocks):
-    """Returns the name of each layer, of these blocks and before, in a state dict."""
-    names = {
-        f"{block}_{ours}": f"_blocks.{number}.{theirs}"
-        for number, block in enumerate(blocks)
-        for ours, theirs in _LAYERS.items()
-    }
-    return {"stem_conv": "_conv_stem", "stem_bn": "_bn0", **names}
+def _sources(network):
+    """Returns the name of each layer in a state dict, which numbers the blocks."""
+    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0"}
+    blocks = []
+    for layer in network.layers:
+        block, _, part = layer.name.partition("_")
+        if block.startswith("block") and part in _LAYERS:
+            if block not in blocks:
+                blocks.append(block)
+            names[layer.name] = f"_blocks.{blocks.index(block)}.{_LAYERS[part]}"
+    return names
 
 
 def _to_keras(array, depthwise):

@@ -16,6 +16,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from synergynet_tf.safe_io import require_file
+
 _BLOCK = 2**20
 
 
@@ -132,7 +134,12 @@ def require_writable(folder: str | pathlib.Path, flag: str) -> None:
 
 
 def sha256(path: str | pathlib.Path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal digits."""
+    """Returns the SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: If it is no file, but a pipe or a device, or cannot be read.
+    """
+    require_file(path)
     with open(path, "rb") as file:
         return _sha256(file).hexdigest()
 
@@ -148,8 +155,10 @@ def check_seal(path: str | pathlib.Path) -> None:
     """Refuses a file that is not, to the last bit, what was sealed.
 
     Raises:
+        OSError: As `sha256` does.
         ValueError: If it is not.
     """
+    require_file(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size - hashlib.sha256().digest_size
         if size < 0 or _sha256(file, size).digest() != file.read():

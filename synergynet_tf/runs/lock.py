@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
+from synergynet_tf.safe_io import require_file
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -95,11 +97,14 @@ def check_unlocked(run: str | pathlib.Path) -> None:
 
     Raises:
         BlockingIOError: If one does.
+        OSError: If the lock is no file, but a pipe or a device.
     """
     path = pathlib.Path(run, LOCK)
-    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-        if not _try(file, shared=True):
-            raise _in_use(path)
+    with contextlib.suppress(FileNotFoundError):
+        require_file(path)
+        with open(path, encoding="utf-8") as file:
+            if not _try(file, shared=True):
+                raise _in_use(path)
 
 
 def _try(file: IO[str], shared: bool) -> bool:

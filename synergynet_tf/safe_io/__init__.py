@@ -20,6 +20,7 @@ from synergynet_tf.safe_io.json_text import (
     require,
     shown,
 )
+from synergynet_tf.safe_io.mat import read_mat5
 from synergynet_tf.safe_io.npz import list_npz, read_npz
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "read_content",
     "read_datasets",
     "read_json",
+    "read_mat5",
     "read_npz",
     "require",
     "require_file",

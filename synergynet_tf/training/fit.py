@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import json
 import os
 import pathlib
 import platform
@@ -19,6 +18,7 @@ from synergynet_tf.data.prepared import PARTS, prepare
 from synergynet_tf.data.splits import kept_ids
 from synergynet_tf.losses import SegmentationLoss
 from synergynet_tf.models import build_model, quantizers
+from synergynet_tf.safe_io import read_json
 from synergynet_tf.training import (
     checkpoint,
     distribution,
@@ -341,7 +341,7 @@ def _write_settings(run, config, prepared):
     path, now = run / "environment.json", _environment()
     if path.exists():
         try:
-            first = json.loads(path.read_bytes())
+            first = read_json(path)
             first.setdefault("continued", []).append(now)
             now = first
         except (ValueError, AttributeError) as error:

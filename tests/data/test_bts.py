@@ -92,11 +92,19 @@ def test_folds_that_part_a_patient_are_refused(tmp_path):
         split_ids(DataConfig("bts", str(root)))
 
 
-@pytest.mark.parametrize("folds", [[5] * 14, [1] * 15])
+# The last has a fold 5, of no slice that is there.
+@pytest.mark.parametrize("folds", [[5] * 14, [1] * 15, [1] * 15 + [5]])
 def test_folds_of_other_files_are_refused(folds, tmp_path):
     root = write_bts(tmp_path)
     scipy.io.savemat(root / "cvind.mat", {"cvind": np.array(folds)})
     with pytest.raises(ValueError, match=r"cvind\.mat has .* folds.*--split random"):
+        bts.splits(root, "paper", 0)
+
+
+def test_folds_that_leave_nothing_to_train_on_are_refused(tmp_path):
+    root = write_bts(tmp_path)
+    scipy.io.savemat(root / "cvind.mat", {"cvind": np.full(15, 5)})
+    with pytest.raises(ValueError, match=r"cvind\.mat: Holding out .* found 0"):
         bts.splits(root, "paper", 0)
 
 

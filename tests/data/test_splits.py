@@ -94,6 +94,13 @@ def test_too_few_patients_for_the_folds_are_refused():
         fold_split(IDS[:10], "1/2", 0, patient)
 
 
+@pytest.mark.parametrize("flags", [{"split": "random"}, {"fold": "1/3"}])
+def test_a_split_of_too_few_cases_names_the_folder(flags, tmp_path):
+    root = write_folder(tmp_path, count=2)
+    with pytest.raises(ValueError, match=rf"^folder at {root}: .* found 2; "):
+        split_ids(DataConfig("folder", str(root), **flags))
+
+
 def test_fold_reaches_the_split(tmp_path):
     root = str(write_folder(tmp_path))
     folds = [split_ids(DataConfig("folder", root, fold=f"{i}/2")) for i in (1, 2)]

@@ -130,6 +130,16 @@ def test_a_run_by_hand(squares_run):
     assert (trust["structures"], trust["area"]) == (1, pytest.approx(1 / 3))
 
 
+def test_what_a_crop_leaves_out_is_not_drawn(squares_run):
+    """There logits are no output of the network: background, at any temperature."""
+    config = json.loads((squares_run / "config.json").read_text())
+    config["data"] |= {"center_crop": 0.5, "modality": "mri"}
+    (squares_run / "config.json").write_text(json.dumps(config))
+    cases = find_cases(runs.Run(squares_run), "test")
+    logits, true = calibration._draw_pixels(squares.build_model(), cases)
+    assert len(true) > 0 and np.abs(logits).max() < 1
+
+
 class Scaled:
     """A model with logits three times as large: as right, and more sure."""
 

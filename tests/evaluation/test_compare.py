@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def folders(tmp_path):
         write_scores(tmp_path / "first", FIRST),
         write_scores(tmp_path / "second", SECOND),
     )
+
+
+def test_scores_of_earlier_weights_are_refused(folders):
+    weights = folders[1] / runs.BEST_WEIGHTS
+    weights.write_bytes(b"")
+    scores = folders[1] / "metrics.json"
+    os.utime(weights, (2, 2))
+    compare_runs(*map(runs.Run, folders))
+    os.utime(scores, (1, 1))
+    with pytest.raises(ValueError, match=r"second/metrics\.json is older than the w"):
+        compare_runs(*map(runs.Run, folders))
 
 
 def test_differences_by_hand(folders):

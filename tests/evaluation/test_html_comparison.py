@@ -203,6 +203,16 @@ def test_the_page_can_be_read_aloud(written):
     assert {a["href"][1:] for a in page.all("a")} <= ids
 
 
+def test_scans_of_itk_are_shown_as_those_of_nifti(folders, written, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    (tmp_path / "scans").mkdir()
+    scan = sitk.ReadImage(str(folders / "scans/case1_0000.nii.gz"))
+    sitk.WriteImage(scan, str(tmp_path / "scans/case1.mha"))
+    page, *_ = run(folders, tmp_path / "out", "--images", tmp_path / "scans")
+    for (_, one), (_, other) in zip(pictures(page), pictures(written[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_one_prediction_has_no_differences(folders, tmp_path):
     page, text, _ = run(folders, tmp_path / "out", names=("one",))
     assert page.all("img") == [] and 'id="differences"' not in text

@@ -12,6 +12,7 @@ from synergynet_tf import runs
 from synergynet_tf.cli import predict, tflite
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS, prepared
+from synergynet_tf.data.spec import mask_values
 from synergynet_tf.evaluation.inputs import read_input
 from synergynet_tf.evaluation.label_files import to_values, write_result
 from synergynet_tf.export.card import make_card, read_card, write_readme
@@ -28,6 +29,19 @@ from tests.data.trees import (
     write_png,
 )
 from tests.evaluation import squares
+
+
+@pytest.mark.parametrize(
+    ("known", "count", "image", "expected"),
+    [
+        ((3,), 1, True, (3,)),
+        (None, 1, True, (255,)),
+        (None, 1, False, (1,)),
+        (None, 2, True, (1, 2)),
+    ],
+)
+def test_values_where_masks_are_and_are_not_known(known, count, image, expected):
+    assert mask_values(known, count, image) == expected
 
 
 def values_of(name, root):

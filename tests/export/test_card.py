@@ -25,7 +25,7 @@ def test_the_card_of_a_run_that_was_not_scored(run):
     card = make_card(runs.Run(run))
     assert (card["format"], card["name"]) == (1, "r50-unet")
     assert card["classes"] == ["square"]
-    assert card["output"]["labels"] == {"0": "background", "1": "square"}
+    assert card["output"]["labels"] == {"0": "background", "255": "square"}
     assert card["output"]["activation"] == "sigmoid"
     assert card["output"]["temperature"] == 1
     assert (card["input"]["size"], card["input"]["modality"]) == (squares.SIZE, "rgb")

@@ -1,11 +1,14 @@
 import csv
+import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 import keras
+import numpy as np
 import pytest
 
 from synergynet_tf import errors, runs
@@ -203,11 +206,39 @@ def test_a_truncated_file_is_refused_by_onnxruntime(run, tmp_path):
             exported_model.OnnxModel(content[:end])
 
 
+@each_ending
+def test_a_damaged_file_of_its_card_is_refused_by_name(run, tmp_path, ending):
+    file = export_file(run, tmp_path / f"model{ending}")
+    file.write_bytes(file.read_bytes()[:-500])
+    card = json.loads(file.with_suffix(".json").read_text())
+    card[ending[1:]]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=rf"refuses {file}: "):
+        exported_model.find_exported(file).open()
+
+
+@each_ending
+def test_a_model_that_cannot_run_is_refused_by_name(run, tmp_path, ending):
+    model = exported_model.find_exported(
+        export_file(run, tmp_path / f"model{ending}")
+    ).open()
+    with pytest.raises(ValueError, match=rf"refuses {tmp_path}/model{ending}: "):
+        model.answer(np.zeros((1, 2, 2, 3), np.float32))
+
+
 def test_a_file_under_the_other_ending_is_refused(run, tmp_path):
     file = export_file(run, tmp_path / "model.tflite")
     other = file.rename(tmp_path / "model.onnx")
     with pytest.raises(ValueError, match=r"model\.onnx is damaged, or not the model"):
         exported_model.find_exported(other).open()
+
+
+def test_what_is_no_file_is_not_opened(run, tmp_path):
+    file = export_file(run, tmp_path / "model.tflite")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(OSError, match=r"model\.tflite is no file, but a pipe"):
+        exported_model.find_exported(file).open()
 
 
 @pytest.mark.parametrize("error", [TypeError, AttributeError, RecursionError])

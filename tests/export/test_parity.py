@@ -160,6 +160,14 @@ def test_an_export_of_earlier_weights_is_refused(run, tmp_path):
         compare(run, path)
 
 
+def test_an_export_of_before_a_setting_is_of_its_run(run, tmp_path):
+    path = export(run, tmp_path / "x.tflite")
+    card = json.loads(path.with_suffix(".json").read_text())
+    del card["config"]["data"]["center_crop"]
+    path.with_suffix(".json").write_text(json.dumps(card))
+    compare(run, path)
+
+
 def test_an_export_of_another_run_is_refused(run, tmp_path):
     path = export(run, tmp_path / "x.tflite")
     config = runs.Run(run).config.replace(learning_rate=0.5)

@@ -157,21 +157,6 @@ def page_text(exported, out):
 
 
 @pytest.mark.parametrize(
-    ("names", "values", "expected"),
-    [
-        (["one"], None, (255,)),  # As predict writes it.
-        (["one"], (3,), (3,)),
-        (["one", "two"], None, (1, 2)),
-    ],
-)
-def test_values_of_a_mask(exported, names, values, expected):
-    card = dataclasses.replace(
-        exported.card, class_names=tuple(names), label_values=values
-    )
-    assert page.label_values(card) == expected
-
-
-@pytest.mark.parametrize(
     ("change", "channels", "message"),
     [
         ({"modality": "ct"}, None, "Hounsfield units.*synergynet predict"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +17,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from synergynet_tf import metrics, runs
+from synergynet_tf import metrics, runs, zoo
 from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
 from synergynet_tf.data import DATASETS
 from tests.data import trees
@@ -23,6 +26,7 @@ from tests.fuzz import sandbox
 from tests.models.torch_files import write_legacy, write_zip
 
 SIZE = 32
+HIPPOCAMPUS = "msd/Task04_Hippocampus"
 SMALL = ModelConfig("r50-unet", "efficientnetlite0", SIZE, encoder_weights="none")
 VIT = dataclasses.replace(SMALL, name="transunet", vit_layers=1, vit_dim=64)
 ISIC = "ISIC-2017_Training_Data/ISIC_0000000"
@@ -41,16 +45,19 @@ class Reader(NamedTuple):
     Attributes:
         kind: Format of the mutated file, a key of `strategies.FORMATS`; or `""`.
         file: Path of that file in the folder; `*` stands for a name.
-        write: Writes the valid folder.
+        write: Writes the valid folder, given where the real data is if `real`.
         read: Reads the folder as a command would, and returns what it took.
-        slow: Whether it imports Keras, which takes seconds.
+        slow: Whether a file takes it seconds, as what builds a model; it is given
+            fewer of them.
+        real: Whether the valid folder is a case of real data.
     """
 
     kind: str
     file: str
-    write: Callable[[pathlib.Path], Any]
+    write: Callable[..., Any]
     read: Callable[[pathlib.Path], Any]
     slow: bool = False
+    real: bool = False
 
 
 def find(folder, name):
@@ -79,6 +86,25 @@ def read_dataset(name):
         return dataset.class_names(root), dataset.modality(root), patients, cases
 
     return read
+
+
+def copy_real(root, data, place, names):
+    """Copies files of a real dataset, as they lie below `place`."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(data / place / name, root / name)
+
+
+def copy_hippocampus(root, data, case):
+    """One case of the task; its dataset.json lists no other."""
+    names = [f"{folder}/{case}.nii.gz" for folder in ("imagesTr", "labelsTr")]
+    copy_real(root, data, HIPPOCAMPUS, ["dataset.json", *names])
+    path = root / "dataset.json"
+    described = json.loads(path.read_text())
+    described["training"] = [
+        entry for entry in described["training"] if case in entry["image"]
+    ]
+    path.write_text(json.dumps(described | {"numTraining": 1}))
 
 
 def write_isic(root, suffix, flags):
@@ -123,6 +149,14 @@ def read_folds(root):
 def write_scan(root):
     for channel in range(2):
         trees.write_nifti(root / f"scan_{channel:04d}.nii.gz", SCAN)
+
+
+def write_itk(root, name):
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(SCAN.T))
+    image.SetSpacing((0.7, 1.1, 2.5))
+    SimpleITK.WriteImage(image, str(root / name))
 
 
 def read_inputs(root):
@@ -193,6 +227,27 @@ def read_comparison(run):
     return comparison
 
 
+def write_label_maps(root):
+    """References and predictions: a volume in `a/`, an image in `b/`."""
+    for folder in ("reference", "prediction"):
+        trees.write_nifti(root / f"a/{folder}/scan.nii.gz", LABELS)
+        trees.write_png(root / f"b/{folder}/case.png", trees.square_mask(9, 8))
+    (root / "a/classes.json").write_text('{"front": 1, "back": 2}')
+    (root / "a/patients.csv").write_text("case,patient\nscan,anna\n")
+
+
+def read_label_maps(root, of="a"):
+    """Runs `compare` in this process; the page is a part of it."""
+    from synergynet_tf.cli import compare
+
+    root /= of
+    flags = [f"--predictions=ours={root / 'prediction'}", "--workers=0"]
+    if of == "a":
+        flags += [f"--patients={root / 'patients.csv'}", "--lesions=any"]
+    compare.main([f"--reference={root / 'reference'}", *flags, f"--out={root / 'out'}"])
+    return json.loads((root / "out/comparison.json").read_text())
+
+
 def read_table(run):
     """Sets a run's scores beside the paper's."""
     from synergynet_tf.evaluation.tables import paper_table, rows
@@ -201,7 +256,7 @@ def read_table(run):
     table, budget = TABLES[2], BUDGETS["short"]
     row = next(iter(table.rows))
     found = rows.RowRun(row, runs.Run(run))
-    report, reason = rows.read_scores(found)
+    report, reason = rows.usable_scores(found)
     if report is None:
         raise ValueError(f"metrics.json: {reason}")  # It is scored again.
     paper_table.make_table(table, "acdc", budget, [found], {row: [report]}, row)
@@ -225,6 +280,52 @@ def read_card(folder):
 
     found = find_exported(folder / "exported")
     return found.card.class_names, found.card.image_channels, found.precision
+
+
+def write_onnx(folder):
+    """A linear layer as ONNX, and a card that describes it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    write_run(folder)
+    card = read_for_card(folder)
+    side = card["config"]["model"]["image_size"]
+    shapes = {"image": (1, side, side, 3), "logits": (1, side, side, 4)}
+    image, logits = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    )
+    kernel = numpy_helper.from_array(np.ones((3, 4), np.float32), "kernel")
+    node = helper.make_node("MatMul", ["image", "kernel"], ["logits"])
+    graph = helper.make_graph([node], "graph", [image], [logits], [kernel])
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    onnx.save(model, folder / "model.onnx")
+    content = (folder / "model.onnx").read_bytes()
+    card["onnx"] = {"sha256": hashlib.sha256(content).hexdigest()}
+    runs.write_json(folder / "model.json", card)
+
+
+def write_shipped(folder):
+    """A shipped model; its reader has the folder as that of all shipped models."""
+    for ending in (".json", ".tflite"):
+        shutil.copy(zoo.FOLDER / f"isic-lite0{ending}", folder)
+
+
+def read_exported(folder, name):
+    """Does what predict.py does before it runs a model."""
+    from synergynet_tf.export.exported_model import find_exported
+
+    model = find_exported(folder / name).open()
+    return model.input_shape, model.output_shape
+
+
+def read_shipped(folder):
+    """Lists the shipped models, by their cards alone."""
+    from synergynet_tf.cli import models
+
+    zoo.FOLDER = folder
+    return models.format_zoo()
 
 
 def read_torch(folder):
@@ -329,6 +430,35 @@ def _readers():
     bts = functools.partial(trees.write_bts, patients=2, slices=1)
     synapse = functools.partial(trees.write_synapse, train=[5], test=[8])
     frame = "training/patient001/patient001_frame01"
+
+    def itk(file):
+        write = functools.partial(write_itk, name=file)
+        return Reader("itk", file, write, read_inputs)
+
+    def label_maps(kind, file, of="a"):
+        read = functools.partial(read_label_maps, of=of)
+        return Reader(kind, f"{of}/{file}", write_label_maps, read)
+
+    def exported(kind, file, write, name):
+        read = functools.partial(read_exported, name=name)
+        return Reader(kind, file, write, read)
+
+    def real(name, kind, file, copy):
+        return Reader(kind, file, copy, read_dataset(name), real=True)
+
+    def copy(place, names):
+        return functools.partial(copy_real, place=place, names=names)
+
+    heart = "training/patient090/patient090_frame11"
+    hearts = [f"{heart}.nii.gz", f"{heart}_gt.nii.gz"]
+    mole = "ISIC-2017_Training_{}/ISIC_0000317{}"
+    moles = [
+        mole.format("Data", ".jpg"),
+        mole.format("Part1_GroundTruth", "_segmentation.png"),
+    ]
+    brains = ["images/760.png", "masks/760.png"]
+    case = "hippocampus_165"
+    hippocampus = functools.partial(copy_hippocampus, case=case)
     return {
         "isic .jpg": isic("", ".jpg"),
         "isic progressive .jpeg": isic("", ".jpeg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
@@ -363,6 +493,13 @@ def _readers():
         "scan to label .nii.gz": Reader(
             "nifti", "scan_0000.nii.gz", write_scan, read_inputs
         ),
+        "scan to label .nrrd": itk("scan.nrrd"),
+        "scan to label .mha": itk("scan.mha"),
+        "compare reference .nii.gz": label_maps("nifti", "reference/scan.nii.gz"),
+        "compare prediction .nii.gz": label_maps("nifti", "prediction/scan.nii.gz"),
+        "compare prediction .png": label_maps("png", "prediction/case.png", "b"),
+        "compare classes.json": label_maps("json", "classes.json"),
+        "compare patients.csv": label_maps("csv", "patients.csv"),
         "store index.json": Reader("json", "*/index.json", read_store, read_store),
         "store images.bin": Reader("", "*/images.bin", read_store, read_store),
         "store labels.bin": Reader("", "*/labels.bin", read_store, read_store),
@@ -384,6 +521,14 @@ def _readers():
         "model_card.json": Reader(
             "json", "exported/model_card.json", write_card, read_card
         ),
+        "shipped card .json": Reader(
+            "json", "isic-lite0.json", write_shipped, read_shipped
+        ),
+        "model .tflite": exported(
+            "", "isic-lite0.tflite", write_shipped, "isic-lite0.tflite"
+        ),
+        "model .onnx": exported("", "model.onnx", write_onnx, "model.onnx"),
+        "model .onnx card": exported("json", "model.json", write_onnx, "model.onnx"),
         "torch .pth": Reader(
             "torch", "net.pth", lambda f: write_zip(f / "net.pth", TENSORS), read_torch
         ),
@@ -400,6 +545,22 @@ def _readers():
         "checkpoint .npz": Reader(
             "npz", "*.npz", write_checkpoint, read_checkpoint, slow=True
         ),
+        "real acdc .nii.gz": real("acdc", "nifti", hearts[0], copy("acdc", hearts)),
+        "real acdc labels .nii.gz": real(
+            "acdc", "nifti", hearts[1], copy("acdc", hearts)
+        ),
+        "real isic .jpg": real("isic", "", moles[0], copy("isic2017", moles)),
+        "real isic mask .png": real("isic", "png", moles[1], copy("isic2017", moles)),
+        "real msd .nii.gz": real(
+            "msd", "nifti", f"imagesTr/{case}.nii.gz", hippocampus
+        ),
+        "real msd labels .nii.gz": real(
+            "msd", "nifti", f"labelsTr/{case}.nii.gz", hippocampus
+        ),
+        "real msd dataset.json": real("msd", "json", "dataset.json", hippocampus),
+        "real bts .mat 7.3": real("bts", "hdf5", "1.mat", copy("bts_mat", ["1.mat"])),
+        "real bts .png": real("bts", "png", brains[0], copy("bts", brains)),
+        "real bts mask .png": real("bts", "png", brains[1], copy("bts", brains)),
     }
 
 

@@ -26,6 +26,7 @@ from hypothesis.extra import numpy as npst
 from tests.safe_io import test_hdf5
 
 HEADER_BYTES = 512  # Where most formats keep their sizes and offsets.
+MAX_REPEATED_BYTES = 2**22  # Thrice fifty times a real scan is more than memory.
 # Lengths, offsets and counts at and beyond what a reader expects.
 INTEGERS = st.sampled_from(
     [0, 1, 127, 128, 255, *(2**n + d for n in (15, 16, 31, 32, 63) for d in (-1, 0))]
@@ -58,6 +59,17 @@ JSON = st.one_of(
 )
 CELLS = st.text(max_size=20) | st.sampled_from(
     ["nan", "-inf", "1e999", "", '"', '"a\nb"', "1,2", "9" * 400, "x" * 200_000]
+)
+# Of NRRD and MetaImage headers.
+HEADER_VALUES = st.sampled_from(
+    [
+        *(b"0", b"1", b"3", b"-1", b"0 0 0", b"8 6", b"8 6 3 1", b"8 6 4000000000"),
+        *(b"65535 65535 65535", b"8 6 -3", b"1e999 1 1", b"nan nan nan", b"0 1 1"),
+        *(b"(0,0,0) (0,0,0) (0,0,0)", b"(nan,0,0) (0,1,0) (0,0,1)", b"none", b"???"),
+        *(b"float", b"double", b"MET_DOUBLE", b"MET_LONG_LONG", b"block", b"big"),
+        *(b"gzip", b"bzip2", b"hex", b"ascii", b"True", b"False", b"LIST", b"LOCAL"),
+        *(b"../x.raw", b"/etc/passwd", b"/dev/zero", b"left-posterior-superior"),
+    ]
 )
 KINDS = ["f2", ">f2", "f4", "f8", "c8", "?", "i8", "u1", "S3", [("x", "f4")]]
 SHAPES = [(9, 4), (2, 9, 4), (0, 4), (), (1, 10), (2, 3, 4, 5)]
@@ -144,7 +156,8 @@ def damaged(draw, content):
         elif way == "fill":
             new = draw(st.sampled_from([b"\0", b"\xff"])) * len(old)
         elif way == "repeat":
-            new = old * draw(st.integers(2, 50))
+            times = draw(st.integers(2, 50))
+            new = old * min(times, 1 + MAX_REPEATED_BYTES // (len(old) + 1))
         else:
             new = bytes(byte ^ 1 << draw(st.integers(0, 7)) for byte in old[:1])
             stop = start + len(new)
@@ -334,9 +347,27 @@ def nifti_files(draw, content):
     return gzip.compress(draw(damaged(gzip.decompress(content))), 1)
 
 
+@st.composite
+def itk_files(draw, content):
+    """Gives a line of an NRRD or MetaImage header another value, or drops it."""
+    separator = b": " if content.startswith(b"NRRD") else b" = "
+    lines = content.split(b"\n")
+    names = [line.partition(separator)[0] for line in lines]
+    # An empty line ends NRRD's header, this field MetaImage's.
+    end = names.index(b"" if separator == b": " else b"ElementDataFile")
+    chosen = draw(st.integers(0, end))
+    value = draw(HEADER_VALUES | CELLS.map(str.encode))
+    line = names[chosen] + separator + value
+    lines[chosen : chosen + 1] = draw(
+        st.sampled_from([[line], [line], [lines[chosen], line], []])
+    )
+    return b"\n".join(lines)
+
+
 FORMATS = {
     "csv": csv_files,
     "hdf5": hdf5_files,
+    "itk": itk_files,
     "json": json_files,
     "mat": mat_files,
     "nifti": nifti_files,

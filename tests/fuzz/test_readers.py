@@ -8,8 +8,7 @@ import tempfile
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from tests.fuzz import strategies
 from tests.fuzz.readers import READERS, examine, find
@@ -43,7 +42,8 @@ def target(request, sandbox, tmp_path_factory):
     name, space = request.param, tmp_path_factory.mktemp("fuzz")
     folder = space / "valid"
     folder.mkdir()
-    READERS[name].write(folder)
+    real = [request.getfixturevalue("real_data")] if READERS[name].real else []
+    READERS[name].write(folder, *real)
     work = functools.partial(examine, folder, name, find(folder, name))
     return Target(name, folder, sandbox.warm_up(work), space)
 
@@ -52,18 +52,25 @@ def test_valid_file_is_accepted(target):
     assert target.verdict == Verdict("accepted", "")
 
 
-@given(data=st.data())
-def test_mutated_file_is_accepted_or_refused(target, sandbox, data):
-    valid = find(target.folder, target.name)
-    kind = READERS[target.name].kind
-    mutate = data.draw(strategies.mutations(kind, valid.read_bytes()))
-    folder = pathlib.Path(tempfile.mkdtemp(dir=target.space))
-    shutil.copytree(target.folder, folder, dirs_exist_ok=True)
-    path = folder / valid.relative_to(target.folder)
-    mutate(path)
-    verdict = sandbox.run(functools.partial(examine, folder, target.name, path))
-    assert verdict.kind != "failed", f"{verdict.text}; see {path}"
-    shutil.rmtree(folder)
+def test_mutated_file_is_accepted_or_refused(target, sandbox, record_property):
+    reader, valid = READERS[target.name], find(target.folder, target.name)
+    examples = settings().max_examples
+    if reader.slow:
+        examples = max(examples // 10, min(examples, 6))
+
+    @settings(max_examples=examples)
+    @given(strategies.mutations(reader.kind, valid.read_bytes()))
+    def read(mutate):
+        folder = pathlib.Path(tempfile.mkdtemp(dir=target.space))
+        shutil.copytree(target.folder, folder, dirs_exist_ok=True)
+        path = folder / valid.relative_to(target.folder)
+        mutate(path)
+        verdict = sandbox.run(functools.partial(examine, folder, target.name, path))
+        record_property(target.name, verdict.kind)
+        assert verdict.kind != "failed", f"{verdict.text}; see {path}"
+        shutil.rmtree(folder)
+
+    read()
 
 
 @pytest.mark.parametrize("kind", strategies.FORMATS)

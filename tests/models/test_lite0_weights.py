@@ -8,6 +8,7 @@ import pytest
 
 from synergynet_tf.cli import command_line, train
 from synergynet_tf.models import lite0_weights, torch_file
+from synergynet_tf.models.efficientnet import lite0_network
 from synergynet_tf.models.encoders import encode
 from synergynet_tf.models.lite0_weights import convert
 from synergynet_tf.models.torch_file import read_tensors
@@ -228,7 +229,7 @@ def test_converted_weights_compute_what_the_state_dict_does(tensors, tmp_path, c
 def test_another_network_is_refused(tensors, change, reason):
     changed = {k: v for k, v in {**tensors, **change}.items() if v is not None}
     with pytest.raises(ValueError, match=reason):
-        convert(changed)
+        convert(changed, lite0_network())
 
 
 @pytest.mark.parametrize(
@@ -269,7 +270,7 @@ def check_equal(model, expected):
 @pytest.fixture(scope="module")
 def published():
     """What the real file holds."""
-    return convert(read_tensors(lite0_weights.require_package()))
+    return convert(read_tensors(lite0_weights.require_package()), lite0_network())
 
 
 def test_the_package_is_converted_once(home, published, monkeypatch):

@@ -1,5 +1,6 @@
 """A run whose files cannot be written, or are gone or damaged, and what is left."""
 
+import os
 import resource
 import shutil
 
@@ -83,6 +84,10 @@ def test_a_checkpoint_with_a_flipped_bit_is_refused(tiny, tmp_path, capsys):
         assert checkpoint.restore(model, tmp_path) == log
         err = capsys.readouterr().err
         assert err == f"{path} cannot be used (it is not what was written)\n"
+    path.unlink()
+    os.mkfifo(path)
+    assert checkpoint.restore(model, tmp_path) == log
+    assert "is no file, but a pipe" in capsys.readouterr().err
     older.write_bytes(b"")
     with pytest.raises(ValueError, match=r"No checkpoint in .* can be used.*--force"):
         checkpoint.restore(model, tmp_path)
@@ -105,7 +110,7 @@ def test_a_damaged_record_of_the_machine_is_begun_anew(tiny, trained, tmp_path, 
     tiny = tiny.replace(epochs=1)
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (tmp_path / runs.FINISHED).unlink()
-    (tmp_path / "environment.json").write_text("{")
+    (tmp_path / "environment.json").write_text("[" * 10**5)
     fit(tiny, tmp_path)
     assert "environment.json is damaged" in capsys.readouterr().err
     assert runs.Run(tmp_path).is_finished()

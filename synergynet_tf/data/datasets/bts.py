@@ -15,7 +15,6 @@ A case is one slice, `0001` and so on. The slices of a patient stay together.
 from __future__ import annotations
 
 import functools
-import io
 import pathlib
 
 import numpy as np
@@ -39,7 +38,7 @@ from synergynet_tf.data.listing import (
 from synergynet_tf.data.nifti import map_labels
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import fold_split, holdout, random_split
-from synergynet_tf.safe_io import read_content, read_datasets, require_file
+from synergynet_tf.safe_io import read_datasets, read_mat5, require_file
 
 CLASSES: tuple[str, ...] = ("tumor",)
 PAPER_PROTOCOL: str = "pooled"
@@ -155,7 +154,10 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         if path := _find_folds(root):
             folds = _read_folds(path, ids)
             test = [i for i in ids if folds[i] == TEST_FOLD]
-            train, val = holdout(sorted({*ids} - {*test}), seed, group)
+            try:
+                train, val = holdout(sorted({*ids} - {*test}), seed, group)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
             return {"train": train, "val": val, "test": test}
         if _read_patients(root):
             return fold_split(ids, "5/5", seed, group)
@@ -299,33 +301,18 @@ def _read_folds(path: pathlib.Path, ids: list[str]) -> dict[str, int]:
         if h5py.is_hdf5(path):
             (folds,) = read_datasets(path, ["cvind"])
         else:
-            folds = _read_mat_5(path)
+            folds = read_mat5(path, "cvind", MAX_FOLDS_BYTES)
         folds = folds.ravel().astype(np.int64)
     except ValueError as error:
         raise _damaged(path, error) from error
     last = max(ids)
-    if len(folds) < int(last) or TEST_FOLD not in folds:
+    numbers = [int(case_id) - 1 for case_id in ids]
+    if len(folds) < int(last) or TEST_FOLD not in folds[numbers]:
         raise ValueError(
-            f"{path} has {len(folds)} folds, none for slice {last} or no fold "
+            f"{path} has {len(folds)} folds, none for slice {last} or no slice in fold "
             f"{TEST_FOLD}; replace it or use --split random"
         )
-    return {case_id: int(folds[int(case_id) - 1]) for case_id in ids}
-
-
-def _read_mat_5(path: pathlib.Path) -> np.ndarray:
-    """Returns the folds of a file as MATLAB wrote it before 7.3."""
-    import scipy.io
-
-    # Unpacked, it has a thousand times as many bytes at most.
-    content = io.BytesIO(read_content(path, MAX_FOLDS_BYTES))
-    try:
-        folds = scipy.io.loadmat(content, variable_names=["cvind"])["cvind"]
-    except Exception as error:
-        # Bytes at random make SciPy raise half a dozen kinds.
-        raise ValueError(str(error) or type(error).__name__) from error
-    if not isinstance(folds, np.ndarray) or folds.dtype.kind not in "iuf":
-        raise ValueError("`cvind` is no array of numbers")
-    return folds
+    return dict(zip(ids, folds[numbers].tolist(), strict=True))
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> ValueError:

@@ -158,8 +158,7 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
         np.concatenate([arrays[i].reshape(-1, rows, columns) for arrays in stored])
         for i in range(2)
     )
-    units = (LOW + (HIGH - LOW) * image[..., None]).astype(np.float32)
-    return Case(case_id, units, label, spacing_mm=(1.0, 1.0, 1.0))
+    return Case(case_id, image[..., None], label, spacing_mm=(1.0, 1.0, 1.0))
 
 
 def default_split(root: str | pathlib.Path) -> str:
@@ -337,7 +336,7 @@ def _some(
 
 
 def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the image and the labels of a processed file."""
+    """Returns the image, in Hounsfield units, and the labels of a processed file."""
     try:
         if path.suffix.lower() == ".npz":
             arrays = read_npz(path, ARRAYS)
@@ -358,10 +357,13 @@ def _read_arrays(case_id: str, path: pathlib.Path) -> tuple[np.ndarray, np.ndarr
             f"Case {case_id}: {path} must hold an image and a label of one shape, of "
             f"{axes} axes. Received: {image.dtype} {image.shape} and {label.shape}"
         )
-    # Not a matter of the type alone: Hounsfield units are float32.
-    if not np.isfinite(image.astype(np.float32)).all():
-        raise ValueError(f"Case {case_id}: {path} has NaN or infinite values")
+    with np.errstate(over="ignore", invalid="ignore"):
+        units = (LOW + (HIGH - LOW) * image).astype(np.float32)
+    if not np.isfinite(units).all():
+        raise ValueError(
+            f"Case {case_id}: {path} has NaN or infinite values, in Hounsfield units"
+        )
     try:
-        return image, map_labels(label, PROCESSED_VALUES, path)
+        return units, map_labels(label, PROCESSED_VALUES, path)
     except ValueError as error:
         raise ValueError(f"Case {case_id}: {error}") from error

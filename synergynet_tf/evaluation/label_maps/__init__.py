@@ -18,7 +18,7 @@ from synergynet_tf.evaluation.label_maps.comparison import (
     choose_classes,
     compare_label_maps,
 )
-from synergynet_tf.evaluation.label_maps.table import format_comparison
+from synergynet_tf.evaluation.label_maps.table import format_report
 
 __all__ = [
     "CASES",
@@ -32,5 +32,5 @@ __all__ = [
     "choose_classes",
     "compare_label_maps",
     "find_cases",
-    "format_comparison",
+    "format_report",
 ]

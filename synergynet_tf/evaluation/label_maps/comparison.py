@@ -39,7 +39,6 @@ from synergynet_tf.evaluation.label_maps.reading import (
     to_labels,
     values_of,
 )
-from synergynet_tf.evaluation.parallel import map_in_processes
 from synergynet_tf.evaluation.scores import (
     CaseResult,
     LabeledCase,
@@ -50,6 +49,7 @@ from synergynet_tf.evaluation.scores import (
 )
 from synergynet_tf.formats import without_nan
 from synergynet_tf.metrics import METRICS, LesionRule, Lesions, bootstrap
+from synergynet_tf.parallel import map_in_processes
 
 Report = dict[str, Any]
 FILE, CASES, SUMMARY = "comparison.json", "cases.csv", "summary.csv"

@@ -57,7 +57,7 @@ NOTE_ON_LESIONS = (
 )
 
 
-def format_comparison(report: Mapping[str, Any]) -> str:
+def format_report(report: Mapping[str, Any]) -> str:
     """Formats what `compare_label_maps` returns as tables for a terminal.
 
     Returns:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf.data import images, nifti
+from synergynet_tf.data import images, volumes
 from synergynet_tf.data.listing import PassedOver, list_files, summary
 from synergynet_tf.evaluation.figures.overlays import (
     draw_ground_truth,
@@ -26,7 +26,7 @@ from synergynet_tf.formats import score
 Context = dict[str, Any]
 # Of each pair of predictions.
 MOST = 3
-ENDINGS = (*nifti.ENDINGS, *images.KINDS)
+ENDINGS = (*volumes.ENDINGS, *images.KINDS)
 
 
 def find_images(folder: str | pathlib.Path) -> tuple[dict[str, pathlib.Path], str]:
@@ -160,7 +160,7 @@ def _read_image(
 ) -> np.ndarray:
     """Reads the image of a case, float32 `(slices, rows, columns, channels)`."""
     if is_volume(path):
-        voxels = nifti.read(path).array
+        voxels = volumes.read(path).array
         voxels = voxels.reshape(*voxels.shape[:3], math.prod(voxels.shape[3:]))[..., :1]
     else:
         voxels = images.read_image(path)

@@ -15,7 +15,7 @@ from synergynet_tf.evaluation.figures.curves import read_columns
 from synergynet_tf.evaluation.report import context, slices
 from synergynet_tf.evaluation.report.codes import read_codes
 from synergynet_tf.evaluation.report.fields import blame
-from synergynet_tf.evaluation.scores import FILE, read_scores
+from synergynet_tf.evaluation.scores import FILE, read_current_scores
 from synergynet_tf.runs import Run
 
 NAME = "report.html"
@@ -85,10 +85,8 @@ def environment() -> jinja2.Environment:
 def _read_context(run: Run) -> dict[str, Any]:
     """Reads all that the template shows of a run."""
     path = run.results / FILE
-    report = read_scores(run).to_json()
+    report = read_current_scores(run).to_json()
     again = f"score the run again with evaluate.py --run {run}"
-    if stale := run.why_stale(path, report.get(runs.SCORED_SHA256)):
-        raise ValueError(f"{path} is {stale}; {again}")
     columns = read_columns(run)
     with blame(path, "is of another version", again):
         scores = context.scores_context(report)

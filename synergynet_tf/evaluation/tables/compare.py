@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.scores import read_scores
+from synergynet_tf.evaluation.scores import read_current_scores
 from synergynet_tf.evaluation.tables.console import NAMES
 from synergynet_tf.formats import (
     LINE_WIDTH,
@@ -69,10 +69,11 @@ def compare_runs(first: Run, second: Run) -> Report:
 
     Raises:
         FileNotFoundError: If a run has not been scored.
-        ValueError: If its scores are damaged, or the two were not scored on the same
-            cases in the same way.
+        ValueError: If its scores are damaged or of other weights, or the two were not
+            scored on the same cases in the same way.
     """
-    reports = read_scores(first).to_json(), read_scores(second).to_json()
+    first_scores, second_scores = map(read_current_scores, (first, second))
+    reports = first_scores.to_json(), second_scores.to_json()
     _require_alike((first, second), reports)
     cases = reports[1]["cases"]
     names = list(cases[0]["per_class"])

@@ -171,10 +171,10 @@ def _choice(table: Table, config: ExperimentConfig, name: str) -> Any:
     return pathlib.Path(value).name
 
 
-def read_scores(run: RowRun) -> tuple[Report | None, str]:
+def usable_scores(run: RowRun) -> tuple[Report | None, str]:
     """Returns the scores of a run's `metrics.json` if a table can be made of them.
 
-    They must be of the test cases, without options, and newer than the weights.
+    They must be of the test cases, without options, and of the run's weights.
 
     Returns:
         The scores, or `None` and why those that are there do not serve: `""` if
@@ -210,7 +210,7 @@ def score_runs(
     cases: list[tuple[str, str]] = []
     made, replaced = 0, []
     for run in found:
-        report, reason = read_scores(run)
+        report, reason = usable_scores(run)
         if report is None:
             report, made = evaluate(run.run), made + 1
             if reason:

@@ -16,6 +16,7 @@ import jinja2
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.data.spec import mask_values
 from synergynet_tf.evaluation import report
 from synergynet_tf.evaluation.figures.overlays import class_color
 from synergynet_tf.export.card import Card
@@ -97,7 +98,7 @@ def make_parts(exported: Exported, runtime: Runtime) -> Parts:
     files = {f"{build}.wasm": content for build, content in runtime.wasm.items()}
     files[MODEL] = exported.path.read_bytes()
     preprocessor = Preprocessor.of(card.config)
-    values = label_values(card)
+    values = mask_values(card.label_values, len(card.class_names), image=True)
     settings = {
         "classes": [
             {"name": name, "color": class_color(value)}
@@ -128,14 +129,6 @@ def make_parts(exported: Exported, runtime: Runtime) -> Parts:
         "\n".join([runtime.script, *program, _source("worker.js")]),
         files,
     )
-
-
-def label_values(card: Card) -> tuple[int, ...]:
-    """Returns the value of each class in a mask, as `synergynet predict` writes it."""
-    if card.label_values is not None:
-        return card.label_values
-    count = len(card.class_names)
-    return (255,) if count == 1 else tuple(range(1, count + 1))
 
 
 def write_file(parts: Parts, target: pathlib.Path) -> None:

@@ -249,7 +249,7 @@ def test_one_class_is_written_as_255(images, tmp_path):
             labels[:25] = 1
             return Answer(labels, ["organ"])
 
-    serving.label_files(Half(), [images / "a.png"], tmp_path / "out", 0)
+    serving.label_with_server(Half(), [images / "a.png"], tmp_path / "out", 0)
     written = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert (written[:25] == 255).all() and not written[25:].any()
 
@@ -264,7 +264,7 @@ def test_what_is_sent_has_the_values_of_the_file(images, tmp_path):
 
     for name in FILES:
         with pytest.raises(ValueError, match=f"{name}: .*: enough"):
-            serving.label_files(Full(), [images / name], tmp_path / "out", 3)
+            serving.label_with_server(Full(), [images / name], tmp_path / "out", 3)
         (tmp_path / "sent").write_bytes(sent[-1])
         found, expected = read_image(tmp_path / "sent"), read_image(images / name)
         np.testing.assert_array_equal(found, expected)

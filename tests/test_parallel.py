@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from synergynet_tf.evaluation.parallel import map_in_processes, read_ahead
+from synergynet_tf.parallel import map_in_processes, read_ahead
 
 
 def double(number):

@@ -48,7 +48,7 @@ def map_in_processes(
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise OSError(
-            "A scoring process ended before its time, for example for want of memory; "
+            "A process ended before its time, for example for want of memory; "
             "use fewer with --workers, 0 for none"
         ) from error
     finally:

@@ -1,0 +1,76 @@
+"""Time to accuracy: the points of a training that is watched, and the table of them."""
+
+import sys
+
+import pytest
+
+from benchmarks import accuracy
+
+POINTS = [(60.0, 0.79), (90.0, 0.86), (150.0, 0.84), (300.0, 0.89)]
+# Writes a row, burns CPU time, and writes the next.
+TRAINING = """
+import sys, time
+with open(sys.argv[1], "w") as file:
+    file.write("epoch,val_dsc\\n")
+    for epoch, score in enumerate((0.5, 0.75)):
+        end = time.process_time() + 0.6
+        while time.process_time() < end: pass
+        file.write(f"{epoch},{score}\\n")
+        file.flush()
+        time.sleep(1)
+"""
+
+
+def test_a_point_an_epoch_with_the_time_of_the_process(tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,val_dsc\n0,0.99\n", "utf-8")  # Of a training before.
+    points = accuracy.watch([sys.executable, "-c", TRAINING, str(history)], history)
+    assert [dsc for _, dsc in points] == [0.5, 0.75]
+    (first, _), (second, _) = points
+    # Waiting is no work: a second passed between the epochs, and 0.6 s were used.
+    assert first >= 0.59 and 0.59 <= second - first < 0.95
+
+
+def test_a_failed_training_says_why(tmp_path):
+    command = [sys.executable, "-c", "raise SystemExit('no data')"]
+    with pytest.raises(RuntimeError, match=r"ended with 1: no data"):
+        accuracy.watch(command, tmp_path / "history.csv")
+
+
+def test_minutes_to_each_goal_are_those_of_the_first_time():
+    assert accuracy.seconds_to(0.85, POINTS) == 90.0
+    assert accuracy.seconds_to(0.90, POINTS) is None
+    text = accuracy.table({"r50-unet": {"0": POINTS}})
+    assert text.splitlines()[-1].split("|")[1:-1] == [
+        *(" r50-unet, seed 0 ", " 1.5 ", " 1.5 ", " 5.0 ", " - ", " 0.890 ", " 5.0 ")
+    ]
+
+
+def test_what_is_in_the_folder_is_not_trained_again(tmp_path, monkeypatch):
+    flags = ["--data-dir", "ACDC", "--out", str(tmp_path), "--epochs", "4"]
+    args = accuracy.parse_args(flags)
+    commands = []
+
+    def watch(command, history):
+        commands.append(command)
+        return POINTS
+
+    monkeypatch.setattr(accuracy, "watch", watch)
+    for _ in range(2):
+        assert accuracy.curve(args, "r50-unet", 1, tmp_path / "arrays") == POINTS
+    (command,) = commands
+    for flag in ("--seed 1", "--epochs 4", "--recipe modern", "--center-crop 0.8"):
+        assert flag in " ".join(command)
+
+
+def test_the_flags_of_ours_are_flags_of_training(tmp_path, monkeypatch):
+    from synergynet_tf.cli import train
+
+    monkeypatch.setattr(
+        accuracy, "watch", lambda command, _: train.parse_args(command[2:]) and POINTS
+    )
+    for dataset in accuracy.SETTINGS:
+        flags = ["--data-dir", "DATA", "--out", str(tmp_path / dataset)]
+        args = accuracy.parse_args(["--dataset", dataset, *flags])
+        for name in accuracy.OURS:
+            accuracy.curve(args, name, 0, tmp_path)

@@ -34,7 +34,8 @@ demo: $(VENV)/runtime.stamp ## Train on generated images, evaluate and export: m
 	  --image-size $(DEMO_IMAGE_SIZE) --num-codes 128 --hidden-dim 128 \
 	  --epochs $(DEMO_EPOCHS) --runs $(DEMO_DIR)/runs $(DEMO_FLAGS)
 	$(BIN)/python evaluate.py --runs $(DEMO_DIR)/runs
-	$(BIN)/python -m export.saved_model --run $(DEMO_RUN) --out $(DEMO_DIR)/export
+	$(BIN)/python -m export.saved_model \
+	  --run $(DEMO_RUN) --out $(DEMO_DIR)/export
 	@echo
 	@echo "Scores:   $(DEMO_RUN)/metrics.json"
 	@echo "Overlays: $(DEMO_RUN)/overlays/ (best, median and worst case)"

@@ -16,13 +16,13 @@ EXTRAS = {
     "jax": "jax",
     "keras": "train",
     "keras_hub": "train",
-    "grpc": "serve",
+    "grpc": "train",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "safetensors": "train",
     "tensorboard": "train",
     "tensorflow": "train",
-    "tensorflow_serving": "serve",
+    "tensorflow_serving": "train",
     "tf2onnx": "onnx",
 }
 

@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 OWN_IMAGES = ROOT / "docs/start/own-images.md"
+FIRST = 10  # Its commands up to the first export.
 
 # Added to the documented command, so that training takes seconds.
 QUICK = (
@@ -203,8 +204,9 @@ def served(tmp_path_factory):
     """A folder in which the page was followed from training to the served model."""
     folder = tmp_path_factory.mktemp("docs")
     draw_photos(folder / "photos")
-    first = commands(OWN_IMAGES)[:6]
-    names = ["train", "evaluate", "evaluate", "evaluate", "predict", "export"]
+    first = commands(OWN_IMAGES)[:FIRST]
+    names = ["data", "train", "evaluate", "evaluate", "report", "predict", "predict"]
+    names += ["compare", "calibrate", "export"]
     assert [command[1] for command in first] == names
     run_commands(first, folder)
     return folder
@@ -217,6 +219,8 @@ def test_own_images_from_training_to_the_served_model(served):
     assert (scored / "report.html").is_file()
     assert len(list((scored / "overlays").glob("*.png"))) > 0
     assert len(list((served / "predictions").glob("?.png"))) == 10
+    assert (scored / "calibration.json").is_file()
+    assert (served / "scores" / "report.html").is_file()
     assert printed in ("(1, 96, 96) (1, 96, 96, 1)\n", "(1, 96, 80) (1, 96, 80, 1)\n")
 
 
@@ -224,7 +228,7 @@ def test_own_images_from_training_to_the_served_model(served):
 def test_own_images_on_devices(served):
     """Exports, predicts with what was exported, and proves it."""
     labels = {p.name: p.read_bytes() for p in served.glob("predictions/?.png")}
-    further = commands(OWN_IMAGES)[6:]
+    further = commands(OWN_IMAGES)[FIRST:]
     names = [*["export"] * 3, *["predict"] * 2, "parity"]
     assert [command[1] for command in further] == names
     for command in further:

@@ -29,7 +29,7 @@ def project():
 
 def test_requirements_are_those_of_the_package():
     extras = project()
-    expected = extras["dependencies"] | extras["train"] | extras["serve"]
+    expected = extras["dependencies"] | extras["train"]
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     assert requirements(lines) == expected
     assert "tensorflow>=2.21,<2.22" in extras["train"]

@@ -9,6 +9,7 @@ confidences; labels stay as they are.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,11 @@ def format_calibration(found: Mapping[str, Any]) -> str:
         ]
         rows.append([name, *(formats.with_interval(*pair, ".4f") for pair in pairs)])
     area = formats.with_interval(trust["area"], trust["interval"], ".4f")
+    confidence = (
+        f"Confidence against 1 - DSC of {trust['structures']} structures: area under "
+        f"the risk-coverage curve {area}; {trust['best_area']:.4f} would be the best, "
+        f"{trust['random_area']:.4f} chance."
+    )
     return (
         f"temperature {found['temperature']:.3f}, fitted on "
         f"{formats.counted(fitted['num_cases'], 'validation case')}: negative "
@@ -73,7 +79,5 @@ def format_calibration(found: Mapping[str, Any]) -> str:
         f"{formats.counted(measured['num_cases'], 'case')} of the {measured['split']} "
         f"part, pixels at most {found['margin']} from a structure, with 95 % "
         f"intervals by patient:\n\n{formats.columns(rows)}\n\n"
-        f"Confidence against 1 - DSC of {trust['structures']} structures: area under "
-        f"the risk-coverage curve {area}; {trust['best_area']:.4f} would be the best, "
-        f"{trust['random_area']:.4f} chance."
+        f"{textwrap.fill(confidence, formats.LINE_WIDTH)}"
     )

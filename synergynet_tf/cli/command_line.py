@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
@@ -49,7 +50,11 @@ class ArgumentParser(argparse.ArgumentParser):
     """An `argparse` parser whose errors are one line, and that takes `--debug`."""
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, allow_abbrev=False)
+        super().__init__(
+            description=_wrapped(description or ""),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         self.add_argument(
             "--debug", action="store_true", help="show the traceback of an error"
         )
@@ -85,6 +90,14 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Prints `error: <message>` and exits with 2."""
         refuse(message)
+
+
+def _wrapped(text: str) -> str:
+    """Wraps each paragraph but those that are indented, as commands are."""
+    return "\n\n".join(
+        part if part.startswith(" ") else textwrap.fill(part, 78)
+        for part in text.strip().split("\n\n")
+    )
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -17,8 +17,7 @@ from synergynet_tf.data.cache import cache_dir
 
 # What names an extra is there by, and the extra.
 _PACKAGES = {
-    "train": ("tensorflow", "keras"),
-    "serve": ("tensorflow-serving-api",),
+    "train": ("tensorflow", "keras", "tensorflow-serving-api"),
     "formats": ("simpleitk",),
     "onnx": ("onnxruntime", "onnx", "tf2onnx"),
     "jax": ("jax",),
@@ -43,20 +42,27 @@ def main(argv: Sequence[str]) -> None:
         ("bfloat16", f"computed by {', '.join(fast)}" if fast else "not in hardware"),
         ("devices", _devices()),
     ]
-    rows += [(f"[{extra}]", _versions(names)) for extra, names in _PACKAGES.items()]
+    rows += [
+        (f"[{extra}]", _versions(extra, names)) for extra, names in _PACKAGES.items()
+    ]
     rows += [("cache", str(cache_dir())), ("data", _data())]
     for name, text in rows:
         print(f"{name:<14} {text}")
 
 
-def _versions(names: Sequence[str]) -> str:
-    found = []
+def _versions(extra: str, names: Sequence[str]) -> str:
+    """Returns what is there, and the command that installs what is not."""
+    found, missing = [], []
     for name in names:
         try:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} is not installed")
-    return ", ".join(found)
+            missing.append(name)
+    parts = [", ".join(found)] if found else []
+    if missing:
+        hint = f"pip install 'synergynet-tf[{extra}]'"
+        parts.append(f"without {', '.join(missing)}: {hint}")
+    return "; ".join(parts)
 
 
 def _devices() -> str:

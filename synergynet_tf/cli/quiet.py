@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What TensorFlow's C++ side says of itself, on every start, without a GPU.
+# What TensorFlow's C++ side says of itself: on every start, without a GPU, on a CPU
+# without one of oneDNN's kernels, and of the options of its 8-bit converter.
 NOISE = re.compile(
     rb"(?:[IW]\d{4} \d\d:\d\d|[IW]0000 00:00:|WARNING: All log messages before absl"
     rb"|\d{4}-\d\d-\d\d [\d:.]+: [IW] |INFO: Created TensorFlow Lite XNNPACK delegate"
     rb"|E.*cuda_platform\.cc.*cuInit|E.*oneDNN supports DT_INT64 only"
-    rb"|To enable the following instructions)"
+    rb"|To enable the following instructions|fully_quantize: \d)"
 )
 
 

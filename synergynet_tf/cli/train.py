@@ -168,11 +168,8 @@ def main(arguments: Sequence[str]) -> None:
         parts, notes = kept_ids(config.data, begun.split, PARTS, run, unused)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-    print(
-        f"{run}: {config.model.name} on {config.data.dataset}, {config.data.split} "
-        f"split, {len(parts['train'])} training and {len(parts['val'])} validation "
-        "cases"
-    )
+    counts = f"{len(parts['train'])} training and {len(parts['val'])} validation cases"
+    print(f"{run}: {config.data.split} split, {counts}")
     if config.model.vq_loss == "sum" and METHODS[config.model.name].has_codebook:
         print(
             "warning: under --vq-loss sum, the printed loss, the encoder shrinks its "

@@ -113,7 +113,7 @@ def check(data: DataConfig, workers: int) -> Findings:
     notes += _join(noted, len(results))
     labels = frozenset[int]().union(*(seen.classes for seen in results))
     for label, name in enumerate(names, start=1):
-        if label not in labels and results:
+        if label not in labels and any(seen.digest for seen in results):
             notes.append(f"No case has the class {name}")
     return Findings(len(case_ids), list(dict.fromkeys(problems)), notes)
 

@@ -35,7 +35,7 @@ def new_file(out: str | pathlib.Path, ending: str) -> pathlib.Path:
     if card_path(target).exists():
         raise FileExistsError(
             f"{card_path(target)} exists, the card of another file of this name; "
-            "choose another --out"
+            f"choose another --out, such as {target.stem}-{ending[1:]}{ending}"
         )
     runs.require_writable(target.parent, "--out")
     return target

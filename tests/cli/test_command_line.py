@@ -132,3 +132,14 @@ print(*sys.modules, file=sys.stderr)
     imported = {name.partition(".")[0] for name in process.stderr.split()}
     assert "synergynet_tf" in imported
     assert not imported & SLOW
+
+
+def test_help_keeps_paragraphs_and_commands_apart(capsys):
+    text = (
+        f"What it does.\n\n{'word ' * 20}\n\n    none    float32\n    int8    8 bits\n"
+    )
+    with pytest.raises(SystemExit):
+        command_line.ArgumentParser(text).parse_args(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert {"What it does.", "    none    float32", "    int8    8 bits"} <= set(lines)
+    assert " ".join(["word"] * 15) in lines  # 74 columns; a sixteenth would make 79.

@@ -1,9 +1,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from synergynet_tf.cli import synergynet
+from synergynet_tf.cli import doctor, synergynet
 
 
 def run(monkeypatch, *arguments):
@@ -49,7 +50,13 @@ def test_doctor(monkeypatch, capsys):
     run(monkeypatch, "doctor")
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names[:5] == ["synergynet-tf", "Python", "CPU", "bfloat16", "devices"]
-    assert {"[train]", "[serve]", "cache", "data"} <= set(names)
+    assert {"[train]", "[onnx]", "cache", "data"} <= set(names)
+
+
+def test_doctor_says_how_to_install_what_is_missing():
+    assert doctor._versions("onnx", ["numpy", "no-such"]) == (
+        f"numpy {np.__version__}; without no-such: pip install 'synergynet-tf[onnx]'"
+    )
 
 
 def test_start_up_lines_are_kept_out_of_the_terminal():
@@ -60,6 +67,7 @@ with quiet():
     os.write(2, b"I0000 00:00:1795939959.690039 1 cudart_stub.cc:31] No drivers\\n")
     os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\\n")
     os.write(2, b"E0000 00:00:1 1 util.cc:131] oneDNN supports DT_INT64 only on\\n")
+    os.write(2, b"fully_quantize: 0, inference_type: 6\\n")
     os.write(2, b"E0000 00:00:1 1 op_kernel.cc:1] a real error\\n")
     print("progress", file=sys.stderr)
 print("after", file=sys.stderr)

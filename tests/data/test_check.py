@@ -128,6 +128,9 @@ def test_a_class_that_no_case_has_is_noted(tmp_path):
     (root / "classes.json").write_text('{"lesion": 255, "ring": 7}')
     found = findings("folder", root)
     assert found.notes == ["No case has the class ring"]
+    for path in (root / "masks").iterdir():
+        write_png(path, square_mask(11, 16))
+    assert findings("folder", root).notes == []  # No mask can be read.
     text = format_findings(found)
     assert text == "note: No case has the class ring\n10 cases: no problems, 1 note"
 

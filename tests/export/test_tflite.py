@@ -234,7 +234,7 @@ def test_what_cannot_be_written_is_refused(tmp_path, ending):
     (tmp_path / "b.json").touch()
     with pytest.raises(ValueError, match=rf"end in \{ending}"):
         model_file.new_file(tmp_path / "model.h5", ending)
-    for name, reason in (("a", "delete it"), ("b", "the card of another file")):
+    for name, reason in (("a", "delete it"), ("b", "the card of .*such as b-")):
         with pytest.raises(FileExistsError, match=rf"{name}\..* exists[;,] {reason}"):
             model_file.new_file(tmp_path / f"{name}{ending}", ending)
     with pytest.raises(OSError, match=r"--out: .*name another"):

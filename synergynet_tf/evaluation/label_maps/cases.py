@@ -17,7 +17,12 @@ from synergynet_tf.data import volumes
 from synergynet_tf.data.datasets.folder import MASK_ENDINGS
 from synergynet_tf.data.listing import PassedOver, list_files, summary
 from synergynet_tf.data.nifti import check_grid
-from synergynet_tf.evaluation.inputs import OVERLAY_ENDING, bare_name, is_volume
+from synergynet_tf.evaluation.inputs import (
+    OVERLAY_ENDING,
+    SUMMARY,
+    bare_name,
+    is_volume,
+)
 from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
 from synergynet_tf.safe_io import read_content, require_plain_name, shown
@@ -245,10 +250,12 @@ def _find_label_maps(
 def _list(
     folder: pathlib.Path, passed_over: list[PassedOver]
 ) -> dict[str, pathlib.Path]:
-    """Lists the label maps of a folder by case, without the overlays of `predict`."""
+    """Lists the label maps of a folder by case, without what `predict` adds."""
     if not folder.is_dir():
         return {}
-    paths = {path.name: path for _, path in list_files(folder, ENDINGS, passed_over)}
+    others: list[PassedOver] = []
+    paths = {path.name: path for _, path in list_files(folder, ENDINGS, others)}
+    passed_over += [entry for entry in others if entry.path.name != SUMMARY]
     stems = {bare_name(path) for path in paths.values()}
     found: dict[str, pathlib.Path] = {}
     for path in paths.values():

@@ -53,7 +53,7 @@ def format_tables(found: Sequence[Scores]) -> str:
 
     A model has a line of ours, two of its bootstrap interval, one of the paper's, and
     one of the difference in percentage points (voxels for HD95); dashes where the
-    paper has no number.
+    paper has no number, and no line of it for data that it does not use.
 
     Args:
         found: Scores of runs, in any order.
@@ -130,7 +130,8 @@ def _model_lines(report: Report, protocol: str, columns: Sequence[str]) -> list[
     printed = PAPER.get((report["dataset"], report["model"]), {})
     if protocol != report["paper_protocol"] or unlike_default(report):
         printed = {}
-    lines.append(_line("  paper", [score(m, printed.get(m)) for m in columns]))
+    if report["dataset"] in METHOD_TABLES:
+        lines.append(_line("  paper", [score(m, printed.get(m)) for m in columns]))
     if printed:
         pairs = {m: (ours[m], printed[m]) for m in columns}
         differences = [

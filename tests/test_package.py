@@ -33,6 +33,7 @@ def test_requirements_are_those_of_the_package():
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     assert requirements(lines) == expected
     assert "tensorflow>=2.21,<2.22" in extras["train"]
+    assert extras["serve"] <= extras["train"]
     assert not any("tensorflow" in text for text in extras["dependencies"])
 
 

@@ -29,11 +29,12 @@ def test_the_plan_is_the_budget_and_what_a_run_changes(data, tmp_path):
     jobs = campaign.plan(args(*flags))
     assert [job.config.model.name for job in jobs] == ["synergynet-8s2h", "r50-unet"]
     settings = settings_of(jobs[0].config)
-    assert BUDGETS["converged"].settings.items() <= settings.items()
+    expected = BUDGETS["converged"].settings | campaign.CHANGES["msd"]
+    assert expected.items() <= settings.items()
     places = {job.run for job in jobs}
     assert len(places) == len(jobs)
     assert "--attention" not in jobs[0].command
-    assert "--image-size 160" in jobs[0].command
+    assert "--image-size 64" in jobs[0].command and "--epochs 10" in jobs[0].command
 
 
 def test_what_is_listed_is_a_command(data, tmp_path):

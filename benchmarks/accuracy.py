@@ -141,9 +141,12 @@ def watch(command: Sequence[str], history: pathlib.Path) -> list[Point]:
             command, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            while process.poll() is None:
+            running = True
+            while running:
                 time.sleep(POLL_S)
+                # Before `poll`, which takes the times of a process that has ended.
                 seconds = _cpu_seconds(process.pid)
+                running = process.poll() is None
                 points += [(seconds, dsc) for dsc in _scores(history)[len(points) :]]
         finally:
             process.kill()
@@ -157,11 +160,8 @@ def watch(command: Sequence[str], history: pathlib.Path) -> list[Point]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Returns the CPU time of a process, of all its threads; 0 if it has ended."""
-    try:
-        text = pathlib.Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
-    except OSError:
-        return 0.0
+    """Returns the CPU time of a process, of all its threads."""
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
     user, system = text.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 

@@ -22,13 +22,11 @@ import torch
 
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.store import Store, open_folder
-from synergynet_tf.models.lite0_weights import require_package
+from synergynet_tf.models.lite0_weights import is_of_the_encoder, require_package
 from synergynet_tf.models.torch_file import read_tensors
 
 BATCH_SIZE = 8
 LEARNING_RATE, DECAY, WARMUP_STEPS, CLIP_NORM, EMA = 1e-3, 0.01, 300, 1.0, 0.999
-# Of Lite0's classifier and head, which an encoder has no use for.
-LEFT_OUT = ("_conv_head.", "_bn1.", "_fc.")
 
 
 class Net(torch.nn.Module):
@@ -49,11 +47,7 @@ class Net(torch.nn.Module):
 def take_imagenet(encoder: torch.nn.Module) -> None:
     """Gives timm's Lite0 the published weights, tensor by tensor in their order."""
     tensors = read_tensors(require_package())
-    theirs = [
-        value
-        for name, value in tensors.items()
-        if not name.startswith(LEFT_OUT) and not name.endswith(".num_batches_tracked")
-    ]
+    theirs = [value for name, value in tensors.items() if is_of_the_encoder(name)]
     state = encoder.state_dict()
     ours = [name for name in state if not name.endswith(".num_batches_tracked")]
     for name, value in zip(ours, theirs, strict=True):

@@ -121,6 +121,11 @@ def write(network, path):
         written.replace(path)
 
 
+def is_of_the_encoder(name):
+    """Tells whether a tensor of the state dict is neither classifier's nor counter."""
+    return not name.startswith(_CLASSIFIER) and not name.endswith(_COUNTER)
+
+
 def convert(tensors, network):
     """Gives the encoder the weights of a state dict.
 
@@ -152,7 +157,7 @@ def convert(tensors, network):
             used.add(name)
         layer.set_weights(arrays)
     for name in sorted(set(tensors) - used):
-        if not name.startswith(_CLASSIFIER) and not name.endswith(_COUNTER):
+        if is_of_the_encoder(name):
             raise ValueError(f"{name} is not a tensor of this network")
     return network
 

@@ -17,7 +17,8 @@ from synergynet_tf.data.cache import cache_dir
 
 # What names an extra is there by, and the extra.
 _PACKAGES = {
-    "train": ("tensorflow", "keras", "tensorflow-serving-api"),
+    "train": ("tensorflow", "keras"),
+    "serve": ("tensorflow-serving-api",),
     "formats": ("simpleitk",),
     "onnx": ("onnxruntime", "onnx", "tf2onnx"),
     "jax": ("jax",),

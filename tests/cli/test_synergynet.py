@@ -50,7 +50,7 @@ def test_doctor(monkeypatch, capsys):
     run(monkeypatch, "doctor")
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names[:5] == ["synergynet-tf", "Python", "CPU", "bfloat16", "devices"]
-    assert {"[train]", "[onnx]", "cache", "data"} <= set(names)
+    assert {"[train]", "[serve]", "[onnx]", "cache", "data"} <= set(names)
 
 
 def test_doctor_says_how_to_install_what_is_missing():

@@ -12,7 +12,7 @@ import math
 import keras
 
 from synergynet_tf.layers import StochasticDepth
-from synergynet_tf.models.lite0_weights import imagenet_network
+from synergynet_tf.models.lite0_weights import load_imagenet
 from synergynet_tf.models.pretrained import load_pretrained
 
 # Kernel, stride, expansion, filters and blocks of each stage of B0
@@ -53,7 +53,9 @@ def efficientnetlite0(image, weights):
     network = keras.Model(image, features)
 
     def published(weights):  # The same layers; Keras has no weights of Lite0.
-        return imagenet_network(lambda: network) if weights else network
+        if weights:
+            load_imagenet(network)
+        return network
 
     load_pretrained(network, weights, "EfficientNet-Lite0", published)
     return features

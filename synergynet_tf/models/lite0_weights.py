@@ -72,14 +72,14 @@ def require_weights():
         require_package()
 
 
-def imagenet_network(build):
-    """Builds the encoder with the weights of the package, converted at the first call.
+def load_imagenet(network):
+    """Gives the encoder the weights of the package, converted at the first call.
 
     A converted file that is damaged is written anew. Where none can be written, the
     weights are converted for this process alone.
 
     Args:
-        build: Returns the encoder with random weights, `keras.Model`.
+        network: `keras.Model` of the encoder.
 
     Raises:
         ImportError: If the package is not installed and nothing has been converted.
@@ -90,13 +90,12 @@ def imagenet_network(build):
 
     path = converted_file()
     if os.path.isfile(path):
-        network = build()
         try:
             load(network, path)
-            return network
+            return
         except ValueError as error:
             print(f"{path} is damaged ({error}); converting again", file=sys.stderr)
-    network = convert(read_tensors(require_package()), build())
+    convert(read_tensors(require_package()), network)
     try:
         write(network, path)
     except OSError as error:
@@ -105,7 +104,6 @@ def imagenet_network(build):
             "EfficientNet-Lite0 are converted again next time",
             file=sys.stderr,
         )
-    return network
 
 
 def write(network, path):

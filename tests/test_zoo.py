@@ -47,7 +47,7 @@ def test_card(name):
     block = values["scores"]["protocols"][about["protocol"]]
     low, high = block["mean_interval"]["dsc"]
     assert 0.5 < low < block["mean"]["dsc"] < high < 1
-    assert about["baseline"] is None or about["baseline"]["name"] == "r50-unet"
+    assert about["baseline"]["name"] == "r50-unet"
     assert card.label_values is None or check_label_values(card.label_values)
 
 

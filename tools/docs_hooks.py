@@ -49,10 +49,7 @@ def zoo_table() -> str:
         values = find_exported(name).card.values
         about = values[zoo.SECTION]
         protocol, baseline = about["protocol"], about["baseline"]
-        cells = [
-            _dsc(of["protocols"][protocol]) if of else formats.DASH
-            for of in (values["scores"], baseline)
-        ]
+        cells = [_dsc(of["protocols"][protocol]) for of in (values["scores"], baseline)]
         cells[0] += f", {protocol}, {values['scores']['num_cases']} cases"
         data = f"[{about['data']['name']}]({about['data']['source']})"
         rows.append([name, about["title"], *cells, data, about["license"]])

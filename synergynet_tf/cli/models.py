@@ -120,13 +120,7 @@ def _zoo_row(name: str, values: Mapping[str, Any]) -> tuple[tuple[str, ...], str
         f"{values['tflite']['bytes'] / 1e6:.1f}",
         formats.score("dsc", block["mean"]["dsc"]),
         formats.in_brackets(block["mean_interval"]["dsc"], scale=100),
-        formats.score("dsc", _mean_dsc(baseline, protocol)),
+        formats.score("dsc", baseline["protocols"][protocol]["mean"]["dsc"]),
     )
     said = [values["scores_note"], f"Trained on {about['data']['name']}."]
     return row, " ".join([f"{name}:", *said, about["note"]]).rstrip()
-
-
-def _mean_dsc(baseline: Mapping[str, Any] | None, protocol: str) -> float | None:
-    if baseline is None:
-        return None
-    return float(baseline["protocols"][protocol]["mean"]["dsc"])

@@ -8,8 +8,7 @@ The section `zoo` of each card says what a run's own card cannot know:
     note         what a reader of the scores must know, or nothing
     protocol     whose DSC is shown first
     command      that trains it again
-    baseline     the same recipe without the bottleneck: its name and its scores;
-                 null where it was not trained
+    baseline     the same recipe without the bottleneck: its name and its scores
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def test_a_volume_is_refused_by_a_run_on_photographs(run, tmp_path, refusal):
 def test_options_have_an_effect(run, images, tmp_path, monkeypatch):
     chosen = []
 
-    def record(model, config, class_names, paths, output, options, *of_the_run):
+    def record(model, trained, paths, output, options):
         chosen.append(options)
         return [{}]
 

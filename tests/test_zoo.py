@@ -12,6 +12,7 @@ import pytest
 from synergynet_tf import zoo
 from synergynet_tf.cli import models, predict, train
 from synergynet_tf.config import RECIPES
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.predict import predict_case
 from synergynet_tf.experiments import settings_of
 from synergynet_tf.export.exported_model import find_exported
@@ -163,8 +164,7 @@ def test_the_score_of_the_card_is_that_of_the_shipped_file(
     scores = []
     for case_id in case_ids:
         case = dataset.read_case(root, case_id)
-        size = card.config.model.image_size
-        labels = predict_case(model, case.image, data.modality, size)
+        labels = predict_case(model, case.image, Preprocessor.of(card.config))
         scores.append(
             metrics.score_case(
                 case.label, labels, card.class_names, case.spacing_mm, "strict"

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from synergynet_tf import runs
 from synergynet_tf.cli import command_line
-from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases, find_cases, say_notes
 from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
@@ -102,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from synergynet_tf.evaluation.figures import panels
 
     read = functools.partial(cases[0].dataset.read_case, cases[0].root)
-    modality = Preprocessor.of(cases[0].config).modality
+    modality = cases[0].preprocessor.modality
     slices = panels.find_slices(
         map(read, dict.fromkeys(case_ids)), modality, args.slices
     )

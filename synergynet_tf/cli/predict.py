@@ -10,13 +10,14 @@ With a run, with what was exported of one, or with a shipped model:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation import postprocess
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
-from synergynet_tf.evaluation.predict import Model
+from synergynet_tf.evaluation.predict import Model, Trained
 from synergynet_tf.export.exported_model import find_exported
 from synergynet_tf.runs import Run
 
@@ -52,40 +53,33 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Labels every file, or refuses before it writes anything."""
     args = parse_args(argv)
-    if args.run is not None:
-        run = Run(args.run)
-        config, names, channels = run.config, run.class_names, run.image_channels
-        values, temperature = run.label_values, run.temperature
-        run.weights()
-    else:
-        exported = find_exported(args.model)
-        config, names = exported.card.config, exported.card.class_names
-        channels, values = exported.card.image_channels, exported.card.label_values
-        temperature = exported.card.temperature
-    preprocessor = Preprocessor.of(config)
+    trained, load = _find_model(args)
+    preprocessor = Preprocessor.of(trained.config)
+    channels = trained.image_channels
     paths = find_inputs(args.image or args.input, args.output, preprocessor, channels)
 
     # What loads a model takes seconds to import; what can be refused is, before.
     from synergynet_tf.evaluation.label_files import label_files, least_confident
 
-    model = _load_run(run) if args.run is not None else exported.open()
     chosen = postprocess.Postprocessing(args.flips, args.largest)
-    rows = label_files(
-        model,
-        config,
-        names,
-        paths,
-        args.output,
-        chosen,
-        values,
-        channels,
-        temperature,
-    )
+    rows = label_files(load(), trained, paths, args.output, chosen)
     kind = "volume" if is_volume(paths[0]) else "image"
     count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
     if least := least_confident(rows):
         print(f"look first at {', '.join(least)}: least confident")
+
+
+def _find_model(args: argparse.Namespace) -> tuple[Trained, Callable[[], Model]]:
+    """Returns what is known of the model, checked, and what loads it."""
+    if args.run is None:
+        exported = find_exported(args.model)
+        return exported.card, exported.open
+    run = Run(args.run)
+    # Whichever of its files is damaged is refused now.
+    _ = run.config, run.class_names, run.image_channels, run.label_values
+    _ = run.temperature, run.weights()
+    return run, functools.partial(_load_run, run)
 
 
 def _load_run(run: Run) -> Model:

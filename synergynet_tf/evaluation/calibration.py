@@ -142,7 +142,11 @@ def _watch_all(
     """Predicts every case; `watch(case)` returns what is shown its logits."""
     read = functools.partial(cases.dataset.read_case, cases.root)
     labeled = label_all(
-        model, cases.config, cases.case_ids, read, watch=lambda _, case: watch(case)
+        model,
+        cases.preprocessor,
+        cases.case_ids,
+        read,
+        watch=lambda _, case: watch(case),
     )
     for _ in tqdm(labeled, title, len(cases.case_ids), unit="case", disable=None):
         pass

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from synergynet_tf.config import DataConfig, ExperimentConfig
 from synergynet_tf.data import DATASETS, Dataset
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.data.splits import data_root, kept_ids, part_ids
 from synergynet_tf.runs import CONFIG, SPLIT, Run
 
@@ -45,6 +46,11 @@ class RunCases:
     def config(self) -> ExperimentConfig:
         """The run's settings."""
         return self.run.config
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """What makes a case's image the model's."""
+        return Preprocessor.of(self.config)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def _predict(
 ) -> Iterator[tuple[Case, dict[str, np.ndarray]]]:
     """Reads and labels some of the cases."""
     read = functools.partial(cases.dataset.read_case, cases.root)
-    return label_all(predictor, cases.config, case_ids, read, options, grids)
+    return label_all(predictor, cases.preprocessor, case_ids, read, options, grids)
 
 
 def _write_overlays(
@@ -122,7 +122,7 @@ def _write_overlays(
     if not ranked:
         return
     # Of a scan, three channels are no colors.
-    preprocessor = Preprocessor.of(cases.config)
+    preprocessor = cases.preprocessor
     shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
     labeled = _predict(cases, ranked.values(), predictor, options, {"native"})
     folder, slices = cases.run.results, {}

@@ -12,7 +12,6 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import runs
-from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.data import volumes
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.data.spec import mask_values
@@ -26,7 +25,7 @@ from synergynet_tf.evaluation.inputs import (
     read_input,
 )
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
-from synergynet_tf.evaluation.predict import Model, Watch, label_all
+from synergynet_tf.evaluation.predict import Model, Trained, Watch, label_all
 
 # What follows a class's name in a column of `summary.csv`.
 CONFIDENCE = "_confidence"
@@ -41,7 +40,7 @@ class Labeled(NamedTuple):
         source: Its content.
         labels: uint8 `(slices, rows, columns)`.
         class_names: Foreground classes; class `i` has label `i + 1`.
-        values: As `write_result` takes them.
+        values: Of each class in the user's masks; `None` as in `mask_values`.
         confidence: In each class, in [0, 1]; `None` where it is not known.
     """
 
@@ -55,14 +54,10 @@ class Labeled(NamedTuple):
 
 def label_files(
     model: Model,
-    config: ExperimentConfig,
-    class_names: Sequence[str],
+    trained: Trained,
     paths: Sequence[pathlib.Path],
     output: str | pathlib.Path,
     options: Postprocessing = NO_POSTPROCESSING,
-    values: Sequence[int] | None = None,
-    channels: int | None = None,
-    temperature: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
@@ -70,14 +65,10 @@ def label_files(
 
     Args:
         model: What predicts.
-        config: The settings that it was trained with.
-        class_names: Foreground classes; class `i` has label `i + 1`.
+        trained: The run that it is of, or its card.
         paths: Files with distinct stems, all images or all volumes.
         output: Folder for the results, made if it is not there.
         options: What else is done to the predictions.
-        values: As `write_result` takes them.
-        channels: Of the scans that it was trained on, if that is known.
-        temperature: Of its probabilities, `evaluation.calibration`.
 
     Returns:
         The lines of `summary.csv`.
@@ -86,25 +77,28 @@ def label_files(
         ValueError: If a file cannot be used, or the model gives no finite number.
         OSError: If `output` cannot be written to.
     """
+    names = trained.class_names
+    preprocessor = Preprocessor.of(trained.config)
 
     def label() -> Iterator[Labeled]:
-        read = functools.partial(read_input, channels=channels)
+        read = functools.partial(read_input, channels=trained.image_channels)
         seen: dict[pathlib.Path, Confidence] = {}
 
         def watch(path: pathlib.Path, _: Input) -> Watch:
-            own = seen[path] = Confidence.of(len(class_names))
+            own = seen[path] = Confidence.of(len(names))
             return lambda logits, labels: own.add(
-                to_probabilities(logits, temperature), labels
+                to_probabilities(logits, trained.temperature), labels
             )
 
-        labeled = label_all(model, config, paths, read, options, watch=watch)
-        title, count = f"label with {config.model.name}", len(paths)
-        progress = tqdm(labeled, title, count, disable=None)
+        labeled = label_all(model, preprocessor, paths, read, options, watch=watch)
+        title = f"label with {trained.config.model.name}"
+        progress = tqdm(labeled, title, len(paths), disable=None)
         for path, (source, maps) in zip(paths, progress, strict=True):
-            confidence = seen.pop(path).expected_dice().tolist()
-            yield Labeled(path, source, maps["native"], class_names, values, confidence)
+            sure = seen.pop(path).expected_dice().tolist()
+            labels, values = maps["native"], trained.label_values
+            yield Labeled(path, source, labels, names, values, sure)
 
-    return write_results(output, label(), Preprocessor.of(config).modality)
+    return write_results(output, label(), preprocessor.modality)
 
 
 def write_results(
@@ -126,26 +120,14 @@ def write_results(
     output, rows = pathlib.Path(output), []
     try:
         for file in labeled:
-            path, source, labels, names, values, confidence = file
-            row = write_result(output, path, source, labels, names, modality, values)
-            for name, share in zip(names, confidence or (), strict=bool(confidence)):
-                row[name + CONFIDENCE] = "" if math.isnan(share) else share
-            rows.append(row)
+            rows.append(write_result(output, file, modality))
     finally:
         if rows:
             runs.write_csv(output / SUMMARY, rows)
     return rows
 
 
-def write_result(
-    output: pathlib.Path,
-    path: pathlib.Path,
-    source: Input,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    modality: str,
-    values: Sequence[int] | None = None,
-) -> dict[str, Any]:
+def write_result(output: pathlib.Path, file: Labeled, modality: str) -> dict[str, Any]:
     """Writes the label map of a file and `<stem>_overlay.png`, each whole or not.
 
     The label map of an image is `<stem>.png`; that of a volume is `<stem>.nii.gz`,
@@ -155,24 +137,24 @@ def write_result(
 
     Args:
         output: Folder for both, made if it is not there.
-        path: The file that was labeled.
-        source: Its content.
-        labels: uint8 `(slices, rows, columns)`.
-        class_names: Foreground classes; class `i` has label `i + 1`.
+        file: What was labeled.
         modality: The model's. Three channels of a scan are no colors.
-        values: Of each class in the user's masks; `None` as in `mask_values`.
 
     Returns:
         A line of `summary.csv`: the file's size; each class's pixels and share of
-        the image, or its voxels and milliliters.
+        the image, or its voxels and milliliters; the confidence in each.
     """
+    path, source, labels, names, values, confidence = file
     shown = source.image if modality == "rgb" else source.image[..., :1]
-    picture = overlay(shown, labels, class_names, caption=path.name)
-    own = mask_values(values, len(class_names), source.geometry is None)
+    picture = overlay(shown, labels, names, caption=path.name)
+    own = mask_values(values, len(names), source.geometry is None)
     _write_labels(output, path, source, to_values(labels, own))
     write_png(output / f"{source.stem}{OVERLAY_ENDING}.png", picture)
     describe = _describe_volume if is_volume(path) else _describe_image
-    return {"file": path.name, **describe(source, labels, class_names)}
+    row = {"file": path.name, **describe(source, labels, names)}
+    for name, share in zip(names, confidence or (), strict=bool(confidence)):
+        row[name + CONFIDENCE] = "" if math.isnan(share) else share
+    return row
 
 
 def to_values(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:

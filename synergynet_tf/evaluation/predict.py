@@ -36,6 +36,30 @@ class Model(Protocol):
         """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
 
 
+class Trained(Protocol):
+    """What a `Run` and the `Card` of an exported model say alike."""
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The settings that the model was trained with."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Foreground classes; class `i` has label `i + 1`."""
+
+    @property
+    def image_channels(self) -> int | None:
+        """Of the scans that it was trained on, if that is known."""
+
+    @property
+    def label_values(self) -> tuple[int, ...] | None:
+        """Of each class in the user's masks; `None` as in `mask_values`."""
+
+    @property
+    def temperature(self) -> float:
+        """Of its probabilities, `evaluation.calibration`."""
+
+
 class Source(Protocol):
     """What was read: a case of a dataset, or the content of a user's file."""
 
@@ -77,7 +101,7 @@ _Piece = tuple[_Case[SourceT], slice]
 
 def label_all(
     model: Model,
-    config: ExperimentConfig,
+    preprocessor: Preprocessor,
     names: Iterable[Name],
     read: Callable[[Name], SourceT],
     options: Postprocessing = NO_POSTPROCESSING,
@@ -86,6 +110,12 @@ def label_all(
     watch: Callable[[Name, SourceT], Watch] | None = None,
 ) -> Iterator[tuple[SourceT, Maps]]:
     """Labels one image or volume after the other, in order.
+
+    Grid `native`: the logits are brought to the image's grid, then labeled: a better
+    outline than enlarged labels have. Grid `network`: the logits are labeled as they
+    are, then each pixel of the image takes the nearest label, as in TransUNet's test
+    code. Of a volume only labels are kept: its logits on its own grid can take
+    gigabytes.
 
     A thread reads and prepares the next batch while the model predicts one. Batches
     are full, and so hold slices of several cases where these are small. Every image
@@ -96,24 +126,24 @@ def label_all(
 
     Args:
         model: What predicts.
-        config: The settings that it was trained with.
+        preprocessor: What makes an image the model's.
         names: What `read` takes, and what an error names.
         read: Reads an image; called in the thread.
         options: What else is done to the predictions.
-        grids: As `predict_grids` takes them.
+        grids: `native`, `network` or both, from one prediction.
         alter: What is done to the images of a name, float32 `(slices, S, S, 3)` in
             [0, 1], before the model is given them.
         watch: Returns what is shown the logits and the labels of an image's slices, in
             order, on the grid `native`, before the image is yielded.
 
     Yields:
-        What was read, and the labels as `predict_grids` returns them.
+        What was read; for each grid uint8 `(slices, rows, columns)`, always of the
+        image's pixels: 0 is background, `i + 1` is class `i`.
 
     Raises:
         ValueError: If an image does not fit the model, or a logit is not finite.
         Exception: What `read` raises.
     """
-    preprocessor = Preprocessor.of(config)
 
     def prepare(name: Name) -> _Case[SourceT]:
         source = read(name)
@@ -127,70 +157,33 @@ def label_all(
         own = None if watch is None else watch(name, source)
         return _Case(source, images, maps, preprocessor, own)
 
-    batches = read_ahead(_batches(map(prepare, names), BATCH_SIZE))
+    batches = read_ahead(_batches(map(prepare, names)))
     yield from _label_batches(model, batches, options)
 
 
 def predict_case(
     model: Model,
     image: np.ndarray,
-    modality: str,
-    size: int,
-    channels: str = "",
+    preprocessor: Preprocessor,
     options: Postprocessing = NO_POSTPROCESSING,
-    center_crop: float = 1.0,
 ) -> np.ndarray:
     """Labels each pixel of one photograph or volume, on the image's own grid.
-
-    Arguments are those of `predict_grids`.
-
-    Returns:
-        uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
-    """
-    case = image, modality, size, channels, options
-    return predict_grids(model, *case, center_crop=center_crop)["native"]
-
-
-def predict_grids(
-    model: Model,
-    image: np.ndarray,
-    modality: str,
-    size: int,
-    channels: str = "",
-    options: Postprocessing = NO_POSTPROCESSING,
-    grids: Collection[str] = ("native",),
-    batch_size: int = BATCH_SIZE,
-    center_crop: float = 1.0,
-) -> dict[str, np.ndarray]:
-    """Labels each pixel, deciding on one grid or on several, from one prediction.
-
-    `native`: the logits are brought to the image's grid, then labeled: a better
-    outline than enlarged labels have. `network`: the logits are labeled as they are,
-    then each pixel of the image takes the nearest label, as in TransUNet's test code.
-
-    Of a volume only labels are kept: its logits on its own grid can take gigabytes.
 
     Args:
         model: What predicts.
         image: float32 `(slices, rows, columns, channels)`, as a dataset reads it.
-        modality: The run's `DataConfig.modality`.
-        size: Height and width of the model's input, `S`.
-        channels: The run's `DataConfig.channels`.
+        preprocessor: What makes an image the model's.
         options: What else is done to the prediction.
-        grids: `native`, `network` or both.
-        batch_size: Slices predicted at once.
-        center_crop: The run's `DataConfig.center_crop`.
 
     Returns:
-        For each grid uint8 `(slices, rows, columns)`, always of the image's pixels:
-        0 is background, `i + 1` is class `i`.
+        uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
+
+    Raises:
+        ValueError: If the image does not fit the model, or a logit is not finite.
     """
-    preprocessor = Preprocessor(modality, size, channels, center_crop)
-    images, maps = preprocessor.images(image), _empty_maps(image, grids)
-    case = _Case(_Image(image), images, maps, preprocessor)
-    batches = _batches([case], batch_size)
-    ((_, maps),) = _label_batches(model, batches, options)
-    return maps
+    read = {"image": _Image(image)}
+    ((_, maps),) = label_all(model, preprocessor, read, read.__getitem__, options)
+    return maps["native"]
 
 
 class _Image(NamedTuple):
@@ -203,15 +196,13 @@ def _empty_maps(image: np.ndarray, grids: Collection[str]) -> Maps:
     return {grid: np.empty(image.shape[:3], np.uint8) for grid in grids}
 
 
-def _batches(
-    cases: Iterable[_Case[SourceT]], batch_size: int
-) -> Iterator[list[_Piece[SourceT]]]:
-    """Cuts cases, one after the other, into batches of `batch_size` slices.
+def _batches(cases: Iterable[_Case[SourceT]]) -> Iterator[list[_Piece[SourceT]]]:
+    """Cuts cases, one after the other, into batches of `BATCH_SIZE` slices.
 
     The last is short, as is one that would hold too much, or one before a failure.
     """
     batch: list[_Piece[SourceT]] = []
-    free = batch_size
+    free = BATCH_SIZE
     try:
         for case in cases:
             stop = 0
@@ -222,7 +213,7 @@ def _batches(
                 held = sum(case.source.image.nbytes for case, _ in batch)
                 if not free or (held > MAX_HELD_BYTES and stop == len(case.images)):
                     yield batch
-                    batch, free = [], batch_size
+                    batch, free = [], BATCH_SIZE
     except Exception:
         if batch:
             yield batch

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf import metrics
-from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
@@ -199,7 +198,7 @@ class Scores:
             codes: What the predictor has counted.
         """
         weights = bootstrap.draw_patients([result.patient for result in results])
-        modality = Preprocessor.of(cases.config).modality
+        modality = cases.preprocessor.modality
         parts = {
             "blocks": {
                 name: mean_block(results, name, weights) for name in results[0].scores

@@ -164,7 +164,7 @@ def compare(
     count = len(cases.class_names)
     tallies = [Tally(count) for _ in exports]
     ids = spread(cases.case_ids, max_cases)
-    preprocessor = Preprocessor.of(cases.config)
+    preprocessor = cases.preprocessor
     dsc, slices = [], 0
     images = np.empty(0)
     for case_id in tqdm(ids, "compare", unit="case", disable=None):

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from synergynet_tf import runs
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.export.card import CARD_FILE, write_readme
 
 # Where TensorFlow Serving looks for warm-up requests, in a version's folder.
@@ -72,22 +73,18 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
 
     names = ("modality", "picked_channels", "image_channels")
     modality, picked, channels = (card["input"][name] for name in names)
+    side = model.input_shape[1]
     crop = card["input"].get("center_crop", 1.0)  # Older cards have none.
+    preprocessor = Preprocessor(modality, side, picked, crop)
+    temperature = card["output"].get("temperature", 1.0)
     functions = signatures.build_signatures(
-        model,
-        card["classes"],
-        modality,
-        picked,
-        channels,
-        crop,
-        card["output"].get("temperature", 1.0),
+        model, card["classes"], preprocessor, channels, temperature
     )
     module = signatures.read_variables(functions["serving_default"])
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
     try:
         tf.saved_model.save(module, str(temporary), signatures=functions)
-        side = model.input_shape[1]
         images = parity.probe_images(side)
         loaded = tf.saved_model.load(str(temporary)).signatures
         found = Answers.of(loaded["serving_default"](image=tf.constant(images)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from synergynet_tf.data.images import MAX_PIXELS
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.export.graph import (
     check_image,
     decode_image,
@@ -24,10 +26,8 @@ from synergynet_tf.models.outputs import with_codes
 def build_signatures(
     model: keras.Model,
     class_names: Sequence[str],
-    modality: str,
-    channels: str = "",
+    preprocessor: Preprocessor,
     image_channels: int | None = None,
-    center_crop: float = 1.0,
     temperature: float = 1.0,
 ) -> dict[str, Any]:
     """Traces the signatures that a client may call.
@@ -54,10 +54,8 @@ def build_signatures(
     Args:
         model: From `(batch, S, S, 3)` images to logits with `C` channels.
         class_names: Of the foreground classes.
-        modality: A key of `preprocess.MODALITIES`: how pixel values become [0, 1].
-        channels: `DataConfig.channels`: those that the model takes.
+        preprocessor: What makes an image the model's.
         image_channels: How many an image must have; `None` for any number.
-        center_crop: `DataConfig.center_crop`.
         temperature: What logits are divided by for `probabilities`.
 
     Returns:
@@ -67,7 +65,8 @@ def build_signatures(
         ValueError: If Keras does not run on TensorFlow.
     """
     require_tensorflow()
-    side, outputs = model.input_shape[1], model.output_shape[-1]
+    modality, side, channels, center_crop = dataclasses.astuple(preprocessor)
+    outputs = model.output_shape[-1]
     named, classes = with_codes(model), len(class_names)
 
     @tf.function(input_signature=[tf.TensorSpec((None, side, side, 3), name="image")])

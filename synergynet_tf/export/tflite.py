@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.export import model_file
 from synergynet_tf.export.exported_model import TFLiteModel
@@ -40,7 +39,7 @@ def training_images(cases: RunCases, count: int = REPRESENTATIVE) -> np.ndarray:
         ValueError: If a case cannot be read.
     """
     generator = np.random.default_rng(0)
-    preprocessor = Preprocessor.of(cases.config)
+    preprocessor = cases.preprocessor
     chosen = generator.permutation(cases.case_ids)[:count]
     each = -(-count // len(chosen))
     drawn = []

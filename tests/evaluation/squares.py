@@ -87,8 +87,7 @@ def build_model(run=None):
 
 def label(run, paths, output):
     """Labels files as predict.py does with the run."""
-    config, names = runs.Run(run).config, runs.Run(run).class_names
-    return label_files(build_model(), config, names, paths, output)
+    return label_files(build_model(), runs.Run(run), paths, output)
 
 
 def evaluate(run, part="test", data_dir=None, **settings):

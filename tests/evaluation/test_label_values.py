@@ -14,7 +14,7 @@ from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS, prepared
 from synergynet_tf.data.spec import mask_values
 from synergynet_tf.evaluation.inputs import read_input
-from synergynet_tf.evaluation.label_files import to_values, write_result
+from synergynet_tf.evaluation.label_files import Labeled, to_values, write_result
 from synergynet_tf.export.card import make_card, read_card, write_readme
 from tests.data.trees import (
     WRITERS,
@@ -135,7 +135,7 @@ def test_to_values_by_hand():
 
 @pytest.mark.parametrize("values", [(1, 4), (255, 1000)])
 def test_label_maps_have_the_values_in_png_and_nifti(values, tmp_path):
-    names, modality = ("organ", "lesion"), "mri"
+    names = ("organ", "lesion")
     labels = np.zeros((4, 8, 6), np.uint8)
     labels[1, 2:4], labels[1, 5:7] = 1, 2
     write_nifti(tmp_path / "scan.nii.gz", np.arange(8 * 6 * 4).reshape(6, 8, 4) * 1.0)
@@ -143,8 +143,8 @@ def test_label_maps_have_the_values_in_png_and_nifti(values, tmp_path):
     for name, own in (("scan.nii.gz", labels), ("slice.png", labels[1:2])):
         path = tmp_path / name
         source = read_input(path)
-        out = tmp_path / "out"
-        write_result(out, path, source, own, names, modality, values)
+        file = Labeled(path, source, own, names, values)
+        write_result(tmp_path / "out", file, "mri")
     volume = nibabel.load(tmp_path / "out" / "scan.nii.gz")
     png = cv2.imread(str(tmp_path / "out" / "slice.png"), cv2.IMREAD_UNCHANGED)
     dtype = np.uint8 if max(values) < 256 else np.uint16

@@ -5,19 +5,16 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.config import DataConfig, ExperimentConfig, ModelConfig
+from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation import predict
 from synergynet_tf.evaluation.postprocess import Postprocessing
-from synergynet_tf.evaluation.predict import label_all, predict_case, predict_grids
+from synergynet_tf.evaluation.predict import label_all, predict_case
 from synergynet_tf.evaluation.predictor import Predictor
 from synergynet_tf.layers import VectorQuantizer
 from synergynet_tf.models import build_model
 from tests.evaluation import squares
 
-CONFIG = ExperimentConfig(
-    data=DataConfig("folder", split="official", modality="rgb"),
-    model=ModelConfig("r50-unet", image_size=squares.SIZE),
-)
+PREPROCESSOR = Preprocessor("rgb", squares.SIZE)
 
 
 class Picture(NamedTuple):
@@ -42,11 +39,19 @@ class Recorder:
         return images[..., :1] - 0.5
 
 
-def test_slices_come_in_order_and_in_batches():
+def predict_grids(model, image, preprocessor, grids=("native", "network")):
+    """Returns the labels on both grids, from one prediction."""
+    case = Picture(image)
+    ((_, maps),) = label_all(model, preprocessor, [case], lambda c: c, grids=grids)
+    return maps
+
+
+def test_slices_come_in_order_and_in_batches(monkeypatch):
+    monkeypatch.setattr(predict, "BATCH_SIZE", 3)
     image = np.zeros((7, 4, 4, 1), np.float32)
     image[[1, 2, 6]] = 255
     recorder = Recorder()
-    labels = predict_grids(recorder, image, "rgb", size=4, batch_size=3)["native"]
+    labels = predict_case(recorder, image, Preprocessor("rgb", 4))
     assert recorder.batches == [3, 3, 1]
     assert labels[:, 0, 0].tolist() == [0, 1, 1, 0, 0, 0, 1]
 
@@ -54,7 +59,7 @@ def test_slices_come_in_order_and_in_batches():
 def test_labels_are_on_the_image_grid():
     image = np.zeros((5, 60, 90, 1), np.float32)
     image[2, :30] = 255
-    labels = predict_case(Recorder(), image, "rgb", size=16)
+    labels = predict_case(Recorder(), image, Preprocessor("rgb", 16))
     assert labels.shape == (5, 60, 90) and labels.dtype == np.uint8
     expected = image[..., 0] > 127
     # Only where the small grid's pixels straddle the edge can a row be wrong.
@@ -65,7 +70,7 @@ def test_labels_are_on_the_image_grid():
 def test_logits_are_enlarged_before_they_are_labeled():
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[:, :4, :4] = 255
-    labels = predict_case(Recorder(), image, "rgb", size=2)[0]
+    labels = predict_case(Recorder(), image, Preprocessor("rgb", 2))[0]
     # Enlarged labels would be the block of 4 x 4. The share of the bright pixel
     # falls as 1, 1, 7/8, 5/8, 3/8 along each side; a pixel is foreground where the
     # product of both shares is above one half, which 5/8 * 5/8 is not.
@@ -78,8 +83,7 @@ def test_under_transunet_labels_are_enlarged():
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[:, :4, :4] = 255
     recorder = Recorder()
-    grids = ("native", "network")
-    maps = predict_grids(recorder, image, "rgb", size=2, grids=grids)
+    maps = predict_grids(recorder, image, Preprocessor("rgb", 2))
     assert recorder.batches == [1]  # one prediction for both
     block = np.pad(np.ones((4, 4), np.uint8), ((0, 4), (0, 4)))
     assert np.array_equal(maps["network"][0], block)
@@ -94,19 +98,9 @@ def test_what_a_center_crop_cuts_off_is_labeled_background(grid):
     image[:, :5, :7] = 300
     expected = np.zeros((2, 10, 20), np.uint8)
     expected[:, 2:5, 4:7] = 1
-    config = ExperimentConfig().replace(
-        dataset="phantom", modality="ct", center_crop=0.6, image_size=16
-    )
-    ((_, maps),) = label_all(
-        Recorder(), config, ["organ"], lambda name: Picture(image), grids=(grid,)
-    )
+    preprocessor = Preprocessor("ct", 16, center_crop=0.6)
+    maps = predict_grids(Recorder(), image, preprocessor, grids=(grid,))
     np.testing.assert_array_equal(maps[grid], expected)
-    case = Recorder(), image, "ct", 16
-    maps = predict_grids(*case, grids=(grid,), center_crop=0.6)
-    np.testing.assert_array_equal(maps[grid], expected)
-    if grid == "native":
-        labels = predict_case(*case, center_crop=0.6)
-        np.testing.assert_array_equal(labels, expected)
 
 
 def test_logits_of_a_whole_volume_are_never_held():
@@ -117,7 +111,7 @@ def test_logits_of_a_whole_volume_are_never_held():
     image = np.zeros((96, 128, 128, 1), np.float32)
     whole = 9 * image.nbytes
     tracemalloc.start()
-    predict_grids(Wide(), image, "rgb", size=16, grids=("native", "network"))
+    predict_grids(Wide(), image, Preprocessor("rgb", 16))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Scaling the image takes three copies of it, a batch of logits 1 / 12 of all.
@@ -140,7 +134,7 @@ def test_flips_are_turned_back_and_averaged():
     image[0, 1, 0] = 255
     # Its weight is 3 alone, and over the flips the mean of 9, 3, 3 and 1: 4.
     for scale, plain, flipped in ((1.0, 1, 1), (0.6, 0, 1), (0.4, 0, 0)):
-        model, case = Lopsided(), (scale * image, "rgb", 2)
+        model, case = Lopsided(), (scale * image, Preprocessor("rgb", 2))
         assert predict_case(model, *case).sum() == plain
         assert (
             predict_case(model, *case, options=Postprocessing(flips=True)).sum()
@@ -152,9 +146,8 @@ def test_flips_are_turned_back_and_averaged():
 def test_largest_component_is_that_of_the_volume():
     image = np.zeros((3, 16, 16, 1), np.float32)
     image[0, 1:4, 1:4] = image[1, 1:4, 1:4] = image[2, 8:12, 8:12] = 255
-    labels = predict_case(
-        Recorder(), image, "rgb", 16, options=Postprocessing(largest=True)
-    )
+    preprocessor, options = Preprocessor("rgb", 16), Postprocessing(largest=True)
+    labels = predict_case(Recorder(), image, preprocessor, options)
     # Of 18 and 16 voxels; slice by slice the last would stay too.
     assert labels.sum(axis=(1, 2)).tolist() == [9, 9, 0]
 
@@ -195,17 +188,18 @@ def test_logits_that_are_not_finite_are_refused():
             return np.full((len(images), 4, 4, 1), np.nan, np.float32)
 
     with pytest.raises(ValueError, match="logits are not finite"):
-        predict_case(Broken(), np.zeros((1, 4, 4, 1), np.float32), "rgb", size=4)
+        image = np.zeros((1, 4, 4, 1), np.float32)
+        predict_case(Broken(), image, Preprocessor("rgb", 4))
 
 
 def test_small_cases_share_batches():
     pictures = {n: picture(n, slices) for n, slices in enumerate((1, 3, 10, 1, 1))}
     recorder = Recorder()
-    labeled = list(label_all(recorder, CONFIG, pictures, pictures.get))
+    labeled = list(label_all(recorder, PREPROCESSOR, pictures, pictures.get))
     assert recorder.batches == [8, 8]
     for case, (source, maps) in zip(pictures.values(), labeled, strict=True):
         assert source is case
-        expected = predict_case(Recorder(), case.image, "rgb", squares.SIZE)
+        expected = predict_case(Recorder(), case.image, PREPROCESSOR)
         assert np.array_equal(maps["native"], expected)
 
 
@@ -257,7 +251,7 @@ def test_images_that_fill_a_batch_up_are_not_counted():
 def test_images_wait_for_a_batch_only_while_they_are_small(monkeypatch):
     monkeypatch.setattr(predict, "MAX_HELD_BYTES", 2.5 * picture(0).image.nbytes)
     recorder = Recorder()
-    assert len(list(label_all(recorder, CONFIG, range(7), picture))) == 7
+    assert len(list(label_all(recorder, PREPROCESSOR, range(7), picture))) == 7
     assert recorder.batches == [3, 3, 1]
 
 
@@ -267,7 +261,7 @@ def test_what_comes_before_a_failure_is_labeled():
             raise OSError("scan2.nii.gz is damaged")
         return picture(number)
 
-    labeled = label_all(Recorder(), CONFIG, range(5), read)
+    labeled = label_all(Recorder(), PREPROCESSOR, range(5), read)
     for number in range(2):
         assert np.array_equal(next(labeled)[0].image, picture(number).image)
     with pytest.raises(OSError, match=r"^scan2\.nii\.gz is damaged$"):
@@ -277,4 +271,4 @@ def test_what_comes_before_a_failure_is_labeled():
 def test_an_image_that_does_not_fit_is_named():
     flat = Picture(np.zeros((1, 4, 4, 4), np.float32))
     with pytest.raises(ValueError, match=r"^scan7: `image` must be"):
-        list(label_all(Recorder(), CONFIG, ["scan7"], {"scan7": flat}.get))
+        list(label_all(Recorder(), PREPROCESSOR, ["scan7"], {"scan7": flat}.get))

@@ -171,8 +171,10 @@ def test_the_network_is_given_what_was_altered(squares_run):
         return np.zeros_like(images)
 
     read = {i: cases.dataset.read_case(cases.root, i) for i in cases.case_ids}
-    model, config = squares.build_model(), cases.config
-    labeled = label_all(model, config, cases.case_ids, read.get, alter=alter)
+    model = squares.build_model()
+    labeled = label_all(
+        model, cases.preprocessor, cases.case_ids, read.get, alter=alter
+    )
     assert not any(maps["native"].any() for _, maps in labeled)
     assert [name for name, *_ in seen] == cases.case_ids
     assert {shape for _, shape, _ in seen} == {(1, squares.SIZE, squares.SIZE, 3)}

@@ -98,7 +98,8 @@ def test_bytes_are_labeled_as_predict_labels_them(tmp_path, exports, modality, c
 def test_a_center_crop_is_served_as_predict_labels_it(tmp_path, classes):
     model = small_model(classes)
     names = [f"class {number}" for number in range(max(1, classes - 1))]
-    functions = signatures.build_signatures(model, names, "mri", center_crop=0.7)
+    preprocessor = preprocess.Preprocessor("mri", SIZE, center_crop=0.7)
+    functions = signatures.build_signatures(model, names, preprocessor)
     data = encode(".png", 50, 41, 3)
     (tmp_path / "image.png").write_bytes(data)
     image = preprocess.read_image(tmp_path / "image.png")
@@ -123,13 +124,14 @@ def test_a_single_image_is_not_filled_up(exports):
 
 
 def test_a_real_photograph_is_labeled_as_predict_labels_it(exports, real_data):
+    preprocessor = preprocess.Preprocessor("rgb", SIZE)
     served = exports("rgb", 1)[1]["from_bytes"]
     photographs = real_data / "isic2017" / "ISIC-2017_Training_Data"
     files = sorted(photographs.glob("*.jpg"))[:3]
     found = served(image_bytes=tf.constant([file.read_bytes() for file in files]))
     for file, labels in zip(files, found["labels"].numpy(), strict=True):
         image = preprocess.read_image(file)
-        expected = predict_case(small_model(1), image, "rgb", SIZE)[0]
+        expected = predict_case(small_model(1), image, preprocessor)[0]
         rows, columns = expected.shape
         np.testing.assert_array_equal(labels[:rows, :columns], expected)
 
@@ -183,7 +185,8 @@ def test_channels_are_picked_as_in_training(tmp_path):
     file.write_bytes(encode(".png", 40, 41, 3))
     found = served(image_bytes=tf.constant([file.read_bytes()]))["labels"]
     image = preprocess.read_image(file)
-    expected = predict_case(small_model(1), image, "rgb", SIZE, "2 0")
+    preprocessor = preprocess.Preprocessor("rgb", SIZE, "2 0")
+    expected = predict_case(small_model(1), image, preprocessor)
     np.testing.assert_array_equal(found, expected)
     gray = tf.constant([encode(".png", 40, 41, 1)])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0\] has 1 ch.*2 0"):
@@ -213,8 +216,9 @@ def test_the_folder_holds_each_weight_once_and_only_what_is_read(tmp_path):
 
 
 def test_the_served_graph_writes_no_variable(tiny):
-    model = build_model(tiny.replace(num_classes=1).model)
-    functions = signatures.build_signatures(model, ["organ"], "rgb")
+    config = tiny.replace(num_classes=1)
+    model, preprocessor = build_model(config.model), preprocess.Preprocessor.of(config)
+    functions = signatures.build_signatures(model, ["organ"], preprocessor)
     for function in functions.values():
         graph = function.graph.as_graph_def()
         nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]

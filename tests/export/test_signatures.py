@@ -7,8 +7,11 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
+from synergynet_tf.data.preprocess import Preprocessor  # noqa: E402
 from synergynet_tf.export.signatures import build_signatures  # noqa: E402  (it imports TensorFlow)
 from tests.export.models import SIZE, random_pixels, small_model  # noqa: E402
+
+PREPROCESSOR = Preprocessor("rgb", SIZE)
 
 
 def checks_before(operation):
@@ -28,7 +31,7 @@ def checks_before(operation):
 )
 def test_a_model_begins_after_the_checks_of_its_input(name, checks):
     """What runs beside a check may fail first, and be what the client reads."""
-    function = build_signatures(small_model(1), ["square"], "rgb")[name]
+    function = build_signatures(small_model(1), ["square"], PREPROCESSOR)[name]
     operations = function.graph.get_operations()
     convolutions = [op for op in operations if op.type == "Conv2D"]
     assert convolutions
@@ -41,9 +44,9 @@ def test_probabilities_are_of_logits_divided_by_the_temperature(classes):
     model = small_model(classes)
     names = [f"organ{number}" for number in range(1, max(2, classes))]
     pixels = random_pixels(SIZE, SIZE, 3)
-    found = build_signatures(model, names, "rgb", temperature=2.5)["from_bytes"](
-        tf.constant([tf.io.encode_png(pixels).numpy()])
-    )
+    functions = build_signatures(model, names, PREPROCESSOR, temperature=2.5)
+    files = tf.constant([tf.io.encode_png(pixels).numpy()])
+    found = functions["from_bytes"](files)
     logits = np.asarray(model(pixels[None] / np.float32(255))) / 2.5
     # With a logit of 0 for background, a sigmoid is a softmax.
     own = logits if classes > 1 else np.concatenate([0 * logits, logits], axis=-1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import keras
 import numpy as np
 
-from synergynet_tf.data.preprocess import Preprocessor, to_labels
+from synergynet_tf.data.preprocess import to_labels
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.models import quantizers
@@ -154,7 +154,7 @@ def read_inputs(
     Raises:
         ValueError: If a case does not fit the run; names it.
     """
-    preprocessor = Preprocessor.of(cases.config)
+    preprocessor = cases.preprocessor
     for case_id in case_ids:
         case = cases.dataset.read_case(cases.root, case_id)
         try:

@@ -135,9 +135,9 @@ def predict_views(cases: RunCases, slices: Sequence[Slice]) -> list[View]:
     model = load_run_model(cases.run)
     predictor = Predictor(model)
     by_id = {slice_.case.case_id: slice_.case for slice_ in slices}
-    labeled = label_all(predictor, cases.config, by_id, by_id.__getitem__)
+    labeled = label_all(predictor, cases.preprocessor, by_id, by_id.__getitem__)
     labels = {case.case_id: maps["native"] for case, maps in labeled}
-    preprocessor = Preprocessor.of(cases.config)
+    preprocessor = cases.preprocessor
     # A scan's intensities are scaled by those of the whole volume.
     images = {i: preprocessor.images(case.image) for i, case in by_id.items()}
     cam = GradCam(model)

@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from synergynet_tf import metrics, runs
-from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.cases import RunCases
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import label_all
@@ -110,7 +109,7 @@ def _score_points(
     patients = [cases.patients[case_id] for case_id in cases.case_ids]
     weights = bootstrap.draw_patients(patients)
     title, count = f"corrupt {cases.config.model.name}", len(cases.case_ids)
-    modality = Preprocessor.of(cases.config).modality
+    modality = cases.preprocessor.modality
     progress = {"total": count * len(POINTS), "initial": count * done}
     with tqdm(None, title, unit="case", disable=None, **progress) as bar:
         for name, severity in POINTS[done:]:
@@ -139,7 +138,7 @@ def _score(
     """Yields each case with the DSC of its classes under `strict`."""
     read = functools.partial(cases.dataset.read_case, cases.root)
     labeled = label_all(
-        predictor, cases.config, cases.case_ids, read, options, alter=alter
+        predictor, cases.preprocessor, cases.case_ids, read, options, alter=alter
     )
     for case, maps in labeled:
         pred = maps[metrics.LABEL_GRIDS["strict"]]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.cli import serving_client
-from synergynet_tf.data.preprocess import read_image
+from synergynet_tf.data.preprocess import Preprocessor, read_image
 from synergynet_tf.evaluation.predict import predict_case
 from synergynet_tf.export import serving
 from synergynet_tf.export.serving import Answer, Refused
@@ -82,7 +82,7 @@ def test_files_are_labeled_as_predict_labels_them(url, images, call):
     assert list(rows) == sorted(FILES)
     for name, shape in FILES.items():
         image = read_image(images / name)
-        expected = predict_case(small_model(4), image, "rgb", SIZE)[0]
+        expected = predict_case(small_model(4), image, Preprocessor("rgb", SIZE))[0]
         path = output / f"{pathlib.Path(name).stem}.png"
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(labels, expected)

@@ -19,6 +19,7 @@ from synergynet_tf.evaluation import postprocess
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
 from synergynet_tf.evaluation.predict import Model, Trained
 from synergynet_tf.export.exported_model import find_exported
+from synergynet_tf.formats import counted
 from synergynet_tf.runs import Run
 
 
@@ -63,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     chosen = postprocess.Postprocessing(args.flips, args.largest)
     rows = label_files(load(), trained, paths, args.output, chosen)
-    kind = "volume" if is_volume(paths[0]) else "image"
-    count = f"{len(rows)} {kind}" + ("s" if len(rows) > 1 else "")
+    count = counted(len(rows), "volume" if is_volume(paths[0]) else "image")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")
     if least := least_confident(rows):
         print(f"look first at {', '.join(least)}: least confident")

@@ -14,6 +14,7 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
 from synergynet_tf.export.serving import MODALITY, connect, label_with_server
+from synergynet_tf.formats import counted
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -62,5 +63,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.url, args.model, args.version, args.version_label, args.timeout
     )
     rows = label_with_server(server, paths, pathlib.Path(args.output), args.retries)
-    count = f"{len(rows)} image" + ("s" if len(rows) > 1 else "")
+    count = counted(len(rows), "image")
     print(f"labeled {count}: label maps, overlays and summary.csv in {args.output}")

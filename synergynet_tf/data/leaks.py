@@ -17,7 +17,6 @@ many false alarms there were.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ import numpy as np
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS, images, volumes
-from synergynet_tf.data.check import map_cases
+from synergynet_tf.data.check import digest, map_cases
 from synergynet_tf.data.datasets.folder import MASK_ENDINGS
 from synergynet_tf.data.listing import (
     MAX_SHOWN,
@@ -257,8 +256,8 @@ def _describe(voxels: np.ndarray, name: str, place: str, owner: str) -> Image:
         name,
         place,
         owner,
-        _digest(voxels),
-        tuple(_digest(pixels) for pixels in slices if _shows(pixels)),
+        digest(voxels),
+        tuple(digest(pixels) for pixels in slices if _shows(pixels)),
         flat_thumbnail(make_thumbnail(voxels)),
     )
 
@@ -317,12 +316,6 @@ def _shows(pixels: np.ndarray) -> bool:
     return bool(low != high and ((pixels != low) & (pixels != high)).any())
 
 
-def _digest(voxels: np.ndarray) -> str:
-    digest = hashlib.blake2b(np.ascontiguousarray(voxels).data, digest_size=16)
-    digest.update(repr(voxels.shape).encode())
-    return digest.hexdigest()
-
-
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -355,8 +348,8 @@ def _sharing(found: Sequence[Image]) -> Iterator[Copy]:
     """Yields pairs of volumes that are not the same and have slices that are."""
     holders: dict[str, dict[int, None]] = {}
     for index, own in enumerate(found):
-        for digest in own.slices:
-            holders.setdefault(digest, {})[index] = None
+        for part in own.slices:
+            holders.setdefault(part, {})[index] = None
     shared: dict[tuple[int, int], int] = {}
     for indices in map(list, holders.values()):
         for place, first in enumerate(indices):

@@ -10,6 +10,8 @@ import threading
 import cv2
 import keras
 import numpy as np
+import PIL.Image
+import PIL.ImageCms
 import pytest
 
 from synergynet_tf.cli import predict
@@ -26,6 +28,9 @@ pytestmark = [
         keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
     ),
 ]
+# Between the two highest logits of a pixel, beside the largest of all: other kernels
+# may order them otherwise.
+TIE = 1e-5
 WAIT = 120_000  # Milliseconds; of a busy machine, alone it takes a hundredth.
 
 
@@ -139,6 +144,17 @@ def predicted(model, path, folder):
     return cv2.imread(str(out / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
 
 
+def ties(model, path):
+    """Returns the pixels whose label hangs on the last digits of the logits."""
+    preprocessor, image = Preprocessor.of(model.card.config), read_image(path)
+    logits = model.open().predict_on_batch(preprocessor.images(image))
+    logits = preprocessor.back(logits, *image.shape[1:3])[0]
+    if logits.shape[-1] == 1:  # Background has a logit of 0.
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    second, first = np.moveaxis(np.sort(logits, axis=-1)[..., -2:], -1, 0)
+    return first - second < TIE * np.abs(logits).max()
+
+
 def skin(rows, columns):
     """A colored picture with a dark spot, smooth enough for JPEG."""
     y, x = np.mgrid[:rows, :columns]
@@ -157,7 +173,7 @@ def rotated(jpeg):
 
 
 def write_images(folder):
-    """Writes images of many sizes and kinds; returns their paths."""
+    """Writes 20 images of many sizes and kinds; returns their paths."""
     rgba = np.dstack([skin(70, 90), random_pixels(70, 90)])
     rgba[:30, :, 3] = 0
     images = {
@@ -171,12 +187,24 @@ def write_images(folder):
         "alpha.png": rgba,
         "photo.jpg": skin(479, 641),
         "gray.jpg": skin(120, 200)[..., 1],
+        "tall.png": skin(301, 23),
+        "line.png": skin(1, 40),
+        "deep-colors.png": skin(50, 64).astype(np.uint16) * 251,
     }
     folder.mkdir()
     for name, pixels in images.items():
         cv2.imwrite(str(folder / name), pixels)
     jpeg = cv2.imencode(".jpg", skin(100, 160))[1].tobytes()
     (folder / "turned.jpg").write_bytes(rotated(jpeg))
+    photo = PIL.Image.fromarray(skin(75, 121)[..., ::-1])
+    photo.quantize(32).save(folder / "palette.png")
+    photo.convert("LA").save(folder / "gray-alpha.png")
+    photo.convert("1").save(folder / "bilevel.png")
+    photo.save(folder / "progressive.jpg", progressive=True)
+    photo.save(folder / "full-chroma.jpg", subsampling=0)
+    photo.save(folder / "poor.jpg", quality=20)
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("LAB"))
+    photo.save(folder / "profile.jpg", icc_profile=profile.tobytes())
     return sorted(folder.iterdir())
 
 
@@ -184,11 +212,13 @@ def write_images(folder):
 def test_labels_are_those_of_predict(browser, pages, models, tmp_path, name):
     with opened(browser, pages(name).as_uri()) as page:
         several = 0
-        for path in write_images(tmp_path / "images"):
+        images = write_images(tmp_path / "images")
+        assert len(images) == 20
+        for path in images:
             expected = predicted(models[name], path, tmp_path)
             found = saved(page, segment(page, path), tmp_path)
             assert found.dtype == expected.dtype and found.shape == expected.shape
-            assert np.count_nonzero(found != expected) == 0, path.name
+            assert not (found != expected)[~ties(models[name], path)].any(), path.name
             several += len(np.unique(expected)) > 1
         assert several > 5  # Not one class everywhere.
 
@@ -380,6 +410,8 @@ def test_axe_finds_nothing(page, tmp_path, scheme):
     segment(page, tmp_path / "a.png").locator(".layers").focus()
     page.keyboard.press("ArrowUp")
     segment(page, tmp_path / "b.png")
+    cv2.imwrite(str(tmp_path / "c.png"), skin(40, 30))
+    segment(page, tmp_path / "c.png")
     page.locator("summary").click()
     page.emulate_media(color_scheme=scheme)
     found = axe.Axe().run(page).response["violations"]

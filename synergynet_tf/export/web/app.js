@@ -136,6 +136,7 @@
     article.setAttribute("aria-labelledby", title.id);
     view.step.textContent = state === "ready" ? "waits…" : "waits for the model…";
     find(".remove").setAttribute("aria-label", `Remove ${file.name}`);
+    find(".scroller").setAttribute("aria-label", `Areas and probabilities of ${file.name}`);
     find(".remove").addEventListener("click", () => remove(view));
     return view;
   }

@@ -252,7 +252,9 @@ async function readJpeg(bytes) {
   if (components !== 1 && components !== 3) {
     throw new Refusal("its colors are not RGB or gray, such as CMYK; save it as RGB");
   }
-  const decoded = await decode(new Blob(parts, { type: "image/jpeg" }));
+  // In one piece: Firefox decodes no blob of several in a worker.
+  const whole = await new Blob(parts).arrayBuffer();
+  const decoded = await decode(new Blob([whole], { type: "image/jpeg" }));
   const data = await pixels(decoded, rows, columns, components);
   return { rows, columns, channels: components, data, scale: 1 };
 }

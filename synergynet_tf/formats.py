@@ -13,6 +13,19 @@ from typing import Any
 from synergynet_tf.metrics import LESION_METRICS, METRICS
 
 DASH = "-"
+# Of each metric the title of a column, and the same without abbreviations.
+METRIC_NAMES = {
+    "dsc": ("DSC", "Dice similarity coefficient"),
+    "hd95": ("HD95", "Hausdorff distance, 95th percentile"),
+    "nsd": ("NSD", "normalized surface Dice"),
+    "iou": ("IoU", "intersection over union"),
+    "acc": ("ACC", "accuracy"),
+    "sp": ("SP", "specificity"),
+    "se": ("SE", "sensitivity"),
+    "lesion_precision": ("precision", "true of all findings"),
+    "lesion_recall": ("recall", "detected of all lesions"),
+    "lesion_f1": ("F1", "harmonic mean of precision and recall"),
+}
 # Width of a terminal that sentences below a table are wrapped to.
 LINE_WIDTH = 96
 

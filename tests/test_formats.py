@@ -2,6 +2,7 @@ import json
 import math
 
 from synergynet_tf import formats
+from synergynet_tf.metrics import LESION_METRICS, METRICS
 
 REPORT = {
     "dataset": "acdc",
@@ -62,3 +63,7 @@ def test_columns_are_as_wide_as_their_widest_cell():
 def test_a_bar_does_not_end_a_markdown_cell():
     table = formats.markdown([["a", "b", "c"], ["x|y", "1", "2"]], left=2)
     assert table == "| a | b | c |\n|---|---|---:|\n| x\\|y | 1 | 2 |"
+
+
+def test_every_metric_has_its_names():
+    assert [*formats.METRIC_NAMES] == [*(METRICS | LESION_METRICS)]

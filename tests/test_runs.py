@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_only_finished_runs_are_found(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No finished run.*train\.py"):
+    with pytest.raises(FileNotFoundError, match=r"No finished run.*synergynet train"):
         runs.find_runs(tmp_path)
     runs.write_json(run / runs.FINISHED, {})
     assert [found.path for found in runs.find_runs(tmp_path)] == [run]

@@ -29,7 +29,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--out",
         metavar="DIR",
         help="folder to write to (default: codes in the run's folder, where "
-        "evaluate.py --report looks for it)",
+        "synergynet report looks for it)",
     )
     add("--split", choices=PARTS, default="val", help="cases to look at (default: val)")
     add("--data-dir", help="raw data (default: where the run had it)")

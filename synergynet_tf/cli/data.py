@@ -1,4 +1,4 @@
-"""Lists a dataset: `python -m synergynet_tf.data --dataset acdc --data-dir ACDC`.
+"""Lists a dataset: `synergynet data --dataset acdc --data-dir ACDC`.
 
 Every case is read. The exit code is 1 if one of them cannot be, or with --check if
 there is any problem, or with --leaks if any image is there twice.

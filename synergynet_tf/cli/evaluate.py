@@ -1,4 +1,4 @@
-"""Scores finished runs and sets them beside the paper: `python evaluate.py`."""
+"""Scores finished runs and sets them beside the paper: `synergynet evaluate`."""
 
 from __future__ import annotations
 
@@ -165,13 +165,12 @@ def require_writable(opened: Sequence[Run]) -> None:
 def write_reports(opened: Sequence[Run], args: argparse.Namespace) -> None:
     """Writes the report of each run.
 
-    Scores that are missing or damaged, of other weights, or other than those
-    that were asked for are made first, and a line says so. Where the data lay is asked
-    for by `--data-dir` alone: a run may be looked at where its data is not.
+    A run without current scores for these options is scored first; a message says why.
+    The data must be there only then: a report can be made where the data is not.
 
     Args:
         opened: The runs.
-        args: What `evaluate.py` has parsed.
+        args: The parsed flags of `evaluate`.
     """
     # What it draws with takes a second to import.
     from synergynet_tf.evaluation.report.page import write_html_report

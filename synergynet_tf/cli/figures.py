@@ -1,4 +1,4 @@
-"""Figures of several runs: `python -m synergynet_tf.evaluation.figures`.
+"""Figures of several runs: `synergynet figures`.
 
 With `--runs`, two figures of the paper: `delineations.png` is its Figs. 3 and 4,
 `gradcam.png` its Fig. 2: a row for each slice, in the latter for each of its classes,
@@ -126,8 +126,8 @@ def median_case(cases: RunCases) -> str:
     """
     run, path = cases.run, cases.run.results / FILE
     advice = (
-        f"score it with evaluate.py --run {run} --split {cases.part}, or name cases "
-        "with --cases"
+        f"score it with synergynet evaluate --run {run} --split {cases.part}, or "
+        "name cases with --cases"
     )
     lacking = f"No scores of the weights in {run}; {advice}"
     if not path.is_file():

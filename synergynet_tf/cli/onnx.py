@@ -1,4 +1,4 @@
-"""ONNX export: `python -m export.onnx --run RUN --out X.onnx`.
+"""ONNX export: `synergynet export onnx --run RUN --out X.onnx`.
 
 The file takes any number of float32 images `image` `(batch, S, S, 3)` in [0, 1] and
 returns float32 `logits` `(batch, S, S, C)`, at most 1e-4 from the Keras model's, and

@@ -1,4 +1,4 @@
-"""Parity of exports: `python -m export.parity --run RUN --model FILE_OR_DIR ...`.
+"""Parity of exports: `synergynet parity --run RUN --model FILE_OR_DIR ...`.
 
 Predicts real cases with the run and with each export of it, and writes `parity.json`
 and `parity.md`: how far logits, labels, codes and DSC differ, sizes, and latencies.

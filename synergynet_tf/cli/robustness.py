@@ -13,7 +13,7 @@ from synergynet_tf.formats import with_options
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Gives `evaluate.py` the flag."""
+    """Adds to `evaluate` the flag."""
     parser.add_argument(
         "--corrupt",
         action="store_true",

@@ -1,4 +1,4 @@
-"""SavedModel export: `python -m export.saved_model --run RUN --out DIR`.
+"""SavedModel export: `synergynet export saved-model --run RUN --out DIR`.
 
 Writes `DIR/<version>/`, a SavedModel for TensorFlow Serving with its warm-up requests,
 `model_card.json` and a README.md made from that; docs/serving.md says what it takes

@@ -1,7 +1,7 @@
-"""TensorFlow Serving client: `python -m export.serving.client --url URL ...`.
+"""TensorFlow Serving client: `synergynet client --url URL ...`.
 
-It writes what `predict.py` writes of images. `--url http://host:8501` uses REST and
-needs no TensorFlow; `--url host:8500` uses gRPC.
+It writes what `synergynet predict` writes of images. `--url http://host:8501` uses
+REST and needs no TensorFlow; `--url host:8500` uses gRPC.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_volume(pathlib.Path(args.input)):
         raise ValueError(
             f"{args.input} is a volume, and a server takes image files; label it with "
-            "predict.py"
+            "synergynet predict"
         )
     # Whatever the model's modality, image files are sent; the server resizes them.
     paths = find_inputs(args.input, args.output, Preprocessor(MODALITY, size=1))

@@ -17,7 +17,7 @@ from synergynet_tf.runs import Run
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Gives `evaluate.py` the flags."""
+    """Adds to `evaluate` the flags."""
     group = parser.add_argument_group("a table of the paper, instead of runs")
     add = group.add_argument
     add("--table", type=int, choices=TABLES, help="print it, ours beside the paper's")
@@ -35,8 +35,8 @@ def print_table(args: argparse.Namespace) -> None:
     baseline = table.pick_rows([args.rival or table.baseline])[0].key
     if not pathlib.Path(args.runs).is_dir():
         raise FileNotFoundError(
-            f"No folder {args.runs}; name the one that train.py --table wrote to with "
-            "--runs"
+            f"No folder {args.runs}; name the one that synergynet train --table wrote "
+            "to with --runs"
         )
     found, notes = find_row_runs(table, dataset, budget, args.runs, args.seeds)
 

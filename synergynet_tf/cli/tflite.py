@@ -1,4 +1,4 @@
-"""TFLite export: `python -m export.tflite --run RUN --out X.tflite`.
+"""TFLite export: `synergynet export tflite --run RUN --out X.tflite`.
 
 The file has built-in operators only, so the stock interpreter runs it. Whatever
 `--quantize` says, it takes one float32 image `(1, S, S, 3)` in [0, 1] and returns

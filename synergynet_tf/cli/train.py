@@ -1,4 +1,7 @@
-"""Trains a method on a dataset, or a table of the paper: `train.py --dataset isic`."""
+"""Trains a method on a dataset, or all of a table of the paper.
+
+For example `synergynet train --dataset isic`.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ MODES = {
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Gives `train.py` the flags."""
+    """Adds to `train` the flags."""
     group = parser.add_argument_group("a table of the paper, instead of one model")
     add = group.add_argument
     add("--table", type=int, choices=TABLES, help="train what is missing of its rows")
@@ -49,7 +49,7 @@ def train_table(
     """Trains what is missing of a table; exits with 1 if a run fails.
 
     Args:
-        args: Flags of `train.py`, with `--table`.
+        args: Flags of `train`, with `--table`.
         experiment: Turns flags, with a `dataset`, into a run's settings.
     """
     args.dataset = TABLES[args.table].pick_dataset(args.dataset)

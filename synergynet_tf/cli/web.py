@@ -1,4 +1,4 @@
-"""Web export: `python -m export.web --run RUN --out page.html`.
+"""Web export: `synergynet export web --run RUN --out page.html`.
 
 Writes one HTML file that segments images in a browser, without a server and without a
 network: the model, its card and LiteRT.js are in it. `--folder` writes the same as a

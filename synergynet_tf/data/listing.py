@@ -66,7 +66,7 @@ class ListingError(ValueError):
     def __init__(self, problems: Sequence[str], case_ids: Sequence[str]) -> None:
         self.problems, self.case_ids = tuple(problems), tuple(case_ids)
         more = len(self.problems) - 1
-        hint = f" (and {more} more: python -m synergynet_tf.data --check)"
+        hint = f" (and {more} more: synergynet data --check)"
         super().__init__(self.problems[0] + (hint if more else ""))
 
 

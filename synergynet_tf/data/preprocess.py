@@ -29,7 +29,7 @@ PERCENTILES = {"mri": (0.5, 99.5)}
 MODALITIES = (*WINDOWS, *PERCENTILES)
 # The logits of what a center crop cuts off, where it is the class and where not: their
 # probabilities are 1 and 0 in float32.
-SURELY = (200.0, -200.0)
+OUTSIDE_CROP_LOGITS = (200.0, -200.0)
 # OpenCV 5 resizes at most so many channels at once; OpenCV 4, 512.
 MAX_RESIZED_CHANNELS = 128
 # Of the network's range: 12 bits in 16 take up this much, and show next to nothing.
@@ -229,9 +229,9 @@ def to_native(
     inside = _resize(logits.astype(np.float32), tall, wide, cv2.INTER_LINEAR)
     if (tall, wide) == (rows, columns):
         return inside
-    outside = np.full(logits.shape[-1], SURELY[1], np.float32)
+    outside = np.full(logits.shape[-1], OUTSIDE_CROP_LOGITS[1], np.float32)
     if len(outside) > 1:
-        outside[0] = SURELY[0]
+        outside[0] = OUTSIDE_CROP_LOGITS[0]
     whole = np.tile(outside, (len(logits), rows, columns, 1))
     whole[:, box[0], box[1]] = inside
     return whole

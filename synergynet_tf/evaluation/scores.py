@@ -27,10 +27,12 @@ from synergynet_tf.safe_io import read_json, require, shown
 FILE = "metrics.json"
 # What makes another row of the paper's tables, besides the model.
 MODEL_SETTINGS = ("backbone", "num_codes", "hidden_dim")
-# The metrics that a case or a mean has at least, under each protocol.
-LEAST: dict[str, set[str]] = {
-    **{protocol: set(METRICS) for protocol in PROTOCOLS},
-    "pooled": {"dsc", "iou", "acc", "sp", "se"},
+# What a file that was written by any version has of a case and of a mean.
+_OVERLAP_METRICS = {"dsc", "iou", "acc", "sp", "se"}
+REQUIRED_METRICS: dict[str, set[str]] = {
+    "strict": {*_OVERLAP_METRICS, "hd95", "nsd"},
+    "transunet": {*_OVERLAP_METRICS, "hd95", "nsd"},
+    "pooled": _OVERLAP_METRICS,
 }
 Values = dict[str, float | None]
 # Of a class or of all: `mean`, `mean_interval`, `per_class`, `per_class_interval`.
@@ -130,8 +132,7 @@ class Scores:
         image_size: Height and width of the model's input in pixels.
         epochs: How many the run was to be trained for.
         trained_epochs: How many it was.
-        weights_sha256: Of the weights that predicted; empty if a version of before did
-            not say.
+        weights_sha256: Hash of the weights file; empty in files of earlier versions.
         options: Each post-processing, and whether it was on.
         num_cases: How many were scored.
         num_patients: Of how many patients they are.
@@ -329,7 +330,7 @@ def read_scores(run: Run) -> Scores:
         FileNotFoundError: If the run has not been scored.
         ValueError: If the file is damaged or of another version.
     """
-    path, advice = run.results / FILE, f"score it with evaluate.py --run {run}"
+    path, advice = run.results / FILE, f"score it with synergynet evaluate --run {run}"
     if not path.is_file():
         raise FileNotFoundError(f"No {FILE} in {run.results}; {advice}")
     try:
@@ -356,7 +357,8 @@ def read_current_scores(run: Run) -> Scores:
         return scores  # A copy of the small files of a run, to be compared.
     if stale := run.why_stale(path, scores.weights_sha256):
         raise ValueError(
-            f"{path} is {stale}; score the run again with evaluate.py --run {run}"
+            f"{path} is {stale}; score the run again with synergynet evaluate --run "
+            f"{run}"
         )
     return scores
 
@@ -528,9 +530,9 @@ def _check_case(case: Any, first: Any, needed: Iterable[str]) -> None:
     _require_keys(first, needed)
     title = f"case {case['case_id']}"
     _require_same(title, case, first)
-    for name in ("per_class", *LEAST):
+    for name in ("per_class", *REQUIRED_METRICS):
         if name in case:
-            least = LEAST.get(name, set())
+            least = REQUIRED_METRICS.get(name, set())
             _check_classes(f"{name} of {title}", case[name], first[name], least)
     counts = case["counts"]
     require(isinstance(counts, dict), f"counts of {title}", "an object", counts)
@@ -544,7 +546,8 @@ def _check_case(case: Any, first: Any, needed: Iterable[str]) -> None:
 def _check_block(protocol: str, block: Any) -> None:
     ok = isinstance(block, dict) and {"mean", "per_class"} <= set(block)
     require(ok, protocol, "the mean and each class's scores", block)
-    mean, classes, least = block["mean"], block["per_class"], LEAST[protocol]
+    mean, classes = block["mean"], block["per_class"]
+    least = REQUIRED_METRICS[protocol]
     _check_values(f"{protocol}, mean", mean, least)
     _check_classes(f"{protocol}, per_class", classes, classes, least)
     _check_intervals(f"{protocol}, mean_interval", block["mean_interval"], mean)

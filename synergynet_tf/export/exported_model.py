@@ -61,7 +61,7 @@ class Exported:
         return "SavedModel" if self.path.is_dir() else KINDS[self.path.suffix]
 
     @property
-    def precision(self) -> str:
+    def quantization(self) -> str:
         """The `--quantize` of a `.tflite` file; `none` for the others."""
         return str(self._measured.get("quantization", "none"))
 

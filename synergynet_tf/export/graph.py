@@ -18,7 +18,7 @@ from synergynet_tf.data.images import (
     PNG_FIRST_CHUNK,
     PNG_SIGNATURE,
 )
-from synergynet_tf.data.preprocess import PERCENTILES, SURELY, WINDOWS
+from synergynet_tf.data.preprocess import OUTSIDE_CROP_LOGITS, PERCENTILES, WINDOWS
 
 # A file has some dozen segments before its pixels, each a loop iteration. A file made
 # of nothing but segments must not keep the server busy.
@@ -238,7 +238,7 @@ def to_native(
     parts = []
     for number in range(logits.shape[-1]):
         is_background = number == 0 and logits.shape[-1] > 1
-        fill = SURELY[0] if is_background else SURELY[1]
+        fill = OUTSIDE_CROP_LOGITS[0] if is_background else OUTSIDE_CROP_LOGITS[1]
         parts.append(tf.pad(inside[..., number], pads, constant_values=fill))
     return tf.stack(parts, axis=-1)
 

@@ -1,7 +1,7 @@
 """Parity: an export against its run.
 
 `require_same_answers` compares the two on a few probe images when an export is written;
-`compare` on real cases, for `python -m export.parity`.
+`compare` on real cases, for `synergynet parity`.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def compare(
         slices += len(images)
         for found, export, tally in zip(exports, opened, tallies, strict=True):
             their_logits, their_codes = _predict(export.answer, images)
-            exact = LIMITS[found.precision].logits is not None
+            exact = LIMITS[found.quantization].logits is not None
             same = same_codes(codes, their_codes) if exact else slice(None)
             tally.add_logits(logits[same], their_logits[same])
             if codes is not None:
@@ -273,7 +273,7 @@ def _size(path: pathlib.Path) -> int:
 
 
 def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Report:
-    limits = LIMITS[export.precision]
+    limits = LIMITS[export.quantization]
     measured = {
         "largest_logit": tally.largest_logit,
         "largest_logit_difference": tally.largest_logit_difference,
@@ -285,7 +285,7 @@ def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Rep
     return {
         "path": str(export.path),
         "kind": export.kind,
-        "precision": export.precision,
+        "precision": export.quantization,
         **{name: _finite(value) for name, value in measured.items()},
         "latency_ms": latency_ms,
         "size_bytes": _size(export.path),

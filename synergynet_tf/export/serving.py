@@ -445,6 +445,6 @@ def reason(text: str) -> str:
     if re.search(rf'[Ss]ignature .*"{SIGNATURE}" not found', sentence):
         sentence += (
             "; the model takes no image files (a CT model does not): label volumes "
-            "with predict.py"
+            "with synergynet predict"
         )
     return sentence

@@ -22,7 +22,6 @@ import numpy as np
 from synergynet_tf.metrics.overlap import Counts
 from synergynet_tf.metrics.protocols import (
     ClassScores,
-    mean_of_classes,
     overlap_scores,
 )
 
@@ -274,20 +273,6 @@ def bca_class_intervals(
     }
 
 
-def bca_mean_intervals(
-    resampled: Resampled, jackknifed: Resampled, per_class: ClassScores
-) -> dict[str, Interval]:
-    """Returns the BCa interval of each mean over the classes that are defined.
-
-    Arguments are those of `bca_class_intervals`.
-    """
-    left_out, mean = resampled_means(jackknifed), mean_of_classes(per_class)
-    return {
-        metric: bca_interval(resamples, mean[metric], left_out[metric].means)
-        for metric, resamples in resampled_means(resampled).items()
-    }
-
-
 def class_intervals(resampled: Resampled) -> ClassIntervals:
     """Returns the interval of each class's mean."""
     return {
@@ -306,7 +291,7 @@ def few_patients_warning(num_patients: int) -> str | None:
     """Says how far intervals of few patients can be trusted.
 
     Args:
-        num_patients: That have a score.
+        num_patients: Number of patients with a score.
 
     Returns:
         One line with the coverage that was measured with as many patients or the

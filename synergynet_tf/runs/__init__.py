@@ -12,7 +12,7 @@
         checkpoints/        everything that continues the run
         best.weights.h5     the weights of the best validation DSC
         finished.json       written last: the run is whole
-        metrics.json        evaluate.py's scores
+        metrics.json        scores
         calibration.json    the temperature of its probabilities, if it was calibrated
 
 Every file is written beside its place, flushed to the disk and renamed, so a reader

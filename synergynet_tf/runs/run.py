@@ -397,8 +397,8 @@ def find_runs(runs: str | pathlib.Path) -> list[Run]:
     found = sorted(path.parent for path in pathlib.Path(runs).glob(f"*/*/*/{FINISHED}"))
     if not found:
         raise FileNotFoundError(
-            f"No finished run below {runs}/. Train one with train.py, or name its "
-            "folder with --runs or --run."
+            f"No finished run below {runs}/. Train one with synergynet train, or name "
+            "its folder with --runs or --run."
         )
     return [Run(path) for path in found]
 
@@ -465,8 +465,8 @@ def check_settings(
         )
     if finished:
         raise FileExistsError(
-            f"{run} is finished. Score it with evaluate.py, or train it again with "
-            "--force."
+            f"{run} is finished. Score it with synergynet evaluate, or train it again "
+            "with --force."
         )
 
 

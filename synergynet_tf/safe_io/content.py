@@ -52,8 +52,8 @@ def require_plain_name(path: pathlib.Path) -> None:
 def is_of_the_file(error: Exception) -> bool:
     """Tells whether an error that a library has raised says that a file is damaged.
 
-    For that libraries raise half a dozen kinds. Want of memory, a warning that was made
-    an error, and what the system says, which has a number, are something else.
+    Libraries raise many types for damaged files. Not among them: a lack of memory, a
+    warning that was made an error, and errors of the system, which have a number.
     """
     if isinstance(error, MemoryError | Warning):
         return False

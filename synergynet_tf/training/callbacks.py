@@ -107,7 +107,7 @@ class RunFiles(keras.callbacks.Callback):
         rate = float(self.model.optimizer.learning_rate)
         self.learning_rate = begun.get("learning_rate", rate)
         self.logs = begun.get("logs")
-        # There are none after the last step, whose `logs` are all that is left of them.
+        # After the last step of an epoch no metrics are saved, only its `logs`.
         values = begun.get("metrics", ())
         for variable, value in zip(self.model.metrics_variables, values, strict=False):
             variable.assign(value)

@@ -77,7 +77,7 @@ def test_what_hangs_on_the_codes_is_shown(run):
         "50.00",
         "+1.00 [+0.00, +2.00]",
     ]
-    head, *rows = page.table("What each term of the fusion holds up alone")
+    head, *rows = page.table("What each term of the fusion contributes alone")
     assert head[2].startswith("above all averaged: DSC, points")
     assert rows == [
         ["codes", "50.00", "+12.50 [-25.00, +37.50]"],
@@ -119,7 +119,9 @@ def test_codes_without_terms_alone_are_shown(run, alone):
         del codes["alone"]
     runs.write_json(path, codes)
     page, text = read_page(run)
-    assert page.table("The prediction without a part") and "holds up alone" not in text
+    assert (
+        page.table("The prediction without a part") and "contributes alone" not in text
+    )
 
 
 def test_every_part_and_term_has_words():

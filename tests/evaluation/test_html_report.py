@@ -179,7 +179,11 @@ def test_500_cases_stay_light(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("metrics.json", None, "No metrics.json in .*; score it with evaluate.py"),
+        (
+            "metrics.json",
+            None,
+            "No metrics.json in .*; score it with synergynet evaluate",
+        ),
         ("metrics.json", "{", "metrics.json is damaged"),
         ("metrics.json", '{"dataset": "acdc"}', "metrics.json is of another version"),
         ("history.csv", None, "No history.csv in"),

@@ -5,7 +5,11 @@ import os
 import pytest
 
 from synergynet_tf import runs
+from synergynet_tf.evaluation.report.context import cases_context
 from synergynet_tf.evaluation.scores import Scores, fresh_scores, rank, read_scores
+from synergynet_tf.formats import METRIC_NAMES
+from synergynet_tf.metrics import METRICS, PROTOCOLS
+from synergynet_tf.metrics.protocols import Metric
 from synergynet_tf.runs import Run
 from tests.evaluation.scored_runs import make_report
 
@@ -19,6 +23,27 @@ def test_a_report_is_read_as_it_was_written(tmp_path):
     assert scores.to_json() == REPORT
     assert list(scores.to_json())[:2] == ["dataset", "data_dir"]
     assert Scores.from_json(scores.to_json()) == scores
+
+
+def test_scores_of_before_a_metric_was_added_are_read(monkeypatch):
+    monkeypatch.setitem(METRICS, "kappa", Metric("fraction", +1))
+    monkeypatch.setitem(METRIC_NAMES, "kappa", ("KAPPA", "Cohen's kappa"))
+    assert Scores.from_json(REPORT).to_json() == REPORT
+    with_it = json.loads(json.dumps(REPORT))
+    for block in (with_it, *(with_it[p] for p in PROTOCOLS if p in with_it)):
+        block["mean"]["kappa"] = block["mean"]["dsc"]
+        block["mean_interval"]["kappa"] = block["mean_interval"]["dsc"]
+        for name, values in block["per_class"].items():
+            values["kappa"] = values["dsc"]
+            block["per_class_interval"][name]["kappa"] = [0.1, 0.9]
+    for case in with_it["cases"]:
+        for block in (case["per_class"], *(case[p] for p in PROTOCOLS if p in case)):
+            for values in block.values():
+                values["kappa"] = 0.25
+    assert Scores.from_json(with_it).blocks["strict"]["mean"]["kappa"] == 0.625
+    columns = cases_context(with_it)["columns"]
+    assert columns[-1]["name"] == "KAPPA"
+    assert columns[-1]["explained"] == "Cohen's kappa"
 
 
 def set_(*keys, value):
@@ -67,7 +92,9 @@ def test_what_was_never_written_is_refused(change, reason, tmp_path):
     change(report)
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(report))
-    with pytest.raises(ValueError, match=rf"{reason}.*; score it with evaluate\.py"):
+    with pytest.raises(
+        ValueError, match=rf"{reason}.*; score it with synergynet evaluate"
+    ):
         read_scores(Run(tmp_path))
 
 
@@ -98,7 +125,7 @@ def test_what_another_version_did_not_write_is_said_to_be_missing(change, tmp_pa
 def test_fresh_scores_are_those_of_the_weights(tmp_path):
     assert fresh_scores(Run(tmp_path)) == (None, "")
     with pytest.raises(
-        FileNotFoundError, match=r"No metrics\.json .*evaluate\.py --run"
+        FileNotFoundError, match=r"No metrics\.json .*synergynet evaluate --run"
     ):
         read_scores(Run(tmp_path))
     runs.write_json(tmp_path / "metrics.json", REPORT)

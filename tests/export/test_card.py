@@ -88,7 +88,9 @@ def test_scores_of_other_weights_are_left_out(run):
 
 def test_damaged_files_of_the_run_are_named(run):
     (run / "metrics.json").write_text('{"split": "test"}')
-    with pytest.raises(ValueError, match=r"metrics\.json.*version.*evaluate\.py"):
+    with pytest.raises(
+        ValueError, match=r"metrics\.json.*version.*synergynet evaluate"
+    ):
         make_card(runs.Run(run))
     for name in ("metrics.json", "environment.json"):
         for text in ("{", "[1]"):

@@ -279,7 +279,7 @@ def read_card(folder):
     from synergynet_tf.export.exported_model import find_exported
 
     found = find_exported(folder / "exported")
-    return found.card.class_names, found.card.image_channels, found.precision
+    return found.card.class_names, found.card.image_channels, found.quantization
 
 
 def write_onnx(folder):

@@ -322,7 +322,11 @@ def test_bca_of_classes_and_of_their_mean():
         per_class["y"]["dsc"],
         jackknifed_means(values, patients),
     )
-    mean = bootstrap.bca_mean_intervals(resampled, jackknifed, per_class)["dsc"]
+    mean = bootstrap.bca_class_intervals(
+        {"": bootstrap.resampled_means(resampled)},
+        {"": bootstrap.resampled_means(jackknifed)},
+        {"": metrics.mean_of_classes(per_class)},
+    )[""]["dsc"]
     both = [resampled[name]["dsc"].means for name in "xy"]
     both_left_out = [jackknifed[name]["dsc"].means for name in "xy"]
     assert mean == pytest.approx(

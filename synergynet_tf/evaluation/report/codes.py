@@ -69,7 +69,7 @@ def read_codes(run: Run) -> Context | None:
     Raises:
         ValueError: If it is damaged.
     """
-    command = "python -m synergynet_tf.evaluation.code_maps"
+    command = "synergynet codes"
     return read_result(run, NAME, command, _context)
 
 

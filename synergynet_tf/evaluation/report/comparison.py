@@ -346,8 +346,9 @@ def _cases(report: Report) -> Context:
         else:
             classes.append(mean if not others else others[0])
         choices += [f"{name}, {choice}" for choice in one["choices"]]
+    position = [column["name"] for column in first["columns"]].index("found")
     for row, text in zip(first["rows"], classes[0]["found"], strict=True):
-        row[2] = text
+        row[position] = text
     return {**first, "choices": choices, "data": {**first["data"], "classes": classes}}
 
 

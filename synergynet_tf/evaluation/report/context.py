@@ -32,6 +32,7 @@ from synergynet_tf.evaluation.tables.paper_table import unlike_recipe
 from synergynet_tf.experiments import METHOD_TABLES, PAPER, settings_of
 from synergynet_tf.formats import (
     DASH,
+    METRIC_NAMES,
     cases_title,
     data_title,
     duration,
@@ -54,15 +55,6 @@ Columns = Mapping[str, Sequence[float]]
 Cell = str | tuple[str, ...]
 
 MEAN = "mean of classes"
-EXPLAINED = {
-    "dsc": "Dice similarity coefficient",
-    "hd95": "Hausdorff distance, 95th percentile",
-    "nsd": "normalized surface Dice",
-    "iou": "intersection over union",
-    "acc": "accuracy",
-    "sp": "specificity",
-    "se": "sensitivity",
-}
 # What the masks have of a class, and of all of them.
 FOUND = {
     "both": "found",
@@ -168,8 +160,9 @@ def _unit(metric: str, protocol: str, report: Report) -> str:
 
 def _heading(metric: str, protocol: str, report: Report) -> dict[str, str]:
     """Returns a column's title: the metric, what that means, and its unit."""
+    name, explained = METRIC_NAMES[metric]
     unit = _unit(metric, protocol, report)
-    return {"name": NAMES[metric], "explained": EXPLAINED[metric], "unit": unit}
+    return {"name": name, "explained": explained, "unit": unit}
 
 
 def _key_numbers(report: Report) -> list[Context]:
@@ -372,7 +365,7 @@ def _view_box(part: Slice) -> str:
 
 
 def read_robustness(run: Run) -> Context | None:
-    """Reads what `evaluate.py --corrupt` has found of the run.
+    """Reads what `synergynet evaluate --corrupt` has found of the run.
 
     Returns:
         The template's context; None if there is nothing, or it is older than the
@@ -381,7 +374,7 @@ def read_robustness(run: Run) -> Context | None:
     Raises:
         ValueError: If it is damaged.
     """
-    command = "evaluate.py --corrupt"
+    command = "synergynet evaluate --corrupt"
     return read_result(run, "corruption.json", command, _robustness)
 
 

@@ -86,7 +86,7 @@ def _read_context(run: Run) -> dict[str, Any]:
     """Reads all that the template shows of a run."""
     path = run.results / FILE
     report = read_current_scores(run).to_json()
-    again = f"score the run again with evaluate.py --run {run}"
+    again = f"score the run again with synergynet evaluate --run {run}"
     columns = read_columns(run)
     with blame(path, "is of another version", again):
         scores = context.scores_context(report)

@@ -271,14 +271,15 @@ def _require_alike(pair: tuple[Run, Run], reports: tuple[Report, ...]) -> None:
         if one != other:
             raise ValueError(
                 f"{pair[0]} and {pair[1]} cannot be compared: their {name} "
-                f"differs, {one!r} and {other!r}; score both alike with evaluate.py"
+                f"differs, {one!r} and {other!r}; score both alike with synergynet "
+                "evaluate"
             )
     if listed[0] != listed[1]:
         alone = len(set(listed[0]) ^ set(listed[1]))
         raise ValueError(
             f"{pair[0]} and {pair[1]} cannot be compared: {alone} cases were "
             "scored in one of them alone, or their order differs; score both alike "
-            "with evaluate.py"
+            "with synergynet evaluate"
         )
 
 

@@ -14,22 +14,11 @@ from typing import Any
 from synergynet_tf.config import ModelConfig
 from synergynet_tf.evaluation.scores import MODEL_SETTINGS, Scores
 from synergynet_tf.experiments import METHOD_TABLES, PAPER
-from synergynet_tf.formats import DASH, LINE_WIDTH, score
+from synergynet_tf.formats import DASH, LINE_WIDTH, METRIC_NAMES, score
 
 Report = dict[str, Any]
 
-NAMES = {
-    "dsc": "DSC",
-    "hd95": "HD95",
-    "nsd": "NSD",
-    "iou": "IoU",
-    "acc": "ACC",
-    "sp": "SP",
-    "se": "SE",
-    "lesion_precision": "precision",
-    "lesion_recall": "recall",
-    "lesion_f1": "F1",
-}
+NAMES = {metric: name for metric, (name, _) in METRIC_NAMES.items()}
 # What the paper prints under each protocol, in its order.
 PAPER_METRICS = {
     "pooled": ("iou", "dsc", "acc", "sp", "se"),

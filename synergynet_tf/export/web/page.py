@@ -203,7 +203,7 @@ def _context(exported: Exported, values: tuple[int, ...]) -> dict[str, Any]:
                 (0, *values), ("background", *card.class_names), strict=True
             )
         ),
-        "File": f"{exported.path.name}, quantization {exported.precision}",
+        "File": f"{exported.path.name}, quantization {exported.quantization}",
         "SHA-256": card.values["tflite"]["sha256"],
         "Scores": _scores(card),
     }

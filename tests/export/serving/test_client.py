@@ -185,7 +185,7 @@ def test_addresses_are_kept(url):
 def test_a_model_that_takes_no_files_is_told(cpp_model, call, protocol):
     infos = {"serving_default": cpp_model.signatures["serving_default"]}
     model = types.SimpleNamespace(signatures=infos, run=cpp_model.run)
-    hint = r"\"png_from_bytes\" not found.*; .* no image files.* with predict\.py \("
+    hint = r"\"png_from_bytes\" not found.*; .* no image files.* synergynet predict \("
     with serve(model) as server, pytest.raises(ValueError, match=hint):
         call(getattr(server, f"{protocol}_url"))
     assert server.asked == (protocol == "grpc")  # Over REST it is refused before.
@@ -235,7 +235,7 @@ def test_after_a_failure_the_command_can_be_given_again(server, url, call, tmp_p
 
 
 def test_inputs_that_no_server_takes_are_refused(call, tmp_path):
-    with pytest.raises(ValueError, match=r"is a volume, .*predict\.py"):
+    with pytest.raises(ValueError, match=r"is a volume, .*synergynet predict"):
         call("host:1", source=tmp_path / "scan.nii.gz")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="No image files"):

@@ -43,9 +43,9 @@ from synergynet_tf.metrics.calibration import (
 from synergynet_tf.runs import SCORED_SHA256
 
 MARGIN = 5
-# Drawn for the fit, so that a large case costs no more memory than a small one.
+# Pixels drawn for the fit, so that a large case costs no more memory than a small one.
 PIXELS_A_CASE = 20_000
-# Temperatures that are looked at: 1/20 to 20.
+# Logarithms of the temperatures that are tried: 1/20 to 20.
 LOG_LIMITS = (-3.0, 3.0)
 
 
@@ -79,7 +79,7 @@ def negative_log_likelihood(
     Args:
         logits: float32 `(pixels, C)`; one logit is foreground's, and background's is 0.
         true: uint8 `(pixels,)`.
-        temperature: What the logits are divided by.
+        temperature: Divisor of the logits.
     """
     scaled = np.asarray(logits, np.float64) / temperature
     if scaled.shape[-1] == 1:
@@ -92,12 +92,12 @@ def calibrate(model: Model, validation: RunCases, measured: RunCases) -> dict[st
     """Fits the temperature of a run, and measures what it changes.
 
     Args:
-        model: The run's.
-        validation: The cases that it is fitted on.
-        measured: The cases whose probabilities are scored with it and without.
+        model: Model of the run.
+        validation: Cases that the temperature is fitted on.
+        measured: Cases whose probabilities are scored with the temperature and without.
 
     Returns:
-        What `calibration.json` holds.
+        Content of `calibration.json`.
 
     Raises:
         ValueError: If a case cannot be read, or no structure is in any.
@@ -139,7 +139,7 @@ def _near(mask: np.ndarray) -> np.ndarray:
 def _watch_all(
     model: Model, cases: RunCases, watch: Callable[[Case], Watch], title: str
 ) -> None:
-    """Predicts every case; `watch(case)` returns what is shown its logits."""
+    """Predicts every case; `watch(case)` returns the function that gets its logits."""
     read = functools.partial(cases.dataset.read_case, cases.root)
     labeled = label_all(
         model,
@@ -155,7 +155,7 @@ def _watch_all(
 def _draw_pixels(model: Model, cases: RunCases) -> tuple[np.ndarray, np.ndarray]:
     """Returns logits `(pixels, C)` and labels `(pixels,)` near structures.
 
-    Of the pixels that the network sees: outside a center crop nothing is a logit.
+    Only pixels that the network sees count: outside a center crop there are no logits.
     """
     share = cases.config.data.center_crop
     drawn: list[tuple[np.ndarray, np.ndarray]] = []

@@ -23,14 +23,15 @@ class RunCases:
     """A run and the cases it is to be scored on.
 
     Attributes:
-        run: Its classes are the data's.
-        trained_epochs: How many epochs it was trained for, up to its config's.
+        run: The run; its classes are those of the data.
+        trained_epochs: Number of epochs it was trained for, at most that of its config.
         part: `train`, `val` or `test`.
-        dataset: The reader of its data.
+        dataset: Reader of its data.
         root: Folder of the data.
-        case_ids: At least one.
-        patients: The patient of each of them.
-        notes: Lines on how the data differs from that which the run was begun with.
+        case_ids: IDs of the cases, at least one.
+        patients: Patient ID of each case, by case ID.
+        notes: Differences between the data and that of the start of the run, a line
+            each.
     """
 
     run: Run
@@ -49,7 +50,7 @@ class RunCases:
 
     @property
     def preprocessor(self) -> Preprocessor:
-        """What makes a case's image the model's."""
+        """Preprocessor of a case's image for the model."""
         return Preprocessor.of(self.config)
 
     @property

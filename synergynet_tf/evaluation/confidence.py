@@ -14,8 +14,8 @@ def to_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray
     Args:
         logits: float32 `(..., C)`: one is foreground, several are background and the
             classes.
-        temperature: What the logits are divided by; 1 unless `evaluation.calibration`
-            has fitted another.
+        temperature: Divisor of the logits; 1 unless `evaluation.calibration` has fitted
+            another.
 
     Returns:
         float32 `(..., classes)`.

@@ -45,13 +45,13 @@ def evaluate_run(
     before.
 
     Args:
-        cases: Of the run.
-        protocol: One of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
-        options: What else is done to the predictions.
-        workers: Processes that score while this one predicts; 0 for none.
+        cases: Cases of the run.
+        protocol: Key of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
+        options: Post-processing of the predictions.
+        workers: Number of processes that score while this one predicts; 0 for none.
 
     Returns:
-        What `metrics.json` holds: scores under `protocol`, `strict` and the paper's
+        Content of `metrics.json`: scores under `protocol`, `strict` and the paper's
         protocol.
 
     Raises:
@@ -121,7 +121,7 @@ def _write_overlays(
     ranked = scores.ranked()
     if not ranked:
         return
-    # Of a scan, three channels are no colors.
+    # The three channels of a scan are no colors.
     preprocessor = cases.preprocessor
     shown = slice(None) if preprocessor.modality == "rgb" else slice(1)
     labeled = _predict(cases, ranked.values(), predictor, options, {"native"})

@@ -31,16 +31,16 @@ from synergynet_tf.data.nifti import check_grid, join_channels
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.safe_io import require_plain_name
 
-MAX_NAMED = 5  # In a line.
-# What follows a file's stem in the name of its picture.
+MAX_NAMED = 5  # Most names in a line.
+# Ending of the stem of a file's picture.
 OVERLAY_ENDING = "_overlay"
-SUMMARY = "summary.csv"  # Written last: its folder holds the results of a call.
+SUMMARY = "summary.csv"  # Written last: marks the folder of a call's results.
 IMAGES = f"image files ({' '.join(KINDS)})"
 VOLUMES = volumes.FORMATS
 FIRST_CHANNEL = "_0000"
 LATER_CHANNEL = re.compile(r"(.+)_(000[1-9])")
 EITHER = f"{VOLUMES} or {IMAGES}"
-# What a run of each modality labels; of any other, either.
+# Files that a run of each modality labels; all others take either.
 WANTED = {"rgb": IMAGES, "ct": VOLUMES}
 
 
@@ -50,8 +50,8 @@ class Input(NamedTuple):
     Attributes:
         image: float32 `(slices, rows, columns, channels)`.
         voxel_ml: Milliliters a voxel; `nan` for a photograph.
-        geometry: How the file stores its voxels; `None` for a photograph.
-        stem: Name of its results.
+        geometry: Geometry of the file's voxels; `None` for a photograph.
+        stem: Name of its results, without an ending.
     """
 
     image: np.ndarray
@@ -79,8 +79,8 @@ def find_inputs(
         source: A file, or a folder whose files are taken; one line on stderr says
             what in it is not.
         output: The folder that results will be written to.
-        preprocessor: The run's.
-        channels: Of the scans it was trained on; `None` to take any number.
+        preprocessor: Preprocessor of the run.
+        channels: Number of channels of the training scans; `None` to take any number.
 
     Raises:
         FileNotFoundError: If `source` does not exist or is a folder without files
@@ -135,7 +135,7 @@ def read_input(path: pathlib.Path, channels: int | None = None) -> Input:
 
     Args:
         path: The file, or the first channel's.
-        channels: Of the scans that the run was trained on, if it is known.
+        channels: Number of channels of the run's training scans; `None` if unknown.
 
     Raises:
         OSError: If a file cannot be read.
@@ -191,7 +191,7 @@ def stem(path: pathlib.Path, channels: int | None = None) -> str:
 
     Args:
         path: The file, or the first channel's.
-        channels: Of the scans that the run was trained on, if it is known.
+        channels: Number of channels of the run's training scans; `None` if unknown.
     """
     name = bare_name(path)
     if not is_volume(path) or not name.endswith(FIRST_CHANNEL):

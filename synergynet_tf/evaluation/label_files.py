@@ -27,7 +27,7 @@ from synergynet_tf.evaluation.inputs import (
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import Model, Trained, Watch, label_all
 
-# What follows a class's name in a column of `summary.csv`.
+# Ending of a class's column of confidences in `summary.csv`.
 CONFIDENCE = "_confidence"
 MAX_LEAST_CONFIDENT = 3
 
@@ -36,12 +36,12 @@ class Labeled(NamedTuple):
     """A file that was labeled.
 
     Attributes:
-        path: Its own.
-        source: Its content.
+        path: Path of the file.
+        source: Content of the file.
         labels: uint8 `(slices, rows, columns)`.
-        class_names: Foreground classes; class `i` has label `i + 1`.
-        values: Of each class in the user's masks; `None` as in `mask_values`.
-        confidence: In each class, in [0, 1]; `None` where it is not known.
+        class_names: Names of the foreground classes; class `i` has label `i + 1`.
+        values: Value of each class in the user's masks; `None` as in `mask_values`.
+        confidence: Confidence in each class, in [0, 1]; `None` if unknown.
     """
 
     path: pathlib.Path
@@ -61,14 +61,14 @@ def label_files(
 ) -> list[dict[str, Any]]:
     """Labels images and volumes as evaluation does, each on its own grid.
 
-    Writes what `write_results` does.
+    Writes the files of `write_results`.
 
     Args:
-        model: What predicts.
-        trained: The run that it is of, or its card.
+        model: The model that predicts.
+        trained: The run of the model, or its model card.
         paths: Files with distinct stems, all images or all volumes.
         output: Folder for the results, made if it is not there.
-        options: What else is done to the predictions.
+        options: Post-processing of the predictions.
 
     Returns:
         The lines of `summary.csv`.
@@ -104,15 +104,15 @@ def label_files(
 def write_results(
     output: str | pathlib.Path, labeled: Iterable[Labeled], modality: str
 ) -> list[dict[str, Any]]:
-    """Writes what `write_result` does of each file, and last `summary.csv`.
+    """Writes the results of each file by `write_result`, and last `summary.csv`.
 
-    The table is also written of the files before one that fails: it marks the folder
-    as one of results, which a next call may replace.
+    If a file fails, the table has the files before it: it marks the folder as one of
+    results, which a next call may replace.
 
     Args:
         output: Folder for the results, made if it is not there.
-        labeled: The files, labeled one after the other.
-        modality: The model's.
+        labeled: Files, labeled one after the other.
+        modality: Modality of the model.
 
     Returns:
         The lines of `summary.csv`.
@@ -137,8 +137,8 @@ def write_result(output: pathlib.Path, file: Labeled, modality: str) -> dict[str
 
     Args:
         output: Folder for both, made if it is not there.
-        file: What was labeled.
-        modality: The model's. Three channels of a scan are no colors.
+        file: The labeled file.
+        modality: Modality of the model. Three channels of a scan are no colors.
 
     Returns:
         A line of `summary.csv`: the file's size; each class's pixels and share of
@@ -162,7 +162,7 @@ def to_values(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
     Args:
         labels: uint8; class `i` has label `i + 1`.
-        values: Of each class.
+        values: Value of each class.
 
     Returns:
         uint8 of the same shape; uint16 if a value is above 255.
@@ -209,8 +209,8 @@ def least_confident(
     """Names the files whose labels most deserve a look, the first one most.
 
     Args:
-        rows: Of `summary.csv`.
-        count: How many are named at most.
+        rows: Rows of `summary.csv`.
+        count: Largest number of files to name.
 
     Returns:
         File and confidence of those with the lowest confidence in any structure;

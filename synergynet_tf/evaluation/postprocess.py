@@ -19,7 +19,7 @@ class Postprocessing:
     Attributes:
         flips: Test-time augmentation: the logits are the mean over the four flips of
             the image.
-        largest: Of each class only the largest connected component is kept.
+        largest: Whether to keep only the largest connected component of each class.
     """
 
     flips: bool = False
@@ -48,7 +48,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def keep_largest(labels: np.ndarray) -> np.ndarray:
-    """Keeps of each class its largest connected component, the first of equals.
+    """Keeps the largest connected component of each class, the first of equals.
 
     Pixels that touch by a face, an edge or a corner are one component; what is not
     kept becomes background.

@@ -22,22 +22,22 @@ from synergynet_tf.evaluation.postprocess import (
 from synergynet_tf.parallel import read_ahead
 
 BATCH_SIZE = 8
-# Photographs that wait for their batch hold at most about this: a batch that would
-# hold more goes short.
+# Approximate limit of the memory of photographs that wait for their batch: a batch that
+# would hold more goes short.
 MAX_HELD_BYTES = 2**29
 # Axes of `(slices, rows, columns, channels)`; the first leaves the image as it is.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
 
 
 class Model(Protocol):
-    """What predicts: a run's `Predictor`, an exported model, or a `keras.Model`."""
+    """A model: a run's `Predictor`, an exported model, or a `keras.Model`."""
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits `(n, S, S, C)` of images `(n, S, S, 3)`."""
 
 
 class Trained(Protocol):
-    """What a `Run` and the `Card` of an exported model say alike."""
+    """Properties that a `Run` and the `Card` of an exported model share."""
 
     @property
     def config(self) -> ExperimentConfig:
@@ -49,19 +49,19 @@ class Trained(Protocol):
 
     @property
     def image_channels(self) -> int | None:
-        """Of the scans that it was trained on, if that is known."""
+        """Number of channels of the training scans; `None` if unknown."""
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
-        """Of each class in the user's masks; `None` as in `mask_values`."""
+        """Value of each class in the user's masks; `None` as in `mask_values`."""
 
     @property
     def temperature(self) -> float:
-        """Of its probabilities, `evaluation.calibration`."""
+        """Divisor of the logits for probabilities, see `evaluation.calibration`."""
 
 
 class Source(Protocol):
-    """What was read: a case of a dataset, or the content of a user's file."""
+    """Source of an image: a case of a dataset, or the content of a user's file."""
 
     @property
     def image(self) -> np.ndarray:
@@ -71,8 +71,8 @@ class Source(Protocol):
 Name = TypeVar("Name")
 SourceT = TypeVar("SourceT", bound=Source)
 Maps = dict[str, np.ndarray]
-# Takes the logits of a slice on the image's own grid, float32 `(rows, columns, C)`, and
-# its labels, uint8 `(rows, columns)`.
+# Function of the logits of a slice on the image's own grid, float32 `(rows, columns,
+# C)`, and of its labels, uint8 `(rows, columns)`.
 Watch = Callable[[np.ndarray, np.ndarray], None]
 
 
@@ -81,11 +81,12 @@ class _Case(Generic[SourceT]):
     """A case on its way through the model.
 
     Attributes:
-        source: What was read.
-        images: On the network's grid, float32 `(slices, S, S, 3)`.
-        maps: For each grid the labels, filled as slices are predicted.
-        preprocessor: What `images` were made with.
-        watch: Is shown the logits and the labels of slice after slice.
+        source: Result of reading the case.
+        images: The images on the network's grid, float32 `(slices, S, S, 3)`.
+        maps: Labels on each grid, filled in as slices are predicted.
+        preprocessor: Preprocessor that made `images`.
+        watch: Function that is called with the logits and the labels of each slice in
+            turn.
     """
 
     source: SourceT
@@ -125,24 +126,25 @@ def label_all(
     When one cannot be read, those before it are labeled first.
 
     Args:
-        model: What predicts.
-        preprocessor: What makes an image the model's.
-        names: What `read` takes, and what an error names.
-        read: Reads an image; called in the thread.
-        options: What else is done to the predictions.
+        model: The model that predicts.
+        preprocessor: Preprocessor that makes an image the model's input.
+        names: Arguments of `read`, one for each image; an error names the argument.
+        read: Function that reads an image; called in the thread.
+        options: Post-processing of the predictions.
         grids: `native`, `network` or both, from one prediction.
-        alter: What is done to the images of a name, float32 `(slices, S, S, 3)` in
-            [0, 1], before the model is given them.
-        watch: Returns what is shown the logits and the labels of an image's slices, in
-            order, on the grid `native`, before the image is yielded.
+        alter: Function that changes the images of a name, float32 `(slices, S, S, 3)`
+            in [0, 1], before they are given to the model.
+        watch: Function that returns, for each image, a function of the logits and the
+            labels of a slice. That is called for every slice, in order, on the grid
+            `native`, before the image is yielded.
 
     Yields:
-        What was read; for each grid uint8 `(slices, rows, columns)`, always of the
-        image's pixels: 0 is background, `i + 1` is class `i`.
+        Result of reading the image; labels on each grid, uint8 `(slices, rows,
+        columns)`, always of the image's pixels: 0 is background, `i + 1` is class `i`.
 
     Raises:
         ValueError: If an image does not fit the model, or a logit is not finite.
-        Exception: What `read` raises.
+        Exception: Any that `read` raises.
     """
 
     def prepare(name: Name) -> _Case[SourceT]:
@@ -170,10 +172,10 @@ def predict_case(
     """Labels each pixel of one photograph or volume, on the image's own grid.
 
     Args:
-        model: What predicts.
+        model: The model that predicts.
         image: float32 `(slices, rows, columns, channels)`, as a dataset reads it.
-        preprocessor: What makes an image the model's.
-        options: What else is done to the prediction.
+        preprocessor: Preprocessor that makes an image the model's input.
+        options: Post-processing of the prediction.
 
     Returns:
         uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is class `i`.
@@ -187,7 +189,7 @@ def predict_case(
 
 
 class _Image(NamedTuple):
-    """An image that nobody had to read."""
+    """An image that is in memory already."""
 
     image: np.ndarray
 
@@ -270,7 +272,7 @@ def _label(
 ) -> np.ndarray:
     whole = np.zeros((len(logits), rows, columns), np.uint8)
     if grid == "native":
-        # One by one: of many classes, the logits of eight slices take gigabytes.
+        # One by one: with many classes, the logits of eight slices take gigabytes.
         for labels, own in zip(whole, logits, strict=True):
             back = preprocessor.back(own[None], rows, columns)[0]
             labels[:] = to_labels(back)

@@ -25,9 +25,9 @@ from synergynet_tf.runs import BEST_WEIGHTS, SCORED_SHA256, Run
 from synergynet_tf.safe_io import read_json, require, shown
 
 FILE = "metrics.json"
-# What makes another row of the paper's tables, besides the model.
+# Settings that tell rows of the paper's tables apart, besides the model.
 MODEL_SETTINGS = ("backbone", "num_codes", "hidden_dim")
-# What a file that was written by any version has of a case and of a mean.
+# Metrics that files of all versions have of each case and of the mean.
 _OVERLAP_METRICS = {"dsc", "iou", "acc", "sp", "se"}
 REQUIRED_METRICS: dict[str, set[str]] = {
     "strict": {*_OVERLAP_METRICS, "hd95", "nsd"},
@@ -35,7 +35,7 @@ REQUIRED_METRICS: dict[str, set[str]] = {
     "pooled": _OVERLAP_METRICS,
 }
 Values = dict[str, float | None]
-# Of a class or of all: `mean`, `mean_interval`, `per_class`, `per_class_interval`.
+# Scores under a protocol: `mean`, `mean_interval`, `per_class`, `per_class_interval`.
 Block = dict[str, Any]
 
 
@@ -44,10 +44,11 @@ class LabeledCase:
     """A case's reference and predictions.
 
     Attributes:
-        case_id: The dataset's.
-        patient: Whose case it is.
+        case_id: Case ID of the dataset.
+        patient: ID of the case's patient.
         true_labels: uint8 `(slices, rows, columns)`.
-        pred_labels: The same for each grid on which they were decided.
+        pred_labels: Predicted labels, same shape, for each grid on which they were
+            decided.
         spacing_mm: Distance between slices, rows and columns; or the steps of a grid
             whose axes are not orthogonal.
     """
@@ -61,14 +62,13 @@ class LabeledCase:
 
 @dataclasses.dataclass(frozen=True)
 class CaseResult:
-    """What is kept of a scored case.
+    """The result of a scored case.
 
     Attributes:
-        case_id: The dataset's.
-        patient: Whose case it is.
-        scores: For each protocol, each class's metrics.
-        counts: For each protocol, each class's confusion matrix, as shares of the
-            pixels.
+        case_id: Case ID of the dataset.
+        patient: ID of the case's patient.
+        scores: Metrics of each class, by protocol.
+        counts: Confusion matrix of each class, by protocol, as shares of the pixels.
     """
 
     case_id: str
@@ -119,38 +119,39 @@ class Scores:
 
     Attributes:
         dataset: Name of the dataset.
-        data_dir: The folder that was read; empty if a version of before did not say.
-        model: The method.
-        backbone: Its encoder.
+        data_dir: The folder that was read; empty in files of earlier versions that lack
+            it.
+        model: Name of the method.
+        backbone: Name of its encoder.
         num_codes: Size of its codebook.
-        hidden_dim: Dimension of its bottleneck.
-        seed: The run's.
+        hidden_dim: Channels of its bottleneck.
+        seed: Seed of the run.
         split: `val` or `test`.
-        data_split: How the data was split.
-        fold: Of a cross-validation; empty without one.
-        limit: How many cases of each part were taken; `None` for all.
+        data_split: Split of the data, `DataConfig.split`.
+        fold: Fold of a cross-validation; empty without one.
+        limit: Largest number of cases of each part; `None` for all.
         image_size: Height and width of the model's input in pixels.
-        epochs: How many the run was to be trained for.
-        trained_epochs: How many it was.
+        epochs: Number of epochs that the run was to be trained for.
+        trained_epochs: Number of epochs that it was trained for.
         weights_sha256: Hash of the weights file; empty in files of earlier versions.
-        options: Each post-processing, and whether it was on.
-        num_cases: How many were scored.
-        num_patients: Of how many patients they are.
+        options: Whether each post-processing was on.
+        num_cases: Number of scored cases.
+        num_patients: Number of patients of the scored cases.
         bootstrap: `resamples`, `seed` and `level` of the intervals.
-        protocol: The one that was asked for.
-        paper_protocol: The one of the paper on this dataset.
+        protocol: Protocol that was asked for.
+        paper_protocol: Protocol of the paper on this dataset.
         distance_unit: `px` or `mm`.
-        blocks: For each protocol that was computed, the `mean` over classes and that
-            of each class, `per_class`, with bootstrap intervals by patient,
+        blocks: Scores under each protocol that was computed: the `mean` over classes
+            and that of each class, `per_class`, with bootstrap intervals by patient,
             `mean_interval` and `per_class_interval`.
-        structures: For each class, in how many cases it was `empty`, `missed` or
+        structures: Number of cases, by class, in which it was `empty`, `missed` or
             `false`.
-        codes: How many codes were `used` of the `total`, and their `perplexity`;
+        codes: Number of codes `used`, the `total`, and the `perplexity` of their use;
             `None` for a method without a codebook.
-        cases: Of each its `case_id` and `patient`; the scores `per_class` under
+        cases: For each case its `case_id` and `patient`; the scores `per_class` under
             `protocol`, and again under the name of each protocol; and the `counts`:
-            true positives, false positives, false negatives and true negatives of
-            each class, as shares of the pixels.
+            true positives, false positives, false negatives and true negatives of each
+            class, as shares of the pixels.
     """
 
     dataset: str
@@ -189,14 +190,15 @@ class Scores:
         results: Sequence[CaseResult],
         codes: dict[str, Any] | None,
     ) -> Scores:
-        """Sums up the results of cases.
+        """Summarizes the results of cases.
 
         Args:
-            cases: Of the run.
+            cases: Cases of the run.
             protocol: The one that was asked for.
-            options: What was done to the predictions.
-            results: Of each case, under this protocol and others.
-            codes: What the predictor has counted.
+            options: Post-processing of the predictions.
+            results: Result of each case, under this protocol and others.
+            codes: Use of the codes that the predictor has counted; `None` without a
+                codebook.
         """
         weights = bootstrap.draw_patients([result.patient for result in results])
         modality = cases.preprocessor.modality
@@ -227,7 +229,7 @@ class Scores:
 
     @classmethod
     def from_json(cls, values: Any) -> Scores:
-        """Takes what `to_json` returned, or refuses what it never would.
+        """Reads the values that `to_json` returned, and refuses any others.
 
         Raises:
             KeyError: If something is missing, as in files of another version.
@@ -298,13 +300,13 @@ class Scores:
         options: Postprocessing,
         data_dir: str | pathlib.Path | None = None,
     ) -> list[str]:
-        """Names what was asked for and is not what these scores are of.
+        """Names the arguments that differ from what these scores are of.
 
         Args:
             split: `val` or `test`.
-            protocol: One of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
-            options: What else is done to the predictions.
-            data_dir: Folder of the raw data, if that matters.
+            protocol: Key of `metrics.PROTOCOLS`, or `paper` for the dataset's own.
+            options: Post-processing of the predictions.
+            data_dir: Folder of the raw data; `None` to accept any.
         """
         asked = {
             "split": split,
@@ -354,7 +356,7 @@ def read_current_scores(run: Run) -> Scores:
     """
     scores, path = read_scores(run), run.results / FILE
     if not (run.path / BEST_WEIGHTS).is_file():
-        return scores  # A copy of the small files of a run, to be compared.
+        return scores  # A copy of a run's small files, for comparison.
     if stale := run.why_stale(path, scores.weights_sha256):
         raise ValueError(
             f"{path} is {stale}; score the run again with synergynet evaluate --run "
@@ -387,10 +389,10 @@ def rank(dsc: Mapping[str, float]) -> dict[str, str]:
     """Returns the `best`, the `median` and the `worst` case by DSC.
 
     Args:
-        dsc: Of each case; those of `nan` are left out.
+        dsc: DSC of each case; those of `nan` are left out.
 
     Returns:
-        Nothing if no case has a DSC.
+        Case ID of each rank; nothing if no case has a DSC.
 
     Example:
     >>> rank({"a": 0.25, "b": 0.75, "c": float("nan")})
@@ -454,9 +456,9 @@ def mean_block(
     """Returns the means over all cases, and their intervals.
 
     Args:
-        results: Of each case.
-        protocol: One of those that they were scored under.
-        weights: From `bootstrap.draw_patients`, `(resamples, cases)`.
+        results: Result of each case.
+        protocol: One of the protocols that they were scored under.
+        weights: Weights of `bootstrap.draw_patients`, `(resamples, cases)`.
     """
     if protocol == "pooled":
         counts = [result.counts[protocol] for result in results]
@@ -489,7 +491,7 @@ def count_structures(
 
 
 def _check(scores: Scores) -> None:
-    """Refuses scores of which a reader could not make sense."""
+    """Refuses scores that are inconsistent or incomplete."""
     for name, hint in typing.get_type_hints(Scores).items():
         value = getattr(scores, name)
         if hint is str:
@@ -567,7 +569,7 @@ def _check_intervals(where: str, intervals: Any, values: Values) -> None:
 
 
 def _check_classes(where: str, classes: Any, first: Any, least: set[str]) -> None:
-    """Refuses what is not the scores of each of the first one's classes."""
+    """Refuses anything but scores of the same classes as in the first block."""
     ok = isinstance(classes, dict) and len(classes) > 0
     require(ok, where, "the scores of each class", classes)
     _require_same(where, classes, first)

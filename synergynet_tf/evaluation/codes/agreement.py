@@ -40,8 +40,8 @@ def class_pixels(labels: np.ndarray, height: int, num_classes: int) -> np.ndarra
 
     Args:
         labels: `(slices, S, S)`, where `S` is a multiple of `height`.
-        height: Of the bottleneck's grid, which is square.
-        num_classes: With the background.
+        height: Height and width of the bottleneck's grid.
+        num_classes: Number of classes, background included.
 
     Returns:
         int `(slices, height, height, num_classes)`.
@@ -56,9 +56,9 @@ def count_table(codes: np.ndarray, pixels: np.ndarray, num_codes: int) -> np.nda
     """Counts how often codes and classes meet: float64 `(num_codes, classes)`.
 
     Args:
-        codes: Of each position, `(n,)`.
-        pixels: Of each class below it, `(n, classes)`.
-        num_codes: Codes are below it.
+        codes: Code of each position, `(n,)`.
+        pixels: Number of pixels of each class below each position, `(n, classes)`.
+        num_codes: Number of codes; each code is in [0, `num_codes`).
     """
     columns = [np.bincount(codes, column, num_codes) for column in pixels.T]
     return np.stack(columns, axis=-1)

@@ -67,18 +67,18 @@ def report_codes(
     """Writes the figures and, last, `codes.json`.
 
     Args:
-        cases: Of a run whose method has a codebook.
+        cases: Cases of a run whose method has a codebook.
         out: Folder for the figures and `codes.json`.
         drawn_cases: Cases to draw; none for the best, the median and the worst by DSC.
         drawn_slice: Slice of each of them, from 1; `None` for the one with most
             foreground.
         query: Row and column, from 0, of the position whose attention is drawn;
             `None` for the one with most foreground below it.
-        num_codes: How many codes, the most used, are drawn and switched off.
+        num_codes: Number of most used codes to draw and to switch off.
         swaps: Pairs of codes to swap.
 
     Returns:
-        What `codes.json` holds.
+        Content of `codes.json`.
 
     Raises:
         ValueError: If a case does not fit the run, or has not the slice.

@@ -42,7 +42,7 @@ from synergynet_tf.evaluation.codes.model import CodedCase, CodeModel, fill
 from synergynet_tf.evaluation.predict import BATCH_SIZE
 from synergynet_tf.metrics import bootstrap
 
-# Of each part: its layer, and which of the layer's inputs it is; its output if none.
+# Layer of each part, and the inputs of the layer that it is; none for its output.
 PARTS: dict[str, tuple[str, tuple[int, ...]]] = {
     "codes": ("quantizer", ()),
     "codes_in_fusion": ("fusion", (0,)),
@@ -56,7 +56,7 @@ PARTS: dict[str, tuple[str, tuple[int, ...]]] = {
     "refinement": ("refinement", ()),
     "bottleneck": ("bottleneck", ()),
 }
-# In the order in which the fusion adds them; a method may lack the last.
+# Terms of the fusion, in the order in which it adds them; a method may lack the last.
 TERMS = ("codes", "continuous", "disconx")
 
 
@@ -94,9 +94,9 @@ def dice_change(
     """Returns the change of the DSC, all cases in one confusion matrix.
 
     Args:
-        before: Of each case, `(cases, classes, classes)`.
-        after: The same after an intervention.
-        weights: From `bootstrap.draw_patients`, `(resamples, cases)`.
+        before: Confusion matrix of each case, `(cases, classes, classes)`.
+        after: Confusion matrices after an intervention, same shape.
+        weights: Weights of `bootstrap.draw_patients`, `(resamples, cases)`.
 
     Returns:
         `dsc_change` and its 95 % interval by patient, `dsc_change_interval`.
@@ -151,10 +151,10 @@ def describe_edits(
     """Decodes every slice anew with every edit that changes its codes.
 
     Args:
-        model: The run's.
-        cases: At least one, each with its images, float32 `(slices, S, S, 3)`.
-        edits: The edits, each by itself.
-        num_classes: Of the labels, with the background.
+        model: Model of the run.
+        cases: Cases, at least one, each with its images, float32 `(slices, S, S, 3)`.
+        edits: Edits, each applied by itself.
+        num_classes: Number of classes of the labels, background included.
 
     Returns:
         `dsc` of the prediction as it is: all slices in one count for each class, on
@@ -218,7 +218,7 @@ class _EditEffect:
         self._edit, self._num_classes = edit, num_classes
         self._positions = self._slices = self._pixels = self._changed = 0
         self._moved = 0.0
-        # Of each case, what it adds to the confusion matrix.
+        # Change of each case's confusion matrix.
         self._differences: dict[str, np.ndarray] = collections.defaultdict(
             lambda: np.zeros((num_classes, num_classes), np.int64)
         )
@@ -230,10 +230,10 @@ class _EditEffect:
         """Adds a slice that was decoded with the edit.
 
         Args:
-            case: Its case.
-            index: Of the slice.
+            case: Case of the slice.
+            index: Index of the slice, from 0.
             labels: uint8 `(S, S)`.
-            vectors: The codes, `(num_codes, channels)`.
+            vectors: Vectors of the codes, `(num_codes, channels)`.
         """
         true, before = case.labels[index], case.pred_labels[index]
         changed = int((labels != before).sum())
@@ -257,9 +257,9 @@ class _EditEffect:
         """Returns the edit's entry of `describe_edits`.
 
         Args:
-            before: Each case's confusion matrix without the edit.
-            weights: From `bootstrap.draw_patients`, `(resamples, cases)`.
-            square: Pixels below a position.
+            before: Confusion matrix of each case without the edit.
+            weights: Weights of `bootstrap.draw_patients`, `(resamples, cases)`.
+            square: Number of pixels below a position.
         """
         below = self._positions * square
         matrices = np.stack(list(before.values()))
@@ -317,14 +317,14 @@ def without_part(model: keras.Model, part: str) -> keras.Model:
     """Returns a model of the same layers with a part averaged over positions.
 
     Args:
-        model: From images `(n, S, S, 3)` to logits, with the part's layer.
+        model: Model from images `(n, S, S, 3)` to logits, with the part's layer.
         part: A key of `PARTS`.
     """
     name, places = PARTS[part]
 
     def call(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
         if layer.name != name:
-            # What nothing has changed is not computed again, beside other parts.
+            # An unchanged layer is not computed again for each part.
             return layer.output if _is_own(layer, inputs) else layer(*inputs, **options)
         if not places:
             return _averaged(layer(*inputs, **options))
@@ -348,9 +348,9 @@ def describe_parts(
     """Predicts every slice anew without each part that the method has.
 
     Args:
-        model: The run's.
-        cases: Each with its images, float32 `(slices, S, S, 3)`.
-        num_classes: Of the labels, with the background.
+        model: Model of the run.
+        cases: Cases, each with its images, float32 `(slices, S, S, 3)`.
+        num_classes: Number of classes of the labels, background included.
 
     Returns:
         `ablations`: by part, in the order of `PARTS`, `part`, the `changed_share` of
@@ -406,7 +406,7 @@ def describe_parts(
 
 
 def _is_own(layer: keras.layers.Layer, inputs: Any) -> bool:
-    """Tells whether a layer is given what it is given in its own model."""
+    """Tells whether a layer's inputs are those of its own model."""
     # Slicing is a layer, too, whose other inputs are numbers.
     given, own = (
         [id(x) for x in keras.tree.flatten(of) if isinstance(x, keras.KerasTensor)]

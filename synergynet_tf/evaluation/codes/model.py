@@ -23,9 +23,11 @@ class Bottleneck:
 
     Attributes:
         codes: The nearest code of each position, `(n, height, width)`.
-        distances: From each position's features to it, as the layer compares them.
-        runners_up: The second nearest code, which the position has without it.
-        carried: What the rest of the model reads besides codes.
+        distances: Distance of each position's features to its code, in the space in
+            which the layer compares them.
+        runners_up: The second nearest code of each position, which replaces the nearest
+            when that is switched off.
+        carried: Other inputs of the rest of the model, besides the codes.
         attention: DisConX's weights `(n, heads, tokens, tokens)`, or `None`.
         picks: The token that the hard attention picks for each, `(n, heads, tokens)`,
             or `None`.
@@ -49,7 +51,7 @@ class CodeModel:
         model: `keras.Model` with a codebook; is changed.
 
     Attributes:
-        model: The whole.
+        model: The whole model.
         vectors: The codes as they are compared, `(num_codes, channels)`.
     """
 
@@ -88,7 +90,7 @@ class CodeModel:
         self, features: np.ndarray, codes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the distances to the codes, and the second nearest codes."""
-        # From the codebook's mean, as the layer does: it keeps the digits.
+        # Taken from the codebook's mean, as in the layer: it keeps the digits.
         center = self.vectors.mean(axis=0, dtype=np.float64)
         table = self.vectors - center
         vectors = np.reshape(features, (-1, table.shape[1])) - center
@@ -118,13 +120,13 @@ class CodedCase:
     """A case on the network's grid, and its codes.
 
     Attributes:
-        case_id: The dataset's.
-        patient: Whose case it is.
-        pictures: Its images to draw, uint8 RGB `(slices, S, S, 3)`.
+        case_id: Case ID of the dataset.
+        patient: ID of the case's patient.
+        pictures: Images to draw, uint8 RGB `(slices, S, S, 3)`.
         labels: The ground truth, uint8 `(slices, S, S)`.
         pred_labels: The prediction, likewise.
-        codes: `(slices, height, width)`.
-        distances: Of the features to them, likewise.
+        codes: Code of each position, `(slices, height, width)`.
+        distances: Distance of each position's features to its code, likewise.
         runners_up: The second nearest codes, likewise.
     """
 
@@ -175,12 +177,13 @@ def code_case(
     """Encodes a case, and predicts it from its codes.
 
     Args:
-        model: The run's.
-        case_id: The dataset's.
-        patient: Whose case it is.
+        model: Model of the run.
+        case_id: Case ID of the dataset.
+        patient: ID of the case's patient.
         images: float32 `(slices, S, S, 3)`.
         labels: uint8 `(slices, S, S)`.
-        watch: Called with the bottleneck of each batch, which is not kept.
+        watch: Function that is called with the bottleneck of each batch, which is not
+            kept.
     """
     maps: dict[str, list[np.ndarray]] = collections.defaultdict(list)
     for start in range(0, len(images), BATCH_SIZE):

@@ -46,7 +46,7 @@ def draw_map(
 
     Args:
         case: The case.
-        index: Of the slice.
+        index: Index of the slice, from 0.
         entries: The `codes` of `describe_codes`.
         caption: A line above the picture.
 
@@ -89,8 +89,8 @@ def draw_sheet(
     """Draws the typical patches of codes, a row each.
 
     Args:
-        cases: Those that the entries name.
-        entries: Of `describe_codes`, at least one.
+        cases: Cases that the entries name.
+        entries: Entries of `describe_codes`, at least one.
     """
     known = {case.case_id: case for case in cases}
     columns = max(len(entry["typical"]) for entry in entries)
@@ -128,10 +128,10 @@ def draw_attention(
 
     Args:
         case: The case.
-        index: Of the slice.
+        index: Index of the slice, from 0.
         query: Row and column of the position.
         attention: DisConX's weights of this slice, `(heads, tokens, tokens)`.
-        picks: What the refinement picks, `(heads, tokens)`.
+        picks: Tokens that the refinement picks in this slice, `(heads, tokens)`.
         caption: A line above the picture.
     """
     height, width = case.codes[index].shape
@@ -183,10 +183,10 @@ def draw_edit(
 
     Args:
         case: The case.
-        index: Of the slice.
-        held: Which positions were changed, bool `(height, width)`.
-        labels: The prediction after it, uint8 `(S, S)`.
-        color: Of the frames around these positions.
+        index: Index of the slice, from 0.
+        held: Mask of the changed positions, bool `(height, width)`.
+        labels: The prediction after the edit, uint8 `(S, S)`.
+        color: RGB color of the frames around these positions.
         caption: A line above the picture.
     """
     figure, panels = _panels(3, caption)

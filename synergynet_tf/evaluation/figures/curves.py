@@ -27,9 +27,9 @@ PANELS = (
 COLORS = {"": "#0072B2", "val_": "#D55E00"}  # Okabe and Ito's blue and vermilion.
 NAMES = {"": "training", "val_": "validation"}
 STYLES = ("solid", "dashed")
-MAX_MARKERS = 40  # A curve of more epochs has no markers.
-LABEL_WIDTH = 90  # Characters of a line in the legend.
-# Where a run's data lay and where it was computed: no difference between curves.
+MAX_MARKERS = 40  # Curves of more epochs have no markers.
+LABEL_WIDTH = 90  # Largest number of characters in a line of the legend.
+# Settings of where a run's data lay and where it was computed: not named in labels.
 _PLACES = ("data_dir", "strategy", "devices")
 # Settings that go with a dataset.
 _OF_DATASET = ("split", "modality", "num_classes")
@@ -82,8 +82,8 @@ def draw_validation_curves(path: str | pathlib.Path, opened: Sequence[Run]) -> N
     """Draws the validation DSC of several runs against epochs, a line each.
 
     Args:
-        path: Of a PNG file, which is written whole or not at all.
-        opened: Runs; `config.json` and `history.csv` are enough.
+        path: Path of a PNG file, which is written whole or not at all.
+        opened: The runs, of which `config.json` and `history.csv` are enough.
 
     Raises:
         FileNotFoundError: If a run has no `config.json` or no `history.csv`.

@@ -55,7 +55,7 @@ class GradCam:
         """Returns the map of each class that the model finds in an image.
 
         Args:
-            image: On the network's grid, float32 `(S, S, 3)`.
+            image: Image on the network's grid, float32 `(S, S, 3)`.
 
         Returns:
             By label, from 1: float32 `(h, w)`, at least 0, in units of the score. A
@@ -68,7 +68,7 @@ class GradCam:
         labels = to_labels(logits)
         maps = {}
         for label in np.unique(labels[labels > 0]).tolist():
-            # The one channel of a single class is its own.
+            # A single class has one channel, its own.
             channel = label if logits.shape[-1] > 1 else 0
             pixels = np.zeros_like(logits)
             pixels[..., channel] = labels == label

@@ -17,8 +17,8 @@ from matplotlib.text import Text
 from synergynet_tf import runs
 from synergynet_tf.data.images import encode_png
 
-# Okabe and Ito's color-blind safe palette, first what contrasts with skin and gray
-# tissue.
+# Okabe and Ito's color-blind safe palette, first the colors that contrast with skin and
+# gray tissue.
 PALETTE = (
     "#56B4E9",
     "#E69F00",
@@ -29,7 +29,7 @@ PALETTE = (
     "#0072B2",
     "#999999",
 )
-# Of lines on white, where yellow cannot be read.
+# Colors of lines on white, where yellow cannot be read.
 LINE_COLORS = tuple(color for color in PALETTE if color != "#F0E442")
 GROUND_TRUTH_COLOR = "#FFFFFF"
 PAPER_COLOR = "#202124"
@@ -37,7 +37,7 @@ SIDE = 720  # Longest side of each panel, in pixels, whatever the image's own.
 MARGIN = 12
 TEXT_LINE = 40
 DPI = 100
-MAX_LEGEND = 16  # Of more classes, the legend names those that are in the slice.
+MAX_LEGEND = 16  # With more classes, the legend names those in the slice.
 FILL = 0.3  # Opacity of the prediction.
 
 
@@ -59,7 +59,7 @@ def overlay(
             in [0, 255], of others the first is stretched from its darkest to its
             brightest.
         pred_labels: uint8 `(slices, rows, columns)`.
-        class_names: Foreground classes; class `i` has label `i + 1`.
+        class_names: Names of the foreground classes; class `i` has label `i + 1`.
         true_labels: The ground truth, as `pred_labels`.
         caption: A line above the picture.
 
@@ -116,9 +116,9 @@ def draw_prediction(canvas: np.ndarray, labels: np.ndarray, num_classes: int) ->
     """Fills and outlines each class of a slice, in place.
 
     Args:
-        canvas: From `readable`.
+        canvas: Picture from `readable`.
         labels: uint8 `(rows, columns)`, of the slice's own size.
-        num_classes: Foreground classes.
+        num_classes: Number of foreground classes.
     """
     for value in _present(labels, num_classes):
         color = rgb(class_color(value))

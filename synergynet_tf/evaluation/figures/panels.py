@@ -51,7 +51,7 @@ DPI = 120
 MAX_BOXES = 3
 # Errors thinner than this share of the image are an outline's, not a region's.
 THICKNESS = 1 / 80
-MARGIN = 0.35  # Around what is delineated, of its longest side.
+MARGIN = 0.35  # Margin around the outlines, as a share of their longest side.
 HEAT = "inferno"
 HEAT_FILL = 0.75  # Opacity of a map's highest value.
 
@@ -65,8 +65,9 @@ class Slice:
 
     Attributes:
         case: The whole case.
-        index: Which slice of it.
-        modality: What the intensities are.
+        index: Index of the slice, from 0.
+        modality: Modality of the image, as in `DataConfig.modality`; `rgb` for a
+            photograph.
     """
 
     case: Case
@@ -176,7 +177,7 @@ def require_classes(slices: Sequence[Slice], views: Sequence[Sequence[View]]) ->
 
     Args:
         slices: The slices.
-        views: Of each run, a view of each slice.
+        views: For each run, a view of each slice.
     """
     rows = zip(slices, *views, strict=True)
     if not any(found_labels(slice_, of_runs) for slice_, *of_runs in rows):
@@ -200,11 +201,11 @@ def draw_delineations(
     have the mean DSC of the slice's classes.
 
     Args:
-        path: Of a PNG file, which is written whole or not at all.
-        slices: The rows.
-        views: Of each run, a view of each slice.
-        names: Of the runs.
-        class_names: Foreground classes; class `i` has label `i + 1`.
+        path: Path of a PNG file, which is written whole or not at all.
+        slices: Slices, one for each row.
+        views: For each run, a view of each slice.
+        names: Names of the runs.
+        class_names: Names of the foreground classes; class `i` has label `i + 1`.
     """
     count = len(class_names)
     rows = []
@@ -278,7 +279,7 @@ def error_boxes(true: np.ndarray, pred: np.ndarray) -> list[Box]:
 
     Args:
         true: uint8 `(rows, columns)`.
-        pred: The same.
+        pred: uint8 `(rows, columns)`.
 
     Returns:
         At most `MAX_BOXES`: the first row and column, and those after the last.

@@ -32,9 +32,9 @@ ENDINGS = (*volumes.ENDINGS, ".png")
 FOLDERS = ("labelsTr", "labelsTs")
 MISSING = ("refuse", "empty")
 COLUMNS = ("case", "patient")
-# Of a patients' table: a line each of a million cases.
+# Largest size of a patients' table: a line for each of a million cases.
 MAX_TABLE_BYTES = 2**26
-# How many names a note has before it counts the others; a refusal has all.
+# Most names in a note, which counts the others; a refusal has all.
 NOTED = 20
 
 
@@ -43,10 +43,11 @@ class ComparedCase:
     """Files of a case.
 
     Attributes:
-        case_id: Its name.
-        patient: Whose case it is.
+        case_id: Name of the case.
+        patient: ID of the case's patient.
         reference: The ground truth.
-        predictions: For each prediction's name its file; `None` if it is missing.
+        predictions: File of each prediction, by the prediction's name; `None` if it is
+            missing.
     """
 
     case_id: str
@@ -57,19 +58,21 @@ class ComparedCase:
 
 @dataclasses.dataclass(frozen=True)
 class ComparedCases:
-    """What is compared.
+    """Cases to compare.
 
     Attributes:
         reference: Folder of the references' files.
-        predictions: For each prediction's name the folder of its files.
-        methods: For each method's name those of its predictions: one, or one a seed.
-        cases: Sorted by name, at least one.
-        missing: For each prediction the cases that it lacks, scored as empty.
-        extra: For each prediction the names that no reference has.
-        patients_from: Where the patients are from; empty if each case is its own.
-        pixel_mm: Distance between rows and columns of images; `None` if it is not
-            known, and of volumes, which have their own.
-        passed_over: For a folder, which of its files are no label maps, and why.
+        predictions: Folder of each prediction's files, by the prediction's name.
+        methods: Names of each method's predictions, by the method's name: one, or one a
+            seed.
+        cases: Cases sorted by name, at least one.
+        missing: For each prediction, the cases that it lacks, scored as empty.
+        extra: For each prediction, the names that no reference has.
+        patients_from: Source of the patient IDs; empty if each case is its own patient.
+        pixel_mm: Distance between rows and columns of images; `None` if unknown, and
+            for volumes, which have their own.
+        passed_over: Note on each folder with files that are no label maps: which, and
+            why.
     """
 
     reference: pathlib.Path
@@ -123,13 +126,13 @@ def find_cases(
 
     Args:
         reference: Folder of the references.
-        predictions: By the name of each method the folder of its prediction, or
-            those of several seeds: `{"ours": ["out/seed0", "out/seed1"]}`.
+        predictions: By the name of each method, the folder of its prediction or the
+            folders of several seeds: `{"ours": ["out/seed0", "out/seed1"]}`.
         patients: A CSV file with the columns `case` and `patient`, or a regular
             expression with one group, which a case's name begins with: the patient.
             Empty: each case is its own.
         missing: `refuse` a reference that has no prediction, or score it as `empty`.
-        pixel_mm: Distance between rows and columns of images, if it is known.
+        pixel_mm: Distance between rows and columns of images; `None` if unknown.
 
     Raises:
         FileNotFoundError: If a folder is not there or has no label maps.
@@ -261,7 +264,7 @@ def _list(
     for path in paths.values():
         require_plain_name(path)
         stem = bare_name(path)
-        # What `synergynet predict` writes beside a label map.
+        # The overlay that `synergynet predict` writes beside a label map.
         if stem.removesuffix(OVERLAY_ENDING) in stems - {stem}:
             passed_over.append(PassedOver(path, "an overlay", "expected"))
             continue

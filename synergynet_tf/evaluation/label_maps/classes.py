@@ -12,7 +12,7 @@ from synergynet_tf.safe_io import read_json, shown
 
 DATASET_FILE = "dataset.json"
 BACKGROUND = "background"
-# How far above the label maps' folder their classes may be named.
+# Levels above the label maps' folder in which a file may name their classes.
 LEVELS = 2
 
 
@@ -20,9 +20,9 @@ class Classes(NamedTuple):
     """Classes and the values they have in files.
 
     Attributes:
-        names: Of the foreground; class `i` has the label `i + 1`.
-        values: The label of each value; 0 is background.
-        source: Who named them: a file, the flag, or the references.
+        names: Names of the foreground classes; class `i` has the label `i + 1`.
+        values: Label of each value; 0 is background.
+        source: Source of the names: a file, the flag, or the references.
     """
 
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class Classes(NamedTuple):
         }
 
     def title(self) -> str:
-        """Says what the classes are, and who says so."""
+        """Describes the classes, their values and the source of their names."""
         named = [
             f"{name} {' or '.join(map(str, values))}"
             for name, values in self.by_name().items()
@@ -94,11 +94,11 @@ def find_classes(folder: pathlib.Path) -> Classes | None:
 
 
 def name_values(values: Sequence[int], folder: pathlib.Path) -> Classes:
-    """Names the values that references were found to hold, and nothing else does.
+    """Names the classes after the values found in references, where no file names them.
 
     Args:
-        values: Above 0, in ascending order.
-        folder: Of the references.
+        values: The values, above 0, in ascending order.
+        folder: Folder of the references.
 
     Raises:
         ValueError: If there is none, or more than a label map has classes.
@@ -125,7 +125,7 @@ def _from_pairs(pairs: dict[int, str], source: str) -> Classes:
 
 
 def _read(path: pathlib.Path) -> dict[str, int] | None:
-    """Reads the value of each class; `None` of a file that is of something else."""
+    """Reads the value of each class; `None` for a file with other content."""
     try:
         values = read_json(path)
         if path.name == DATASET_FILE:

@@ -117,15 +117,16 @@ def compare_label_maps(
 
     Args:
         cases: The files.
-        classes: What their values stand for.
+        classes: Classes, and their values in the files.
         out: A folder, made if it is not there.
-        protocols: Of `metrics.PROTOCOLS`, each once.
-        tolerance_mm: Of NSD, in the unit of distances.
+        protocols: Keys of `metrics.PROTOCOLS`, each once.
+        tolerance_mm: Tolerance of NSD, in the unit of distances.
         workers: Processes that read and score; 0 for none.
-        lesions: What is a lesion and when it is detected; `None` to look for none.
+        lesions: Rule for what is a lesion and when it is detected; `None` to look for
+            none.
 
     Returns:
-        What `comparison.json` holds; see docs/guides/compare.md.
+        Content of `comparison.json`; see docs/guides/compare.md.
 
     Raises:
         OSError: If a file cannot be read or written.

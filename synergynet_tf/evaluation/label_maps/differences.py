@@ -24,7 +24,7 @@ SEED_DRAWS = (1, 2)
 
 
 class Draws(NamedTuple):
-    """What is drawn, or left out, at once.
+    """Weights of pairs of seeds and of cases, in draws or with some left out.
 
     Attributes:
         pairs: float64 `(draws, pairs)`: weight of each pair of seeds.
@@ -50,8 +50,8 @@ def compare_methods(
     """Subtracts the first method's scores from the second's, case by case.
 
     Args:
-        first: The results of each seed of a method.
-        second: The same of another, of the same cases.
+        first: Results of each seed of a method.
+        second: Results of each seed of another method, of the same cases.
         block: A protocol, or `methods.LESIONS`.
 
     Returns:
@@ -89,9 +89,9 @@ def make_plan(patients: Sequence[str], first: int, second: int) -> Plan:
     """Draws patients, and the seeds of two methods, for all metrics alike.
 
     Args:
-        patients: Of the cases.
-        first: How many seeds the first method has.
-        second: How many the second has.
+        patients: Patient ID of each case.
+        first: Number of seeds of the first method.
+        second: Number of seeds of the second method.
     """
     weights = bootstrap.draw_patients(patients)
     index = pairs(first, second)
@@ -112,14 +112,14 @@ def replace_pooled(
     first: Sequence[Distribution],
     second: Sequence[Distribution],
 ) -> None:
-    """Sets differences and intervals to those of the pools, not of the cases.
+    """Replaces differences and intervals of the cases by those of the pooled scores.
 
     p and effect sizes stay those of the cases' own scores.
 
     Args:
-        summary: From `compare_methods`; changed.
-        first: The distribution of each seed of a method, under `pooled`.
-        second: The same of the other.
+        summary: Report of `compare_methods`; changed in place.
+        first: Distribution of each seed of a method, under `pooled`.
+        second: Distribution of each seed of the other method.
     """
     for name, entries in _blocks(summary):
         for metric, entry in entries.items():
@@ -148,8 +148,8 @@ def correct(blocks: Sequence[Report]) -> None:
     """Adds `p_holm` to each metric: corrected for the number of comparisons.
 
     Args:
-        blocks: From `compare_methods`, one for each method that is compared with the
-            first; changed.
+        blocks: Reports of `compare_methods`, one for each method that is compared with
+            the first; changed in place.
     """
     for parts in zip(*map(_blocks, blocks), strict=True):
         entries = [entry for _, entry in parts]
@@ -186,7 +186,7 @@ def _resample(values: np.ndarray, draws: Draws) -> bootstrap.Resamples:
 
     Args:
         values: float64 `(pairs, cases)`; `nan` where undefined.
-        draws: Of pairs and of cases.
+        draws: Draws of pairs of seeds and of cases.
     """
     if len(values) == 1:
         return bootstrap.resample_means(values[0].tolist(), draws.cases)

@@ -15,19 +15,19 @@ from synergynet_tf.metrics import LESION_METRICS, METRICS, bootstrap
 Report = dict[str, Any]
 # The block of the scores of lesions, beside those of the protocols.
 LESIONS = "lesions"
-# Beside the names of classes, none of which is empty: the mean of all.
+# Name of the mean of all classes, beside their names, none of which is empty.
 MEAN = ""
 
 
 class Distribution(NamedTuple):
-    """A prediction's means, and what the bootstrap and the jackknife make of them.
+    """A prediction's means, with their bootstrap and jackknife distributions.
 
     Each is by class; the mean of the classes is one of them, `MEAN`.
 
     Attributes:
-        means: Of all cases, for each metric.
-        drawn: Of each resample of the patients.
-        left_out: Of all patients but one.
+        means: Mean over all cases of each metric.
+        drawn: Mean over each bootstrap resample of the patients.
+        left_out: Mean over all patients but one, for each patient (jackknife).
     """
 
     means: metrics.ClassScores
@@ -39,7 +39,7 @@ def distribute(results: Sequence[CaseResult], block: str) -> Distribution:
     """Resamples the scores of a prediction.
 
     Args:
-        results: Of each case.
+        results: Result of each case.
         block: A protocol that they were scored under, or `LESIONS`.
     """
     patients = [result.patient for result in results]
@@ -70,12 +70,12 @@ def bca_block(own: Distribution) -> Report:
 def describe_method(
     name: str, predictions: Sequence[str], of: Mapping[str, Mapping[str, Distribution]]
 ) -> Report:
-    """Takes the predictions of several seeds for one method.
+    """Summarizes a method over its predictions, one a seed.
 
     Args:
-        name: Of the method.
-        predictions: The names of its predictions, one a seed.
-        of: For each block the distribution of each prediction.
+        name: Name of the method.
+        predictions: Names of its predictions, one a seed.
+        of: Distribution of each prediction, by block.
 
     Returns:
         For each block, class and metric the mean over the seeds, its standard

@@ -13,7 +13,7 @@ from synergynet_tf.data.images import read_mask
 from synergynet_tf.evaluation.inputs import is_volume
 from synergynet_tf.evaluation.label_maps.classes import MAX_VALUE, Classes
 
-# Values that are looked up at once: as many as a cache holds.
+# Number of values that are looked up at once: as many as a cache holds.
 BLOCK = 2**18
 
 
@@ -57,8 +57,8 @@ def to_labels(stored: np.ndarray, classes: Classes, path: pathlib.Path) -> np.nd
 
     Args:
         stored: The values of a label map.
-        classes: What they stand for.
-        path: Of the label map.
+        classes: Classes, and their values in the file.
+        path: Path of the label map.
 
     Raises:
         ValueError: If a value is no class's; names the file and the values.
@@ -71,7 +71,7 @@ def to_labels(stored: np.ndarray, classes: Classes, path: pathlib.Path) -> np.nd
         found = table[values]
         if found.min() < 0:
             unknown |= set(np.unique(values[found < 0]).tolist())
-        out[...] = found  # Of what is unknown, nothing is returned.
+        out[...] = found  # Labels of unknown values are not returned.
     if unknown:
         named = ", ".join(map(str, sorted(unknown)[:8]))
         raise ValueError(
@@ -116,7 +116,7 @@ def _require_labels(path: pathlib.Path, volume: volumes.Volume) -> None:
 
 def _whole(array: np.ndarray, path: pathlib.Path) -> np.ndarray:
     """Returns whole numbers as uint16, whatever type they were stored in."""
-    with np.errstate(invalid="ignore"):  # What is beyond uint16 is not equal below.
+    with np.errstate(invalid="ignore"):  # Values beyond uint16 are not equal below.
         values = array.astype(np.uint16)
     for block, stored in _blocks(values, array):
         if (broken := block != stored).any():

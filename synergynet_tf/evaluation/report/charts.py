@@ -9,7 +9,7 @@ from typing import Any
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 10, 12, HEIGHT - 38
 MAX_TICKS = 5
-# Up to so many points each is marked: more would be a thick line.
+# Most points that are each marked: more would be a thick line.
 MAX_MARKS = 30
 
 
@@ -19,8 +19,8 @@ def line_chart(
     """Returns a chart for the template's macro `chart`.
 
     Args:
-        id_: Of the element.
-        title: What is drawn, and in which unit.
+        id_: ID of the HTML element.
+        title: Title of the chart, with the unit.
         epochs: The numbers of the epochs.
         lines: The values of `training` and `validation`, one for each epoch.
     """

@@ -25,7 +25,7 @@ MEASURES = {
     "mutual_information": "mutual information, bits",
     "homogeneity": "homogeneity",
 }
-# What is said of each of `ablations.PARTS`.
+# Description of each of `ablations.PARTS`.
 WORDS = {
     "codes": "codes, wherever they are read",
     "codes_in_fusion": "codes, in the fusion",
@@ -39,13 +39,13 @@ WORDS = {
     "refinement": "what the refinement adds",
     "bottleneck": "the whole bottleneck; skips stay",
 }
-# And of each of `ablations.TERMS`.
+# Description of each of `ablations.TERMS`.
 TERM_WORDS = {
     "codes": "codes",
     "continuous": "continuous features",
     "disconx": "DisConX",
 }
-# Of the attention: part, number, what it is, and whether it is a number of tokens.
+# Measures of the attention: part, number, description, and whether it counts tokens.
 ATTENTION = (
     ("disconx", "effective_tokens", "tokens that a query of DisConX looks at", True),
     (
@@ -90,7 +90,7 @@ def _context(codes: Mapping[str, Any]) -> Context:
         ],
         "agreement": _agreement(codes["agreement"]),
         "each": each,
-        # Scores may be of other cases, which have codes of their own.
+        # Scores may be of other cases, whose codes differ.
         "data": {
             "codes": [one["code"] for one in each],
             "texts": [one["text"] for one in each],
@@ -107,7 +107,7 @@ def _context(codes: Mapping[str, Any]) -> Context:
             [word(part, "part", WORDS), percent(part["changed_share"]), _points(part)]
             for part in take(codes, "ablations", list)
         ],
-        # Older files say nothing of terms alone.
+        # Older files lack the terms alone.
         "alone": [
             [
                 word(term, "term", TERM_WORDS),

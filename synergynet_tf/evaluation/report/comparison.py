@@ -35,10 +35,10 @@ from synergynet_tf.metrics import LESION_METRICS, METRICS, Counts
 
 Context = dict[str, Any]
 Report = Mapping[str, Any]
-# A cell is text, or a number and what is smaller beside it.
+# A cell is text, or a number and the smaller text beside it.
 Row = list[str | tuple[str, ...]]
 MEAN = "mean of classes"
-# Metrics that are drawn, as far as a block has them.
+# Metrics to draw, if a block has them.
 DRAWN = ("dsc", "hd95", "lesion_f1")
 # Most rows of the tables of single structures and lesions; files have all of them.
 MAX_ROWS = 100
@@ -54,11 +54,11 @@ def write_comparison_report(
     """Writes `report.html` of a comparison, whole or not at all.
 
     Args:
-        report: From `compare_label_maps`.
-        cases: The files.
-        classes: What their values stand for.
-        out: The folder.
-        images: From `find_images`; label maps without one are drawn alone.
+        report: Report of `compare_label_maps`.
+        cases: Files of the cases.
+        classes: Classes, and their values in the files.
+        out: Folder of the report.
+        images: Images of `find_images`; label maps without one are drawn alone.
 
     Returns:
         Its path.
@@ -340,7 +340,8 @@ def _cases(report: Report) -> Context:
     for name, one in zip(names, found, strict=True):
         mean, *others = one["data"]["classes"]
         if others and len(one["choices"]) > 1:
-            # The script hides what a class is not in; in all classes, it hides none.
+            # The script hides rows without the chosen class; for all classes, it hides
+            # none.
             there = [_all_classes(text) for text in mean["found"]]
             classes += [{**mean, "found": there}, *others]
         else:

@@ -51,21 +51,21 @@ from synergynet_tf.safe_io import require
 Report = dict[str, Any]
 Scores = Mapping[str, float | None]
 Columns = Mapping[str, Sequence[float]]
-# Text, or a number and what is smaller beside it.
+# Text, or a number and the smaller text beside it.
 Cell = str | tuple[str, ...]
 
 MEAN = "mean of classes"
-# What the masks have of a class, and of all of them.
+# Words for the presence of a class in the masks, and of all classes.
 FOUND = {
     "both": "found",
     "missed": "missed",
     "false": "false",
     "empty": "in neither",
 }
-# Of `calibration.json`.
+# Keys of `calibration.json`.
 CALIBRATED = ("ece", "brier")
 TIMES = ("before", "after")
-# Charts: a title, and the column that the training and the validation part have.
+# Charts: a title, and the column's name after its prefix in `PARTS`.
 TRAINING = {
     "Loss": "loss",
     "DSC at the network's size": "dsc",
@@ -84,8 +84,8 @@ def run_context(run: Run, report: Report, columns: Columns) -> Context:
 
     Args:
         run: The run.
-        report: Its scores.
-        columns: Of its `history.csv`.
+        report: Scores of the run.
+        columns: Columns of its `history.csv`.
     """
     config = run.config
     model, training = config.model, config.training
@@ -266,7 +266,7 @@ def cases_context(report: Report) -> Context:
     return {
         "columns": columns,
         "rows": rows,
-        # Of a single class, its scores are the mean.
+        # With a single class, its scores are the mean.
         "choices": [MEAN, *names] if len(names) > 1 else names,
         "data": {"classes": [every, *by_class], "absent": FOUND["empty"], "dash": DASH},
     }
@@ -306,9 +306,9 @@ def overlays_context(
     """Returns the slices, drawn in layers; none if they do not belong to the scores.
 
     Args:
-        slices: From `read_slices`.
-        strict: The scores of each case under that protocol.
-        names: The foreground classes.
+        slices: Slices of `read_slices`.
+        strict: Scores of each case under the protocol `strict`.
+        names: Names of the foreground classes.
     """
     belong = all(
         part.case_id in strict
@@ -452,8 +452,8 @@ def curves_context(
     """Returns line charts by epoch, and their values as a table.
 
     Args:
-        id_: Where the charts' own ids begin.
-        columns: Of `history.csv`.
+        id_: Prefix of the IDs of the charts.
+        columns: Columns of `history.csv`.
         charts: The title and the column of each.
 
     Returns:

@@ -24,7 +24,7 @@ from synergynet_tf.evaluation.report.context import case_mean
 from synergynet_tf.formats import score
 
 Context = dict[str, Any]
-# Of each pair of predictions.
+# Most cases of each pair of predictions.
 MOST = 3
 ENDINGS = (*volumes.ENDINGS, *images.KINDS)
 
@@ -48,7 +48,7 @@ def find_images(folder: str | pathlib.Path) -> tuple[dict[str, pathlib.Path], st
             f"No images ({' '.join(ENDINGS)}) in {root}; name their folder with "
             "--images"
         )
-    # Of several channels the first one is shown: it is the first by name, too.
+    # The first of several channels is shown: it is the first by name, too.
     found: dict[str, pathlib.Path] = {}
     for path in paths:
         found.setdefault(stem(path), path)
@@ -66,10 +66,10 @@ def differing_cases(
     Of methods with several seeds the first ones are drawn.
 
     Args:
-        report: From `compare_label_maps`.
-        cases: The files.
-        classes: What their values stand for.
-        paths: The images of cases, as far as they are there.
+        report: Report of `compare_label_maps`.
+        cases: Files of the cases.
+        classes: Classes, and their values in the files.
+        paths: Images of the cases, as far as they are there.
 
     Raises:
         OSError: If a file cannot be read.
@@ -109,7 +109,7 @@ def _case_dsc(
 
 
 def _change(first: float | None, second: float | None) -> float:
-    """Subtracts the DSC of a case; where nothing is to be found nor found, it is 1."""
+    """Subtracts the DSC of a case, which counts as 1 where both masks are empty."""
     return (1.0 if second is None else second) - (1.0 if first is None else first)
 
 

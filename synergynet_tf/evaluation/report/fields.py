@@ -17,12 +17,12 @@ KINDS: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
 
 @contextlib.contextmanager
 def blame(path: pathlib.Path, fault: str, advice: str) -> Iterator[None]:
-    """Turns what unexpected content of a file raises into one error that names it.
+    """Turns errors from unexpected content of a file into one that names the file.
 
     Args:
-        path: Of the file.
-        fault: What is then wrong with it, such as `is damaged`.
-        advice: What to do.
+        path: Path of the file.
+        fault: Description of the fault for the error, such as `is damaged`.
+        advice: Advice to the user on how to mend it.
     """
     try:
         yield
@@ -76,16 +76,16 @@ def read_object(run: pathlib.Path, name: str) -> Context:
 def read_result(
     run: Run, name: str, command: str, make: Callable[[Any], Context]
 ) -> Context | None:
-    """Reads what another command has found of a run.
+    """Reads the results of another command on a run.
 
     Args:
         run: The run.
-        name: Of the file of JSON, from the folder of its results or its own.
-        command: What writes the file again, without the run.
-        make: Makes the template's context of the content.
+        name: Name of the JSON file, in the folder of the run's results or else its own.
+        command: Command that writes the file again, without `--run`.
+        make: Function that makes the template's context of the content.
 
     Returns:
-        None if there is nothing, or it is not of the run's weights.
+        None if there is no such file, or it is not of the run's weights.
 
     Raises:
         ValueError: If it is damaged.

@@ -9,19 +9,19 @@ from synergynet_tf.evaluation.report.charts import round_ticks, short_number
 from synergynet_tf.formats import number, with_interval
 
 WIDTH = 640
-LEFT, RIGHT = 200, 430  # Between the names and the numbers.
+LEFT, RIGHT = 200, 430  # Edges of the plot, between the names and the numbers.
 TOP, ROW, AXIS = 10, 24, 42
 MAX_LETTERS = 30
-NARROW = 0.05  # Space beside the longest interval, as a share of what is shown.
+NARROW = 0.05  # Margin of the longest interval, as a share of the range.
 
 
 class Difference(NamedTuple):
     """A row of the plot.
 
     Attributes:
-        name: What was subtracted.
+        name: Label of the row, such as the names of the method and the class.
         value: The difference, as it is shown: percentage points or a distance.
-        interval: Its ends; `None` where undefined.
+        interval: Ends of the interval; `None` where undefined.
     """
 
     name: str
@@ -35,11 +35,11 @@ def forest_plot(
     """Returns a plot for the template's macro `forest`.
 
     Args:
-        id_: Of the element.
-        title: What is drawn.
-        unit: Of the differences.
-        better: On which side of 0 the compared method is better.
-        rows: From top to bottom.
+        id_: ID of the HTML element.
+        title: Title of the plot, without the unit.
+        unit: Unit of the differences.
+        better: Note on which side of 0 the compared method is better.
+        rows: Rows from top to bottom.
 
     Returns:
         `None` without a row.

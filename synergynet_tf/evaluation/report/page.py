@@ -46,8 +46,8 @@ def render(template: str, context: dict[str, Any]) -> str:
     """Returns a page with the style and the script that all reports share.
 
     Args:
-        template: Its name in `templates`; it extends `_page.j2`.
-        context: What it shows.
+        template: Name of the template in `templates`; it extends `_page.j2`.
+        context: Variables of the template.
     """
     theme, own, script = (
         (HERE / name).read_text("utf-8")
@@ -69,7 +69,7 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """Returns what renders the page: text is escaped, and a missing name an error."""
+    """Returns the template environment: text is escaped, a missing name an error."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,

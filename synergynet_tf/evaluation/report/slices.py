@@ -22,29 +22,29 @@ from synergynet_tf.safe_io import read_json, require
 NAME = "slices.json"
 PLACES = ("best", "median", "worst")
 WEBP_QUALITY = 90
-# How far, in pixels of the picture, a path may leave its outline.
+# Largest distance of a path from its outline, in pixels of the picture.
 TOLERANCE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """What is shown of one case, to be laid over each other.
+    """A slice of a case, with prediction and reference to be laid over it.
 
     Attributes:
-        case_id: The dataset's.
+        case_id: Case ID of the dataset.
         dsc: The case's mean DSC over its classes, under `strict`.
-        index: Which slice, from 0.
-        count: How many the case has.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
+        index: Index of the slice, from 0.
+        count: Number of slices of the case.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
         image: The picture, a WebP file in base64.
-        prediction: For each class the path around it, as SVG writes it, in pixels of
-            the picture; filled where an odd number of lines is around.
-        reference: The same.
-        codes: Which code stands at each position of the bottleneck, row by row; none
-            for a method without a codebook.
-        codes_box: Where these lie: left, top, width and height as shares of the
-            picture's. A center crop has none around it.
+        prediction: Path around each class, as SVG writes it, in pixels of the picture;
+            filled where an odd number of lines is around.
+        reference: Path around each class of the reference, likewise.
+        codes: Code at each position of the bottleneck, row by row; empty for a method
+            without a codebook.
+        codes_box: Area that the codes cover: left, top, width and height as shares of
+            the picture's. A center crop has no codes around it.
     """
 
     case_id: str
@@ -71,12 +71,12 @@ def make_slice(
     """Draws the slice that `overlay` shows of a case.
 
     Args:
-        case_id: The dataset's.
-        dsc: As in `Slice`.
+        case_id: Case ID of the dataset.
+        dsc: Mean DSC of the case, as in `Slice`.
         image: float32 `(slices, rows, columns, channels)`, as `overlay` takes it.
         pred_labels: uint8 `(slices, rows, columns)`.
         true_labels: The reference, as `pred_labels`.
-        num_classes: Foreground classes.
+        num_classes: Number of foreground classes.
     """
     index = busiest_slice(pred_labels, true_labels)
     picture = readable(image[index])

@@ -38,7 +38,7 @@ PARAMETERS: dict[str, tuple[float, ...]] = {
     "jpeg": (25, 18, 15, 10, 7),
 }
 SEED = 0
-# Exponents of the rows and columns: all of a polynomial of degree 3 but its constant.
+# Exponents of the rows and columns: all terms of degree 3 or less but the constant.
 _POWERS = tuple((i, j) for i in range(4) for j in range(4 - i) if i + j > 0)
 
 
@@ -59,9 +59,9 @@ def corrupt(
         images: float32 `(slices, S, S, 3)` in [0, 1].
         name: A key of `PARAMETERS`.
         severity: 1 to 5; 0 leaves the images as they are.
-        case_id: The dataset's.
+        case_id: Case ID of the dataset.
         modality: The run's `DataConfig.modality`.
-        seed: Of the draws.
+        seed: Seed of the random draws.
 
     Returns:
         float32, the same shape, in [0, 1].

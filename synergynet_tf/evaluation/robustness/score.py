@@ -44,15 +44,15 @@ def corrupt_run(
     `corruption.json`, or from the part of it that an interrupted call has left.
 
     Args:
-        cases: Of the run, in whose `results` `corruption.json` is written last.
-        options: What else is done to the predictions.
-        seed: Of the corruptions' draws.
+        cases: Cases of the run, in whose `results` `corruption.json` is written last.
+        options: Post-processing of the predictions.
+        seed: Seed of the corruptions' random draws.
 
     Returns:
-        What `corruption.json` holds: the run's settings, the `protocol`, `strict`, the
-        `corruption_seed`, and `rows`, first the clean one: `corruption`, `severity`
-        and its `parameter`, mean `dsc` over classes, its bootstrap `interval` by
-        patient, the same of each class, and the DSC of the `cases` by class.
+        Content of `corruption.json`: the run's settings, the `protocol`, `strict`, the
+        `corruption_seed`, and `rows`, first the clean one: `corruption`, `severity` and
+        its `parameter`, mean `dsc` over classes, its bootstrap `interval` by patient,
+        the same of each class, and the DSC of the `cases` by class.
 
     Raises:
         ValueError: If the run or a case cannot be used.

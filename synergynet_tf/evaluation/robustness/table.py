@@ -37,7 +37,7 @@ WORDS = {
     "field": "field, log of factor",
     "jpeg": "JPEG, quality",
 }
-# What `summarize` returns of a run.
+# Words for each number that `summarize` returns of a run.
 SUMMARY = {
     "corrupted": "mean of all but clean",
     "loss": "clean less that",
@@ -51,8 +51,8 @@ def summarize(
     """Sums up what corruption costs each run, and compares it with the first run.
 
     Args:
-        reports: From `corrupt_run`, of the same cases.
-        patients: The patient of each case.
+        reports: Reports of `corrupt_run`, of the same cases.
+        patients: Patient ID of each case.
 
     Returns:
         For each run its mean DSC when `corrupted`, the `loss` and, less that of the
@@ -105,9 +105,9 @@ def format_robustness(
     """Sets mean DSC in percent by corruption and severity, a column a run.
 
     Args:
-        names: Of the runs.
-        reports: From `corrupt_run`, of the same cases.
-        summaries: Of them, from `summarize`.
+        names: Names of the runs.
+        reports: Reports of `corrupt_run`, of the same cases.
+        summaries: Summaries of the reports, from `summarize`.
 
     Returns:
         Lines of text that end in a newline.

@@ -27,10 +27,10 @@ from synergynet_tf.metrics import LESION_METRICS, METRICS, bootstrap
 from synergynet_tf.runs import Run
 
 Report = dict[str, Any]
-# What both runs must have been scored on, and how.
+# Fields that the scores of both runs must share.
 SHARED = ("dataset", "data_split", "fold", "split", "protocol", "distance_unit")
 COUNTS = ("better", "worse", "equal", "one_sided")
-# What is printed of each class; of their mean, every metric is.
+# Metrics that are printed for each class; for their mean, all are.
 CLASS_METRICS = ("dsc", "hd95")
 
 
@@ -120,8 +120,9 @@ def subtract(
     """Returns the differences of each case, class and metric.
 
     Args:
-        first: Each class's metrics of each case; undefined ones are `nan` or `None`.
-        second: The same of the second run, in the same order of cases.
+        first: Metrics of each class, for each case of the first run; undefined ones are
+            `nan` or `None`.
+        second: Metrics of the second run, in the same order of cases.
     """
     names, metrics = list(second[0]), list(next(iter(second[0].values())))
     one, other = (
@@ -144,9 +145,9 @@ def summarize(
 
     Args:
         by_class: `(cases, classes, metrics)`.
-        names: Of the classes.
-        metrics: Of `METRICS`, or of `LESION_METRICS`.
-        patients: Of the cases.
+        names: Names of the classes.
+        metrics: Keys of `METRICS`, or of `LESION_METRICS`.
+        patients: Patient ID of each case.
 
     Returns:
         For each metric what `compare_runs` says, under `mean` and `per_class`.
@@ -178,7 +179,7 @@ def paired_test(values: np.ndarray, patients: Sequence[str]) -> tuple[float, flo
 
     Args:
         values: float64 `(cases,)`; `nan` is left out.
-        patients: Of the cases.
+        patients: Patient ID of each case.
 
     Returns:
         The mean, and p of Wilcoxon's signed-rank test, a difference a patient; `nan`
@@ -227,9 +228,10 @@ def difference_rows(
     """Returns the lines of a table of differences, the head first.
 
     Args:
-        differences: From `summarize`; with a `p_holm` beside each `p` both are shown.
-        unit: Of distances.
-        title: What was subtracted.
+        differences: Result of `summarize`; with a `p_holm` beside each `p` both are
+            shown.
+        unit: Unit of distances.
+        title: Description of the subtraction, such as `second - first`.
     """
     blocks = {"mean": differences["mean"]}
     if len(differences["per_class"]) > 1:

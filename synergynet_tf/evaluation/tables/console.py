@@ -19,13 +19,13 @@ from synergynet_tf.formats import DASH, LINE_WIDTH, METRIC_NAMES, score
 Report = dict[str, Any]
 
 NAMES = {metric: name for metric, (name, _) in METRIC_NAMES.items()}
-# What the paper prints under each protocol, in its order.
+# Metrics that the paper prints under each protocol, in its order.
 PAPER_METRICS = {
     "pooled": ("iou", "dsc", "acc", "sp", "se"),
     "transunet": ("dsc", "hd95"),
     "strict": ("dsc", "hd95"),
 }
-# What stands beside, by the unit of distances: of photographs and of scans.
+# Metrics beside them, by the unit of distances: `px` for photographs, `mm` for scans.
 CASE_METRICS = {"px": ("dsc", "iou", "hd95"), "mm": ("dsc", "nsd", "hd95")}
 PROTOCOL_TITLES = {
     "pooled": "pooled, all cases as one",

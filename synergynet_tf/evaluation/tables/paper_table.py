@@ -26,7 +26,8 @@ from synergynet_tf.metrics.bootstrap import RESAMPLES
 from synergynet_tf.models import METHODS
 
 Report = dict[str, Any]
-# What differs from the paper's recipe is named, so that no table is mistaken for it.
+# Settings whose differences from the paper's recipe are named, so that no table is
+# mistaken for it.
 RECIPE = (
     "image_size",
     "epochs",
@@ -48,10 +49,11 @@ class Line:
     """A row of the table.
 
     Attributes:
-        row: Its key.
-        seeds: Of its runs; none if it was not run.
-        cells: By column.
-        comparison: With the baseline; `None` for the baseline and for what was not run.
+        row: Key of the row.
+        seeds: Seeds of its runs; none if it was not run.
+        cells: Cells by column.
+        comparison: Comparison with the baseline; `None` for the baseline and for a row
+            that was not run.
     """
 
     row: str
@@ -62,17 +64,18 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class PaperTable:
-    """Ours and the paper's.
+    """A table of our scores beside the paper's.
 
     Attributes:
-        name: For a label, such as `table2-acdc-short`.
-        columns: By name, the paper's first.
-        titles: Of the columns.
+        name: Name for a label, such as `table2-acdc-short`.
+        columns: Columns by name, the paper's first.
+        titles: Titles of the columns, by name.
         lines: A line for each row of the paper's table.
-        baseline: The row that the others are tested against.
-        settings: What was run, for a program: the budget and what belongs to it.
-        caption: Sentences: what was run, and what the numbers are.
-        notes: Sentences: what is missing or was left out.
+        baseline: Key of the row that the others are tested against.
+        settings: Settings of the runs, for a program: the budget and what belongs to
+            it.
+        caption: Sentences on what was run, and on what the numbers are.
+        notes: Sentences on what is missing or was left out.
     """
 
     name: str
@@ -97,13 +100,13 @@ def make_table(
     """Sets the scores of a table's runs beside the paper's numbers.
 
     Args:
-        table: The paper's.
-        dataset: One of the table's.
-        budget: Of the runs.
-        found: The runs.
-        scores: Of each row that was run, a report for each seed.
-        baseline: The row that the others are tested against.
-        notes: What else a reader should know.
+        table: Table of the paper.
+        dataset: Name of one of the table's datasets.
+        budget: Budget of the runs.
+        found: Runs of the table.
+        scores: Reports of each row that was run, one for each seed.
+        baseline: Key of the row that the others are tested against.
+        notes: Further sentences for the table's notes.
     """
     protocol = DATASETS[dataset].PAPER_PROTOCOL
     columns = {**columns_of(table.columns, protocol), STRICT: STRICT_DSC}
@@ -208,7 +211,7 @@ def _file(weights: str) -> str:
 
 
 def unlike_recipe(configs: Sequence[ExperimentConfig]) -> list[str]:
-    """Names what is not the paper's recipe in runs that are alike, such as one."""
+    """Names settings that differ from the paper's recipe, in runs that share them."""
     ours, recipe = settings_of(configs[0]), settings_of(ExperimentConfig())
     recipe["split"] = "paper"
     changes = [

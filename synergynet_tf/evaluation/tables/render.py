@@ -176,5 +176,5 @@ def _latex(text: str) -> str:
 
 
 def _latex_number(cell: str) -> str:
-    """Sets minus signs, and a dash for what is not there."""
+    """Replaces hyphens by minus signs, and a missing number by a dash."""
     return "--" if cell == DASH else re.sub(r"(?<!\w)-(?=\d)", "$-$", _latex(cell))

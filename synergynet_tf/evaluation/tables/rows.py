@@ -35,7 +35,7 @@ from synergynet_tf.runs import Run
 Report = dict[str, Any]
 Evaluate = Callable[[Run], Report]
 PART = "test"
-# What depends on the data, or may be chosen for all rows alike.
+# Settings that depend on the data, or may be chosen for all rows alike.
 OPEN = (
     "split",
     "split_seed",
@@ -88,11 +88,11 @@ def find_row_runs(
     same if their names are; in a table of backbones each has a file of its own.
 
     Args:
-        table: Whose rows.
-        dataset: One of the table's.
-        budget: Of the runs.
+        table: Table whose rows to look for.
+        dataset: Name of one of the table's datasets.
+        budget: Budget of the runs.
         folder: The `--runs` folder that all budgets are in.
-        seeds: Those to look for; all that are there if left out.
+        seeds: Seeds to look for; `None` for all that are there.
 
     Returns:
         The runs, row by row and by seed; and a sentence on each other run that was
@@ -229,11 +229,11 @@ def score_runs(
 
 
 class Column(NamedTuple):
-    """What a column holds.
+    """The scores that a column holds.
 
     Attributes:
-        protocol: Of its scores.
-        class_name: Of one class; `""` for the mean over classes.
+        protocol: Protocol of its scores.
+        class_name: Name of a class; `""` for the mean over classes.
         metric: A key of `METRICS`.
     """
 
@@ -243,7 +243,7 @@ class Column(NamedTuple):
 
     @property
     def scale(self) -> int:
-        """What a value is multiplied with: fractions are shown in percent."""
+        """Factor of the values: fractions are shown in percent."""
         return metric_scale(self.metric)
 
 
@@ -252,14 +252,14 @@ STRICT_DSC = Column("strict", "", "dsc")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number of a row; what is `None` is not there, or not defined.
+    """One number of a row; fields are `None` if missing or undefined.
 
     Attributes:
-        mean: Over the seeds.
+        mean: Mean over the seeds.
         sd: Standard deviation over the seeds, `n - 1` in its divisor; of 2 or more.
         interval: 95 % bootstrap interval, by patient, of the mean over the seeds; of
             2 patients or more.
-        paper: The paper's number.
+        paper: Number of the paper.
     """
 
     mean: float | None = None
@@ -281,7 +281,7 @@ class Comparison(NamedTuple):
     Attributes:
         difference: The row's minus the baseline's: mean over the cases, `nan` if none
             has a score in both.
-        p: Of Wilcoxon's signed-rank test, corrected with Holm's method.
+        p: p-value of Wilcoxon's signed-rank test, corrected with Holm's method.
     """
 
     difference: float
@@ -304,10 +304,10 @@ def make_cells(
     """Sums up a row's runs.
 
     Args:
-        reports: One for each seed, of the same cases; without any there is only what
-            the paper has.
-        columns: By their names.
-        paper: The paper's number for each name that it has.
+        reports: Reports of the row, one for each seed, of the same cases; without any,
+            only the paper's numbers are set.
+        columns: Columns by name.
+        paper: Numbers of the paper, by the columns' names, as far as it has them.
     """
     if not reports:
         return {name: Cell(paper=paper.get(name)) for name in columns}
@@ -343,8 +343,8 @@ def compare(
 
     Args:
         scores: Reports of each row, a seed each, of the same cases.
-        baseline: The row that the others are tested against.
-        protocol: Of the scores of a case.
+        baseline: Key of the row that the others are tested against.
+        protocol: Protocol of the scores.
 
     Returns:
         The comparison of each other row; none if the baseline was not run.
@@ -396,7 +396,7 @@ def _interval(
 def _resample(
     report: Report, protocol: str, weights: np.ndarray
 ) -> bootstrap.Resampled:
-    """Does to each resample what the protocol does to all cases."""
+    """Applies the protocol to each resample, as to all cases."""
     if protocol == "pooled":
         return bootstrap.resample_pools(
             [

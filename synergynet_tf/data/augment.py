@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 MAX_DEGREES = 20.0
-# Of `strong`: how often each change is made, and its range.
+# Settings of `strong`: the probability of each change, and the range of each.
 SHARE = 0.3
 SCALES = (0.85, 1.25)
 GAMMAS = (0.7, 1.5)
@@ -30,7 +30,7 @@ def flip_and_rotate(
     Args:
         image: float32 `(S, S, channels)`.
         label: uint8 `(S, S)`.
-        rng: What to draw from.
+        rng: Random generator to draw from.
 
     Returns:
         Arrays of the same shapes and dtypes; the arguments stay as they are.
@@ -62,7 +62,7 @@ def strong(
     Args:
         image: float32 `(S, S, channels)` in [0, 1].
         label: uint8 `(S, S)`.
-        rng: What to draw from.
+        rng: Random generator to draw from.
 
     Returns:
         Arrays of the same shapes and dtypes, the image in [0, 1]; the arguments stay

@@ -22,14 +22,14 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         store: The prepared images and labels.
-        batch_size: Images a batch, at least 1.
-        seed: Of the order and the augmentation, at least 0.
+        batch_size: Images per batch, at least 1.
+        seed: Seed of the order and the augmentation, at least 0.
         training: Whether to shuffle and augment.
         augmentation: A key of `data.augment.AUGMENTATIONS`.
 
     Attributes:
-        epoch: The epoch that indexing serves, from 0. It is for the caller to set:
-            Keras moves on at moments that differ between its backends.
+        epoch: The epoch that indexing serves, from 0. The caller must set it: Keras
+            moves on at moments that differ between its backends.
         first_step: The step that index 0 serves; those before it come last.
 
     Raises:
@@ -74,11 +74,11 @@ class Batches(keras.utils.PyDataset):
         """Returns batch `step` of an epoch, or a part of it.
 
         Args:
-            epoch: From 0.
-            step: From 0, below `len(self)`.
-            part: Which of the parts, from 0. One after the other they are the batch;
-                their sizes differ by 1 at most.
-            of: Number of the parts.
+            epoch: Index of the epoch, from 0.
+            step: Index of the step, from 0, below `len(self)`.
+            part: Index of the part, from 0. One after the other the parts are the
+                batch; their sizes differ by 1 at most.
+            of: Number of parts.
 
         Returns:
             Images float32 `(batch, S, S, 3)` in [0, 1] and labels uint8

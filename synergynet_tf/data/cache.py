@@ -30,13 +30,14 @@ def of_files(
 ) -> list[str]:
     """Reads a text of each file, or takes that of an earlier process.
 
-    A text is taken while the size and the time of its file are what they were. A cache
-    that is not there, damaged or not writable is as an empty one.
+    A text is valid while the size and the time of its file are unchanged. A cache that
+    is missing, damaged or not writable counts as empty.
 
     Args:
-        name: What is read; the cache's file is named after it and the first path.
+        name: Name of the cache, whose file is named after it and the folder of the
+            first path.
         paths: The files.
-        read: Reads one.
+        read: Function that reads the text of one file.
     """
     if not paths:
         return []

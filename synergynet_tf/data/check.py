@@ -26,11 +26,12 @@ from synergynet_tf.parallel import map_in_processes
 CaseT = TypeVar("CaseT")
 ResultT = TypeVar("ResultT")
 
-# Between microscopes and mistaken units; ones stand where no spacing is known.
+# Plausible spacings: from a microscope's up to those of a mistaken unit. Unknown ones
+# are 1.
 SPACING_MM = (0.001, 100.0)
-# What so many cases, and most of all, have in common is said once.
+# Notes shared by at least this many cases, and by most, are printed once.
 FEWEST_ALIKE = 3
-# Names in a line.
+# Number of names in a line.
 MAX_NAMED = 10
 
 
@@ -38,9 +39,10 @@ class Findings(NamedTuple):
     """Result of the check of a dataset.
 
     Attributes:
-        cases: How many were looked at.
-        problems: A line each: what a training or a score would fail of, or be wrong by.
-        notes: A line each: what may be as it should.
+        cases: Number of cases that were checked.
+        problems: Problems, a line each: what would make a training fail or a score
+            wrong.
+        notes: Notes, a line each: what may be as it should.
     """
 
     cases: int
@@ -52,11 +54,11 @@ class CaseCheck(NamedTuple):
     """Result of the check of one case.
 
     Attributes:
-        case_id: The case.
-        problem: Why it cannot be used, or `""`.
-        notes: What is strange about it.
-        digest: The same for images that are the same; `""` for one that is unreadable.
-        classes: The labels that it has, above 0.
+        case_id: ID of the case.
+        problem: Reason why it cannot be used, or `""`.
+        notes: Peculiarities of the case, a line each.
+        digest: Digest of the image, equal for equal images; `""` for an unreadable one.
+        classes: Labels above 0 that the case has.
     """
 
     case_id: str
@@ -70,12 +72,12 @@ def check(data: DataConfig, workers: int) -> Findings:
     """Reads every case of a dataset.
 
     Args:
-        data: Which dataset, and where.
-        workers: Processes that read; 0 for none.
+        data: Name and folder of the dataset, and its other settings.
+        workers: Number of processes that read; 0 for none.
 
     Raises:
         FileNotFoundError: If the data is not there.
-        OSError: If a process died, for example for want of memory.
+        OSError: If a process died, for example because memory ran out.
     """
     dataset, root = DATASETS[data.dataset], data_root(data)
     problems: list[str] = []
@@ -88,13 +90,13 @@ def check(data: DataConfig, workers: int) -> Findings:
         problems.append(str(error))
         case_ids = []
     notes: list[str] = []
-    with contextlib.suppress(ValueError):  # Which is among the problems.
+    with contextlib.suppress(ValueError):  # The error is among the problems.
         listing = dataset.listing(root)
         problems += listing.warnings
         for kind, found in (("meant", problems), ("other", notes), ("expected", notes)):
             found += lines(e for e in listing.passed_over if e.kind == kind)
     names: tuple[str, ...] = ()
-    shared = ""  # What each case would be refused for.
+    shared = ""  # Reason for which every case would be refused.
     try:
         names = dataset.class_names(root)
         notes += class_notes(data)
@@ -121,17 +123,17 @@ def check(data: DataConfig, workers: int) -> Findings:
 def _join(
     said: Sequence[tuple[str, str]], num_cases: int, shared: str = ""
 ) -> Iterator[str]:
-    """Yields what is said of cases; what is alike in most of them, once.
+    """Yields lines about cases; lines that are alike in most cases, once.
 
     Args:
-        said: Of each case a line.
-        num_cases: How many there are.
-        shared: What has been said of all.
+        said: Case ID and a line of text about the case.
+        num_cases: Number of cases.
+        shared: Text that has been reported for all cases; lines with it are left out.
     """
     groups: dict[str, list[tuple[str, str]]] = {}
     for case_id, text in said:
         if not shared or shared not in text:
-            # Files and the case are others in each line.
+            # Files and case differ from line to line.
             alike = re.sub(r"\S*/\S*", "*", text.replace(case_id, "*"))
             groups.setdefault(alike, []).append((case_id, text))
     for group in groups.values():
@@ -228,7 +230,7 @@ def _notes(case: Case, modality: str) -> Iterator[str]:
 
 
 def _duplicates(results: Sequence[CaseCheck]) -> Iterator[str]:
-    """Yields a line for each case whose image another has."""
+    """Yields a line for each case whose image equals another case's."""
     owners: dict[str, str] = {}
     for seen in results:
         first = owners.setdefault(seen.digest, seen.case_id) if seen.digest else ""
@@ -248,13 +250,13 @@ def map_cases(
     """Yields `function(case)` for each case, in order, with a progress bar.
 
     Args:
-        function: Can be pickled, as can its arguments and results.
-        cases: What it is called with.
-        workers: Processes; 0 for none.
-        title: Of the bar.
+        function: Function that can be pickled, as can its arguments and results.
+        cases: Arguments of the function.
+        workers: Number of processes; 0 for none.
+        title: Title of the progress bar.
 
     Raises:
-        OSError: If a process died, for example for want of memory.
+        OSError: If a process died, for example because memory ran out.
     """
     found = map_in_processes(function, cases, workers)
     yield from tqdm.tqdm(found, title, len(cases), unit="case", disable=None)
@@ -269,12 +271,12 @@ class Summary:
     """Summary statistics of a dataset.
 
     Attributes:
-        data: Its settings, complete.
+        data: Settings of the data, complete.
         cases: Number of cases of each part.
         patients: Number of patients of each part.
-        ranges: For each measure, its value in each case that could be read.
-        shares: For each class, its share of each case's voxels.
-        unreadable: Why each of the other cases could not be read.
+        ranges: Value of each measure in each case that could be read.
+        shares: Share of each class in each case's voxels.
+        unreadable: Reason why each of the other cases could not be read.
     """
 
     data: DataConfig

@@ -22,7 +22,7 @@ from synergynet_tf.safe_io import read_content, require_plain_name
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
 MAX_MASK_VALUE = 65535
 MAX_PIXELS = 200_000_000
-MAX_PNG_SIDE = 1_000_000  # Of libpng, on both ways.
+MAX_PNG_SIDE = 1_000_000  # Limit of libpng, for width and height.
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 PNG_PALETTE = 3
@@ -51,9 +51,9 @@ def list_images(
     are passed over; extensions may be spelled in any case.
 
     Args:
-        folder: Where to look, not below it.
-        ignored_endings: Stems that end so are passed over too.
-        passed_over: Takes what is.
+        folder: Folder to search, without its subfolders.
+        ignored_endings: Endings of stems that are passed over too.
+        passed_over: List to which the files that are passed over are added.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -88,9 +88,10 @@ def list_pairs(
     Args:
         images: Folder of the images.
         masks: Folder of the masks.
-        endings: What may follow the image's stem in its mask's (`_mask`), in any case.
-        ignored_endings: Stems that end so are neither images nor masks.
-        passed_over: Takes what else is in the folders.
+        endings: Endings that may follow the image's stem in its mask's (`_mask`), in
+            any case.
+        ignored_endings: Endings of stems that are neither images nor masks.
+        passed_over: List to which all else in the folders is added.
 
     Returns:
         The pairs, sorted by stem; and the problems, a line each: an image that has no
@@ -317,7 +318,7 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _bmp_indices(data: bytes) -> bytes:
-    """Replaces a colored palette by a gray one, of whose entries each is its index."""
+    """Replaces a colored palette by a gray one in which each entry is its index."""
     (offset,) = struct.unpack_from("<I", data, 10)
     (header,) = struct.unpack_from("<I", data, 14)
     # The oldest header has 12 bytes, shorter sides, and a palette without a fourth
@@ -334,7 +335,7 @@ def _bmp_indices(data: bytes) -> bytes:
 
 
 def _tiff_indices(data: bytes) -> bytes:
-    """Says gray where the header of a TIFF file says palette."""
+    """Changes palette to gray in the header of a TIFF file."""
     order = "<" if data.startswith(b"II") else ">"
     (start,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, start)
@@ -407,7 +408,7 @@ def check_image(data: bytes) -> tuple[int, int]:
 
 def _check_png(data: bytes) -> tuple[int, int]:
     # PNG (ISO/IEC 15948), section 5.3: length, type, body, CRC of type and body.
-    # Of the size that decoders go by, section 11.2.2: in the first chunk, IHDR.
+    # Decoders take the size from the first chunk, IHDR (section 11.2.2).
     if not data.startswith(PNG_SIGNATURE + PNG_FIRST_CHUNK):
         raise ValueError("truncated or damaged (its first chunk is not IHDR)")
     columns, rows = struct.unpack_from(">II", data, 16)
@@ -434,7 +435,7 @@ def _check_jpeg(data: bytes) -> tuple[int, int]:
             position += 1  # A fill byte, or one that decoders pass over as well.
             continue
         if code in JPEG_ALONE:
-            position += 2  # As decoders do, who would find a frame after it.
+            position += 2  # As in decoders, which would find a frame after it.
             continue
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             shape = struct.unpack_from(">HH", data, position + 5)

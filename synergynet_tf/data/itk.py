@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".nrrd", ".mha")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Of the text before the voxels, and of its line that names a file of them.
+# Largest size of the text before the voxels; and its line that names a data file.
 MAX_HEADER_BYTES = 2**16
 _ELSEWHERE = re.compile(
     rb"^\s*(?:data ?file\s*:|ElementDataFile\s*=(?!\s*LOCAL\s*$))",
@@ -45,8 +45,8 @@ class ItkGeometry(Geometry):
     """Geometry of an NRRD or MetaImage file: its own numbers, not rounded.
 
     Attributes:
-        spacing: Of the file's axes, in mm.
-        origin: Of its first voxel, LPS+.
+        spacing: Spacing of the file's axes, in mm.
+        origin: Position of the first voxel, LPS+, in mm.
         direction: `(d, d)` cosines of its `d` axes, row by row.
     """
 
@@ -108,9 +108,9 @@ def write_labels(
     """Writes labels on the grid of the volume that they were made from, compressed.
 
     Args:
-        path: Ends in `.nrrd` or `.mha`.
+        path: Path that ends in `.nrrd` or `.mha`.
         labels: uint8 or uint16 `(slices, rows, columns)`, in canonical orientation.
-        geometry: That of the volume.
+        geometry: Geometry of the volume.
 
     Raises:
         ValueError: If the shape is not the volume's.

@@ -51,17 +51,17 @@ UNUSED = "no part"
 
 
 class Image(NamedTuple):
-    """What is kept of an image or a volume.
+    """Digests and thumbnail of an image or a volume.
 
     Attributes:
-        name: Its file, or its case.
-        place: The folder or the part that it is in.
-        owner: The patient; empty if that is not known.
-        digest: The same for images whose voxels are the same; empty if it shows
+        name: Name of its file or of its case.
+        place: Folder or part that it is in.
+        owner: ID of the patient; empty if unknown.
+        digest: Digest of the voxels, equal for equal images; empty if the image shows
             nothing, because it has one or two values.
-        slices: Of a volume the digest of each slice that shows something.
-        thumbnail: float32 `(256,)`, of a volume `(2048,)`, of norm 1.
-        problem: Why it cannot be read, or `""`.
+        slices: Digest of each slice of a volume that shows something.
+        thumbnail: float32 `(256,)`, for a volume `(2048,)`, of norm 1.
+        problem: Reason why it cannot be read, or `""`.
     """
 
     name: str
@@ -82,9 +82,9 @@ class Copy(NamedTuple):
     """Two images that are the same, share slices, or are alike.
 
     Attributes:
-        first: One of them.
-        second: The other.
-        how: In words.
+        first: One of the two images.
+        second: The other image.
+        how: Description of the likeness, in words.
     """
 
     first: Image
@@ -136,8 +136,8 @@ def find_leaks_of_folders(folders: Sequence[str], workers: int) -> Leaks:
     end so, and those in nnU-Net's and the Decathlon's folders of labels.
 
     Args:
-        folders: One or two.
-        workers: Processes that read; 0 for none.
+        folders: One or two folders.
+        workers: Number of processes that read; 0 for none.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no image in it.
@@ -211,7 +211,7 @@ def _list(root: pathlib.Path, passed_over: list[PassedOver]) -> list[pathlib.Pat
 
 
 def _refuse(error: OSError) -> None:
-    """Raises what `os.walk` would pass over: a folder that cannot be listed."""
+    """Raises the error of a folder that cannot be listed, which `os.walk` ignores."""
     raise error
 
 
@@ -248,7 +248,7 @@ def _read_case(name: str, root: pathlib.Path, case: tuple[str, str, str]) -> Ima
 
 
 def _describe(voxels: np.ndarray, name: str, place: str, owner: str) -> Image:
-    """Keeps what is compared of voxels `(slices, rows, columns, channels)`."""
+    """Computes digests and thumbnail of voxels `(slices, rows, columns, channels)`."""
     if not _shows(voxels):
         return Image(name, place, owner)
     slices = voxels if len(voxels) > 1 else ()
@@ -366,10 +366,10 @@ def _sharing(found: Sequence[Image]) -> Iterator[Copy]:
 
 def _alike(found: Sequence[Image]) -> Iterator[Copy]:
     """Yields pairs whose thumbnails are alike, and whose voxels are not the same."""
-    # Of the same images in one place, one is enough.
+    # One image is enough of those that are equal and in one place.
     distinct = list({(own.digest, own.place): own for own in reversed(found)}.values())
     distinct.reverse()
-    # Those of images and of volumes have sizes of their own.
+    # Thumbnails of images and of volumes differ in size.
     for size in (SIDE * SIDE, DEPTH * SIDE * SIDE):
         kind = [own for own in distinct if np.size(own.thumbnail) == size]
         if len(kind) > 1:

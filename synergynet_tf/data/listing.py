@@ -25,7 +25,7 @@ MAX_ROOTS = 8
 TICK_NS = 50_000_000
 COARSE_TICK_NS = 2_000_000_000
 
-# Files that systems and file managers leave, and what a data folder may come with.
+# Files that systems and file managers create, or that come with data.
 SYSTEM_NAMES = {".ds_store", "thumbs.db", "desktop.ini", "@eadir", "__macosx"}
 DOCUMENTS = (".txt", ".md", ".rst", ".pdf", ".csv", ".tsv", ".xlsx", ".json", ".cff")
 # Images and scans of formats that a reader may not take, or not in this folder.
@@ -37,7 +37,7 @@ IMAGE_ENDINGS = tuple(
         "mha mhd mgh mgz img mnc npy npz mat h5 hdf5"
     ).split()
 )
-# What files of images and scans begin with, whatever their names.
+# First bytes of image and scan files, whatever their names.
 SIGNATURES = (
     b"\x89PNG",
     b"\xff\xd8\xff",
@@ -49,7 +49,7 @@ SIGNATURES = (
     b"\0\0\x01\x5c",
 )
 MAX_WALKED = 1000
-# Names in a line of `--check`, and in one before a training.
+# Names in a line of `--check`, and in a line before a training.
 MAX_LISTED, MAX_SHOWN = 50, 5
 
 
@@ -74,8 +74,8 @@ class PassedOver(NamedTuple):
     """A file or folder that is not used.
 
     Attributes:
-        path: Its path.
-        reason: Why, as in "<path> is passed over: <reason>".
+        path: Path of the file or folder.
+        reason: Reason, as in "<path> is passed over: <reason>".
         kind: `meant`: a user would have meant to include it, a problem for `--check`.
             `expected`: the format or the system brings it. `other`: anything else.
     """
@@ -91,11 +91,11 @@ class Listing:
 
     Attributes:
         root: The dataset's folder.
-        parts: For each part in which the files come, the files of each whole case.
-        problems: What is wrong with the others, a line each: no case can be used
-            before they are mended.
-        passed_over: What else is in the folders.
-        warnings: Where a list that came with the files differs, a line each.
+        parts: Files of each whole case, for each part in which the files come.
+        problems: Faults of the other cases, a line each: no case can be used before
+            they are mended.
+        passed_over: All else in the folders.
+        warnings: Differences from a list that came with the files, a line each.
     """
 
     root: pathlib.Path
@@ -157,9 +157,9 @@ def list_files(
     """Lists the files of a folder that have one of the endings, in whatever case.
 
     Args:
-        folder: Where to look, not below it.
-        endings: In lower case, the longer ones first.
-        passed_over: Takes what else is in the folder.
+        folder: Folder to search, without its subfolders.
+        endings: Endings in lower case, the longer ones first.
+        passed_over: List to which all else in the folder is added.
 
     Returns:
         Name without ending, and path of each, sorted by the path.
@@ -349,5 +349,5 @@ def is_settled(stamp: Stamp) -> bool:
         return True
     changed = stamp[-1]
     tick = TICK_NS if changed % 10**9 else COARSE_TICK_NS
-    # One in the future is of another clock, such as a file server's.
+    # A time in the future is of another clock, such as a file server's.
     return abs(time.time_ns() - changed) > tick

@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 ENDINGS = (".nii.gz", ".nii")
 # A body from head to foot, 512 x 512 x 2,048; a header may claim 2**63.
 MAX_VOXELS = 2**29
-# Of the larger of the two headers.
+# Size of the larger of the two headers.
 HEADER_BYTES = 540
-# What may stand before the first voxel, and after the last one.
+# Most bytes before the first voxel, and after the last one.
 MAX_REST_BYTES = 2**26
-# How much coarser than the others an axis must be to be the one that is sliced.
+# Least ratio of the largest spacing to the next for its axis to be the sliced one.
 ANISOTROPY = 2.0
-# By the lowest three bits of the header's `xyzt_units`: meter, millimeter, micrometer.
+# Millimeters by the lowest three bits of `xyzt_units`: meter, millimeter, micrometer.
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 GZIP_SIGNATURE = b"\x1f\x8b"
-# How Python's message begins for bytes that are no further gzip stream.
+# Start of Python's message for bytes that are no further gzip stream.
 NO_STREAM = "Not a gzipped file"
 READING_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error)
-# How far apart, in voxels and in shares, two files of one case may be.
+# Largest difference of two files of one case, in voxels and as a share of the spacing.
 MAX_SHIFT = 0.1
 MAX_SPACING_DIFFERENCE = 0.01
 # The cosine between two axes of a sheared grid is larger: 0.06 degrees off 90.
@@ -62,9 +62,9 @@ class Geometry:
     """Orientation, spacing and affine of a file's voxels.
 
     Attributes:
-        shape: Length of its three axes.
-        axes: Which of them are the slices, rows and columns.
-        flipped: Which of slices, rows and columns it stores in reverse.
+        shape: Lengths of the three axes of the file.
+        axes: Indices of the file's axes that are the slices, rows and columns.
+        flipped: Whether the file stores slices, rows and columns in reverse, for each.
     """
 
     shape: tuple[int, int, int]
@@ -88,7 +88,7 @@ class Geometry:
         spacing; else the affine has directions alone, and the spacing has lengths.
 
         Args:
-            spacing_mm: Between slices, rows and columns.
+            spacing_mm: Distance between slices, rows and columns.
 
         Returns:
             float64 `(3, 3)`: a row each for the step to the next slice, row and column;
@@ -224,9 +224,9 @@ def write_labels(
     but for what describes the values.
 
     Args:
-        path: Ends in `.nii` or `.nii.gz`.
+        path: Path that ends in `.nii` or `.nii.gz`.
         labels: uint8 or uint16 `(slices, rows, columns)`, in canonical orientation.
-        geometry: That of the volume.
+        geometry: Geometry of the volume.
 
     Raises:
         ValueError: If the shape is not the volume's, or the path ends otherwise.
@@ -282,7 +282,7 @@ def to_volume(
 
 @contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
-    """Names the file in what is raised because of its content."""
+    """Adds the file's name to errors that its content raises."""
     from nibabel.spatialimages import HeaderDataError
 
     try:
@@ -430,9 +430,9 @@ def find_axes(
     """Finds the slices, rows and columns of a volume.
 
     Args:
-        affine: From `(x, y, z, 1)` to RAS+, `(4, 4)`.
-        shape: Length of the three axes.
-        spacing_mm: Along them.
+        affine: Matrix from `(x, y, z, 1)` to RAS+, `(4, 4)`.
+        shape: Lengths of the three axes.
+        spacing_mm: Spacing along the three axes.
 
     Returns:
         The `axes` and `flipped` of a `Geometry`.
@@ -482,10 +482,10 @@ def read_labeled(
     """Reads a volume with its labels, in the orientation of `read`.
 
     Args:
-        case_id: The case's.
-        images: One file, or one for each channel.
-        label: The reference segmentation.
-        values: From a value in the file to the label; `{0: 0, ...}`.
+        case_id: ID of the case.
+        images: Path of one file, or of one for each channel.
+        label: Path of the reference segmentation.
+        values: Label by value in the file; `{0: 0, ...}`.
         may_have_channels: Whether a single image may have a fourth axis.
 
     Raises:

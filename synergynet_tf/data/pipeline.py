@@ -21,12 +21,12 @@ def dataset(
     """Chains epochs of `batches` into one stream, bit for bit and in their order.
 
     Args:
-        batches: What to serve; its `epoch` is neither read nor changed.
+        batches: Batches to serve; their `epoch` is neither read nor changed.
         first_epoch: The first epoch to serve, from 0.
         epochs: Number of epochs, at least 1.
         first_step: The first step of the first epoch to serve, from 0.
-        parts: Which parts of each batch to serve, one after the other.
-        of: Number of the parts that a batch has.
+        parts: Indices of the parts of each batch to serve, one after the other.
+        of: Number of parts of a batch.
 
     Returns:
         `(epochs * len(batches) - first_step) * len(parts)` pairs of images float32

@@ -30,14 +30,14 @@ class Prepared:
     """Preprocessed data of a run, at the network's size.
 
     Attributes:
-        train: Images and labels to train with.
-        val: Those to validate with.
-        class_names: Of the foreground classes.
+        train: Training images and labels.
+        val: Validation images and labels.
+        class_names: Names of the foreground classes.
         split: Case ids of `train`, `val` and `test`.
-        image_channels: Of a scan; `None` for photographs, which may be gray and
-            colored in turn.
-        label_values: Of each class in the user's masks; `None` where no masks are.
-        unused: Cases that are in no part; `None` if that is not known.
+        image_channels: Number of channels of the scans; `None` for photographs, which
+            may be gray and colored in turn.
+        label_values: Value of each class in the user's masks; `None` without masks.
+        unused: IDs of the cases that are in no part; `None` if unknown.
     """
 
     train: Store
@@ -55,7 +55,7 @@ def prepare(
     """Reads the raw data, or the stores that were built of it; says what it holds.
 
     Args:
-        data: The run's.
+        data: Data settings of the run.
         image_size: Height and width of the network's input.
         split: Case ids of each part, if a run has kept them; else they are drawn.
 
@@ -108,9 +108,9 @@ def load(data: DataConfig, image_size: int, folder: pathlib.Path) -> Prepared:
     """Reads what `save` wrote.
 
     Args:
-        data: The run's; only where the raw data is may differ.
-        image_size: The run's.
-        folder: The folder.
+        data: Data settings of the run; only the folder of the raw data may differ.
+        image_size: Height and width of the network's input.
+        folder: Folder that `save` wrote to.
 
     Raises:
         FileNotFoundError: If the folder holds no prepared data.
@@ -130,7 +130,7 @@ def load(data: DataConfig, image_size: int, folder: pathlib.Path) -> Prepared:
         raise ValueError(f"{folder} is damaged: {error}") from error
     names = tuple(about["class_names"])
     split, channels = about["split"], about["image_channels"]
-    values = about.get("label_values")  # Folders of before have none.
+    values = about.get("label_values")  # Folders of earlier versions have none.
     own = None if values is None else tuple(values)
     return Prepared(train, val, names, split, channels, own, about.get("unused"))
 

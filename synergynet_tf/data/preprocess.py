@@ -22,19 +22,20 @@ __all__ = [
     "to_network",
 ]
 
-# What becomes 0 and 1: fixed values, or percentiles of each channel of the volume.
-# Those of CT are TransUNet's for abdominal organs, in Hounsfield units.
+# Values that become 0 and 1: fixed values, or percentiles of each channel of the
+# volume. Those of CT are TransUNet's for abdominal organs, in Hounsfield units.
 WINDOWS = {"rgb": (0.0, 255.0), "ct": (-125.0, 275.0)}
 PERCENTILES = {"mri": (0.5, 99.5)}
 MODALITIES = (*WINDOWS, *PERCENTILES)
-# The logits of what a center crop cuts off, where it is the class and where not: their
+# Logits of the area outside a center crop, for its class and for the others: their
 # probabilities are 1 and 0 in float32.
 OUTSIDE_CROP_LOGITS = (200.0, -200.0)
-# OpenCV 5 resizes at most so many channels at once; OpenCV 4, 512.
+# Most channels that OpenCV 5 resizes at once; OpenCV 4, 512.
 MAX_RESIZED_CHANNELS = 128
-# Of the network's range: 12 bits in 16 take up this much, and show next to nothing.
+# Share of the network's range: 12 bits in 16 take up this much, and show next to
+# nothing.
 FAINT_SPAN = 1 / 16
-# What `images.read_image` divides 16-bit values by.
+# Divisor of 16-bit values in `images.read_image`.
 PER_GRAY_LEVEL = 257
 
 
@@ -43,9 +44,11 @@ class Preprocessor:
     """Preprocessing of a run's images and labels, and back to their own grid.
 
     Attributes:
-        modality: One of `MODALITIES`: how intensities become [0, 1].
+        modality: Modality, one of `MODALITIES`, which decides how intensities become
+            [0, 1].
         size: Height and width of the network's input in pixels, `S`.
-        channels: Up to three of the image's to take, such as `"0 1 3"`; `""` for all.
+        channels: Up to three channels of the image to take, such as `"0 1 3"`; `""` for
+            all.
         center_crop: Share of each side that the network sees, in (0, 1].
     """
 
@@ -90,9 +93,9 @@ def center_box(rows: int, columns: int, share: float) -> tuple[slice, slice]:
     that as much is left out on either side.
 
     Args:
-        rows: Of the image.
-        columns: Of the image.
-        share: In (0, 1].
+        rows: Number of rows of the image.
+        columns: Number of columns of the image.
+        share: Share of each side, in (0, 1].
     """
     cut = (1 - share) / 2
     # Something stays, however little is asked for.
@@ -119,7 +122,7 @@ def to_network(
         image: `(slices, rows, columns, channels)`.
         modality: One of `MODALITIES`.
         size: Height and width of the result in pixels.
-        channels: Up to three of the image's to take, in this order: `"0 1 3"`;
+        channels: Up to three channels of the image to take, in this order: `"0 1 3"`;
             `""` takes all.
         center_crop: Share of each side to take, `center_box`.
 
@@ -157,9 +160,9 @@ def find_faint(image: np.ndarray, modality: str, channels: str = "") -> str:
     is looked at by itself.
 
     Args:
-        image: As `to_network` takes it.
-        modality: As `to_network` takes it.
-        channels: As `to_network` takes it.
+        image: Image, as for `to_network`.
+        modality: Modality, as for `to_network`.
+        channels: Channels to take, as for `to_network`.
 
     Returns:
         A clause without a full stop; `""` for an image like most.

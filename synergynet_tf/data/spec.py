@@ -20,14 +20,14 @@ class Case:
     """Image or volume with its ground truth segmentation, on its own grid.
 
     Attributes:
-        case_id: Unique within the dataset.
+        case_id: ID of the case, unique within the dataset.
         image: float32 `(slices, rows, columns, channels)`, in the source's units:
             0 to 255 for photographs, the scanner's for volumes. A photograph has
             one slice.
         label: uint8 `(slices, rows, columns)`: 0 is background, `i + 1` is the
             dataset's foreground class `i`.
-        spacing_mm: Distance between slices, rows and columns in mm, above 0; ones
-            where it is not known.
+        spacing_mm: Distance between slices, rows and columns in mm, above 0; ones if
+            unknown.
         steps_mm: The vectors from a voxel to the next slice, row and column in mm, a
             row each, float64 `(3, 3)`; `None` where they are orthogonal.
 
@@ -75,7 +75,7 @@ class Dataset(Protocol):
     names it and says what to do.
 
     Attributes:
-        CLASSES: Foreground classes, `()` where they depend on the root.
+        CLASSES: Names of the foreground classes, `()` where they depend on the root.
         PAPER_PROTOCOL: Protocol of the numbers that the paper prints.
 
     A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice;
@@ -135,10 +135,10 @@ def mask_values(
     """Returns the value of each class in the label maps that are written.
 
     Args:
-        known: Those of the user's masks. `None` where they are not known: class `i`
-            is then `i + 1`, and a single class is 255 in an image.
-        num_classes: Foreground classes.
-        image: Whether it is one, and no volume.
+        known: Values in the user's masks; `None` if unknown: class `i` is then `i + 1`,
+            and a single class is 255 in an image.
+        num_classes: Number of foreground classes.
+        image: Whether the label map is of an image rather than a volume.
     """
     if known is not None:
         return tuple(known)

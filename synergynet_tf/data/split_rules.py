@@ -25,9 +25,10 @@ def random_split(
     """Draws 70 % to train, 10 % to select, 20 % to test.
 
     Args:
-        case_ids: The cases to share out.
-        seed: Of the draw; the order of `case_ids` does not matter.
-        group: Names what must stay together, such as the patient of a case.
+        case_ids: IDs of the cases to share out.
+        seed: Seed of the draw; the order of `case_ids` does not matter.
+        group: Function that returns the group of a case, such as its patient; the cases
+            of a group stay together.
 
     Returns:
         Sorted case ids of `train`, `val` and `test`, none of them empty.
@@ -78,8 +79,9 @@ def official_split(
 
     Args:
         parts: Case ids of `train` and of `val`, `test` or both.
-        seed: Of the draw.
-        group: Names what must stay together.
+        seed: Seed of the draw.
+        group: Function that returns the group of a case; the cases of a group stay
+            together.
 
     Raises:
         ValueError: If there is neither `val` nor `test`.
@@ -132,11 +134,12 @@ def fold_split(
     """Takes one of `n` folds as the test set and draws 10 % of the rest to select.
 
     Args:
-        case_ids: The cases to share out.
+        case_ids: IDs of the cases to share out.
         fold: `i/n`, from `1/n` to `n/n`; the test sets of all of them are disjoint
             and together every case.
-        seed: Of the draw; the same for all folds.
-        group: Names what must stay together.
+        seed: Seed of the draw; the same for all folds.
+        group: Function that returns the group of a case; the cases of a group stay
+            together.
 
     Raises:
         ValueError: If there are fewer groups than folds, or fewer than 3.

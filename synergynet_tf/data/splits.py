@@ -86,7 +86,7 @@ def kept_ids(
     Cases that were added since are in no part.
 
     Args:
-        data: The run's, with the folder of now.
+        data: Data settings of the run, with the current folder.
         split: The cases of each part, as the run has kept them.
         needed: Parts whose every case must be there.
         owner: The run, for messages.

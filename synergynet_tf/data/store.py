@@ -51,9 +51,10 @@ VERSION = 4
 MAX_THREADS = 8
 FILES = ("images.bin", "labels.bin")
 BLOCK_BYTES = 2**22
-# A store that is built: its key, the machine, and letters of `tempfile`.
+# Name of an unfinished store: its key, the machine, and letters of `tempfile`.
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}-(?:(?P<machine>.+)-)?[^-]+")
-# After which one of another machine counts as dead: locks may not reach that far.
+# Age at which an unfinished store of another machine counts as abandoned: locks may not
+# reach that far.
 PATIENCE_S = 86400
 
 try:
@@ -74,9 +75,9 @@ class Store:
         images: float16 `(images, S, S, channels)` in [0, 1]; 1 channel for gray
             volumes, 3 for photographs. Memory-mapped, read-only.
         labels: uint8 `(images, S, S)`. Memory-mapped, read-only.
-        case_ids: Case of each image.
-        faint: For each case that shows the network next to nothing, why.
-        checksums: CRC-32 of images and of labels; none if they are not of files.
+        case_ids: Case ID of each image.
+        faint: Reason, by case ID, for each case that shows the network next to nothing.
+        checksums: CRC-32 of images and of labels; none if these are not of files.
     """
 
     images: np.ndarray
@@ -104,9 +105,9 @@ def open_cases(
     """Opens the store of a part whose cases are known, as `open_store` does.
 
     Args:
-        data: Complete, as `splits.complete` returns it.
-        part: Its name, to be printed.
-        case_ids: Its cases.
+        data: Complete data settings, as `splits.complete` returns them.
+        part: Name of the part, to be printed.
+        case_ids: IDs of its cases.
         image_size: Height and width of the network's input.
     """
     folder = cache_dir() / _key(data, case_ids, image_size)
@@ -122,7 +123,7 @@ def open_cases(
         data.modality, image_size, data.channels, data.center_crop
     )
     faint: dict[str, str] = {}
-    cut_off: list[np.ndarray] = []  # A case each, in any order; of a crop alone.
+    cut_off: list[np.ndarray] = []  # One per case, in any order; only with a crop.
 
     def prepare(case_id: str) -> tuple[np.ndarray, np.ndarray]:
         case = dataset.read_case(root, case_id)
@@ -154,7 +155,7 @@ def _key(data: DataConfig, case_ids: Sequence[str], image_size: int) -> str:
         )
         files.append([str(whole), status.st_size, status.st_mtime_ns])
     how = [dataset.class_names(root), data.modality, data.channels, image_size]
-    if data.center_crop < 1:  # Else the key is that of before there was a crop.
+    if data.center_crop < 1:  # Else the key is that of versions without a crop.
         how.append(data.center_crop)
     content = [VERSION, data.dataset, how, case_ids, files]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
@@ -207,7 +208,7 @@ def _build(
         try:
             _write(built, prepare, case_ids, title, faint)
         except OSError as error:
-            # Any other is about a file of the dataset, and names it.
+            # Any other error is about a file of the dataset, and names it.
             if error.errno == errno.ENOSPC:
                 raise _cannot_write(cache, error) from error
             raise
@@ -220,10 +221,10 @@ def _build(
 
 
 def _sweep(cache: pathlib.Path) -> None:
-    """Removes what processes that were killed have left unfinished in the cache.
+    """Removes unfinished stores that killed processes have left in the cache.
 
-    One that lives holds its store's lock. Where locks cannot be had, or may not reach
-    from one machine to another, nothing is removed before its time.
+    A running process holds its store's lock. Where locks are not supported, or may not
+    reach from one machine to another, nothing is removed before its time.
     """
     for path in cache.iterdir():
         found = UNFINISHED.fullmatch(path.name)
@@ -243,10 +244,10 @@ def _touched(folder: pathlib.Path) -> float:
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path, wait: bool = False) -> Iterator[bool]:
-    """Locks a folder, until the end of the block or of the process; tells whether.
+    """Locks a folder until the block or the process ends; yields whether it could.
 
     Args:
-        folder: It is there.
+        folder: Existing folder to lock.
         wait: Whether to wait for another process that holds the lock.
     """
     if fcntl is None:
@@ -257,7 +258,7 @@ def _locked(folder: pathlib.Path, wait: bool = False) -> Iterator[bool]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             locked = True
-        except OSError:  # Held by another, or not to be had on this file system.
+        except OSError:  # Held by another, or not supported by this file system.
             locked = False
         yield locked
     finally:

@@ -55,9 +55,9 @@ def write_labels(
     """Writes labels on the grid of the volume that they were made from.
 
     Args:
-        path: Of the volume's format.
+        path: Path with an ending of the volume's format.
         labels: uint8 or uint16 `(slices, rows, columns)`, in canonical orientation.
-        geometry: That of the volume.
+        geometry: Geometry of the volume.
 
     Raises:
         ValueError: If the shape is not the volume's, or the path ends otherwise.

@@ -130,7 +130,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         split: `paper`: 70 / 10 / 20 of the training patients, by name. `official`:
             the test set is testing/, and 10 % of the training patients select.
             `random`: 70 / 10 / 20 % of all patients.
-        seed: Of what is drawn.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: If the patients are not those of the split.

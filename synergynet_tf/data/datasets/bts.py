@@ -54,7 +54,7 @@ SLICE_MM = 6.0
 # at which one patient could be in two parts.
 BLOCK = 50
 TEST_FOLD = 5
-NAMES = "bts-patients"  # In the cache.
+NAMES = "bts-patients"  # Name of the cache.
 MAX_NAME_BYTES = 1000
 MAX_FOLDS_BYTES = 100_000
 IMAGES, MASKS, FOLDS = "images", "masks", "cvind.mat"
@@ -144,7 +144,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         split: `paper`: the test set is fold 5 of cvind.mat, or without that file a
             fifth of the patients, drawn; a tenth of the other patients selects.
             `random`: 70 / 10 / 20 % of the patients.
-        seed: Of what is drawn.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: If `split` is another, or the files are not there.

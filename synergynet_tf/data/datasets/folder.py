@@ -46,9 +46,9 @@ PAPER_PROTOCOL: str = "pooled"
 MASK_ENDINGS = ("", "_mask", "_segmentation", "_gt")
 CLASSES_FILE = "classes.json"
 FOLDERS = ("images", "masks")
-# What masks of one class hold besides 0 and 1: white, at 8 and at 16 bits.
+# Foreground values of masks of one class besides 1: white, at 8 and at 16 bits.
 WHITE = (255, 65535)
-# How close to black or to white a soft edge's values are, as a share of white.
+# Distance of a soft edge's values from black or white, as a share of white.
 SOFT_SHARE = 0.06
 # More values than this are taken for a mask with soft edges, not for classes.
 MAX_SCANNED_CLASSES = 8
@@ -150,7 +150,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         split: `official`: the subfolders; without test/, val/ is the test set, and
             where no val/ is left, 10 % of train/ are drawn. `random`: 70 / 10 /
             20 % of all images.
-        seed: Of what is drawn.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: If `split` is another, or the subfolders are not there.
@@ -219,8 +219,9 @@ class _Classes(NamedTuple):
 
     Attributes:
         values: Pixel value of each class, in ascending order.
-        also: What else means a class: from a pixel value to the class's own.
-        note: How the masks were understood, if that is not plain; a line.
+        also: Further pixel values of the classes: the class's own value by each of
+            them.
+        note: Remark on how the masks were understood, if that is not plain; a line.
     """
 
     values: dict[str, int]

@@ -156,7 +156,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
             folder or else the validation folder, and where no validation folder
             is left, 10 % of the training images are drawn. `random`: 70 / 10 /
             20 % of all images.
-        seed: Of what is drawn.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: If the files are not those of the split.

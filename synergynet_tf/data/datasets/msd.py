@@ -47,12 +47,12 @@ from synergynet_tf.safe_io import read_json, require_plain_name, shown
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "strict"
-# The Decathlon's for Task04, Hippocampus.
+# The Decathlon's tolerance for Task04, Hippocampus.
 NSD_TOLERANCE_MM: float = 1.0
 
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 RGB_CHANNELS = {"rgb", "rgb_to_0_1", "r", "g", "b", "red", "green", "blue"}
-# In dataset.json, for each part.
+# Key of dataset.json for each part.
 LISTS = {"train": "training", "test": "test"}
 COUNTS = {"train": "numTraining", "test": "numTest"}
 CHANNEL = re.compile(r"(.+)_(\d{4})")
@@ -154,7 +154,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         root: The dataset's folder.
         split: `official`: the test set is imagesTs/, and 10 % of imagesTr/ select.
             `random`: 70 / 10 / 20 % of all patients.
-        seed: Of what is drawn.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: If `split` is another, or the files are not there.
@@ -307,11 +307,11 @@ def _images(
     """Finds the case of each file: by its labels and the list, then by its name.
 
     Args:
-        folder: Where the files are.
-        files: By their names without the ending.
-        ending: The files'.
-        labeled: The cases that have labels.
-        listed: The case of each image that dataset.json lists.
+        folder: Folder of the files.
+        files: Files by their names without the ending.
+        ending: Ending of the files.
+        labeled: IDs of the cases that have labels.
+        listed: Case ID of each image that dataset.json lists.
 
     Returns:
         The files of each case, in the order of its channels, none for one that lacks
@@ -358,13 +358,13 @@ class Description(NamedTuple):
     """Content of dataset.json.
 
     Attributes:
-        folder: Where it is.
+        folder: Folder of the file.
         channels: Names of the channels.
         labels: Value of each foreground class, in ascending order.
-        ending: Of the files.
-        listed: For each part the case of each image it lists, of which none may be
-            missing.
-        counts: For each part how many cases it says there are; `None` for nothing.
+        ending: Ending of the image files.
+        listed: For each part, the case ID of each image that it lists; none of these
+            may be missing.
+        counts: For each part, the number of cases that it states; `None` for nothing.
     """
 
     folder: pathlib.Path
@@ -472,8 +472,8 @@ def read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
     """Returns the value of each foreground class, in ascending order.
 
     Args:
-        path: The dataset.json.
-        labels: What it has under `labels`.
+        path: Path of dataset.json.
+        labels: Value of its key `labels`.
 
     Raises:
         ValueError: If it is malformed, or has regions or an ignored value.

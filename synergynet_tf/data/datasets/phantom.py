@@ -97,7 +97,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         root: Ignored.
         split: `official`: the first 48, the next 8, the last 12. `random`: 70 /
             10 / 20 %.
-        seed: Of the random split.
+        seed: Seed of the random split.
 
     Raises:
         ValueError: If `split` is another.

@@ -178,7 +178,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         split: `paper`: TransUNet's 18 cases, of which 10 % are drawn to select, and
             12 to test. `official`: the same with the cases that are in train_npz/
             and test_vol_h5/. `random`: 70 / 10 / 20 % of all cases.
-        seed: Of what is drawn.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: If the cases are not those of the split.

@@ -51,7 +51,7 @@ KINDS = {"rgb": "photographs", "ct": "slices of CT", "mri": "slices of MRI"}
 SCORED = ("split", "protocol", "distance_unit", "num_cases", "num_patients", "options")
 PROVENANCE = ("commit", "started", "synergynet_tf", "python", "keras", "backend")
 
-# Of the README.
+# Units of HD95 in the README, where they are not the scores' own.
 HD95_UNITS = {"transunet": "voxels"}
 SIGNATURE_LABELS = (
     "Label maps of the signatures hold 0 for background and i + 1 for class i of "
@@ -78,11 +78,12 @@ class Card:
 
     Attributes:
         config: The run's config, its `data_dir` empty.
-        class_names: Foreground classes; class `i` has label `i + 1`.
-        image_channels: Of a scan; `None` where any number is taken, or not known.
-        label_values: Of each class in the user's masks; `None` where not known.
-        temperature: What logits are divided by for probabilities.
-        values: The whole card.
+        class_names: Names of the foreground classes; class `i` has label `i + 1`.
+        image_channels: Number of channels of a scan; `None` for any number, or if
+            unknown.
+        label_values: Value of each class in the user's masks; `None` if unknown.
+        temperature: Divisor of the logits for probabilities.
+        values: Content of the whole card.
     """
 
     config: ExperimentConfig
@@ -313,8 +314,8 @@ def write_readme(
     """Returns the card as a README.md in Markdown.
 
     Args:
-        card: What `make_card` returns.
-        signatures: Names of the SavedModel's, each with its outputs' names.
+        card: Card of `make_card`.
+        signatures: Names of the SavedModel's signatures, each with its outputs' names.
     """
     taken, output = card["input"], card["output"]
     side, logits = taken["size"], output["logits"]

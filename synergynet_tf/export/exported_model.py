@@ -18,7 +18,7 @@ from synergynet_tf.export.card import CARD_FILE, Card, read_card
 from synergynet_tf.safe_io import is_of_the_file, read_content
 
 TFLITE, ONNX = ".tflite", ".onnx"
-# Exports that are one file with a card beside it -> what they are called.
+# Formats of exports that are one file with a card beside it -> their names.
 KINDS = {TFLITE: "TFLite", ONNX: "ONNX"}
 # Inputs and outputs of a model, by their names.
 IMAGE, LOGITS, CODES = "image", "logits", "codes"
@@ -49,7 +49,7 @@ class Exported:
 
     Attributes:
         path: The `.tflite` or `.onnx` file, or the SavedModel's own folder.
-        card: Its model card.
+        card: Model card of the model.
     """
 
     path: pathlib.Path
@@ -67,7 +67,7 @@ class Exported:
 
     @property
     def _measured(self) -> Mapping[str, Any]:
-        """What the card of a file says of the file; empty for a SavedModel."""
+        """Section of the card about the file; empty for a SavedModel."""
         return self.card.values.get(section(self.path), {})
 
     def open(self) -> Opened:
@@ -110,8 +110,9 @@ def find_exported(path: str | pathlib.Path) -> Exported:
     """Finds a model and reads its card.
 
     Args:
-        path: A `.tflite` or `.onnx` file, the folder of a SavedModel, or the folder of
-            its versions, of which the highest is taken; or the name of a shipped model.
+        path: Path of a `.tflite` or `.onnx` file, of the folder of a SavedModel, or of
+            the folder of its versions, of which the highest is taken; or the name of a
+            shipped model.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or no card.
@@ -151,8 +152,8 @@ class TFLiteModel:
     """A `.tflite` file in the stock interpreter; needs no TensorFlow.
 
     Args:
-        content: The file's bytes.
-        name: What errors call it.
+        content: Bytes of the file.
+        name: Name of the file in errors.
 
     Attributes:
         input_shape: `(S, S, 3)`.
@@ -204,8 +205,8 @@ class OnnxModel:
     """An `.onnx` file in onnxruntime; needs no TensorFlow.
 
     Args:
-        content: The file's bytes.
-        name: What errors call it.
+        content: Bytes of the file.
+        name: Name of the file in errors.
 
     Attributes:
         input_shape: `(S, S, 3)`.
@@ -293,7 +294,7 @@ Opened = TFLiteModel | OnnxModel | SavedModel
 
 @contextlib.contextmanager
 def _named(runtime: str, name: str) -> Iterator[None]:
-    """Names the file in what its runtime says of it."""
+    """Adds the file's name to errors that its content makes the runtime raise."""
     try:
         yield
     except Exception as error:

@@ -45,8 +45,8 @@ def check_image(data: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     """Checks an encoded image before it is decoded.
 
     Args:
-        data: The bytes, a scalar string.
-        name: Of the image, for error messages.
+        data: Bytes of the image, a scalar string.
+        name: Name of the image, for error messages.
 
     Returns:
         The same bytes, which now depend on the check, and `(rows, columns)` as int32
@@ -93,9 +93,9 @@ def decode_image(data: tf.Tensor, size: tf.Tensor, name: tf.Tensor) -> tf.Tensor
     settings under which OpenCV gives the same pixels.
 
     Args:
-        data: The bytes, that `check_image` returned.
+        data: Bytes of the image, as `check_image` returned them.
         size: Rows and columns, from `check_image`.
-        name: Of the image, for error messages.
+        name: Name of the image, for error messages.
 
     Raises:
         tf.errors.InvalidArgumentError: When the graph runs: if the image cannot be
@@ -113,7 +113,7 @@ def decode_image(data: tf.Tensor, size: tf.Tensor, name: tf.Tensor) -> tf.Tensor
         image = tf.io.decode_png(data, dtype=tf.uint16)
         image = tf.cast(image, tf.float32) / 257.0
         channels = tf.shape(image)[-1]
-        return image[..., : channels - (1 - channels % 2)]  # Of 2 or 4, one is alpha.
+        return image[..., : channels - (1 - channels % 2)]  # One of 2 or 4 is alpha.
 
     image = tf.cond(_starts_with(data, JPEG_SIGNATURE), jpeg, png)
     image = tf.ensure_shape(image, (None, None, None))
@@ -284,10 +284,10 @@ def _percentiles(
     """Computes `np.percentile` of each column, interpolated linearly.
 
     Args:
-        values: Sorted, `(n, columns)`.
-        percents: Two of them.
-        count: How many values of each column count: the first `below`, and the last.
-        below: Of each column.
+        values: Sorted values, `(n, columns)`.
+        percents: The two percentiles to compute, in [0, 100].
+        count: Number of values of each column to use: the first `below`, and the last.
+        below: Number of values to use from the start of each column.
     """
     gap = tf.shape(values)[0] - count
     columns = tf.range(tf.shape(values)[1])
@@ -323,8 +323,8 @@ def _weights(source: tf.Tensor, target: int, area: bool) -> tf.Tensor:
     """Returns the interpolation matrix of one axis.
 
     Args:
-        source: Pixels before.
-        target: Pixels after.
+        source: Number of pixels before resizing.
+        target: Number of pixels after resizing.
         area: Shares of the covered length (`INTER_AREA`); else linear interpolation
             between pixel centers (`INTER_LINEAR`).
 

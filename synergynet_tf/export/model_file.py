@@ -49,8 +49,8 @@ def compare(
     Args:
         model: The Keras model.
         opened: The file in its runtime.
-        content: Its bytes.
-        limit: As `parity.require_same_answers` takes it.
+        content: Bytes of the file.
+        limit: Limit of the logits' difference, as in `parity.require_same_answers`.
 
     Returns:
         Its size and SHA-256; how many images, how far the logits moved, and the share
@@ -87,9 +87,9 @@ def write(
 
     Args:
         target: The file. If it cannot be written, no card stays either.
-        content: Its bytes.
-        card: The run's.
-        measured: The card's section about the file.
+        content: Bytes of the file.
+        card: Model card of the run.
+        measured: Section of the card about the file.
 
     Raises:
         OSError: If one of them cannot be written.

@@ -25,7 +25,7 @@ from synergynet_tf.export.exported_model import CODES, IMAGE, LOGITS, OnnxModel
 
 # Old enough for runtimes of 2023, new enough for every operator.
 OPSET = 18
-# Of each input and output, the names of the sizes that are not fixed.
+# Names of the sizes of each input and output that are not fixed.
 DIMENSIONS = {
     IMAGE: ("batch",),
     LOGITS: ("batch",),
@@ -51,7 +51,7 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> dict[str, An
 
     Args:
         model: The Keras model.
-        card: The run's.
+        card: Model card of the run.
         target: The file to write; the card is written beside it first.
 
     Returns:
@@ -101,7 +101,7 @@ def convert(model: Any) -> bytes:
     )
     _keep_constants(proto.graph, signatures.captured_constants(function))
     _name_dimensions(proto.graph)
-    # Else it is the traced function's, which has another number each time.
+    # Otherwise it is the traced function's, which has another number each time.
     proto.graph.name, proto.graph.doc_string = model.name, ""
     try:
         onnx.checker.check_model(proto, full_check=True)

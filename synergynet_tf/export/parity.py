@@ -37,14 +37,14 @@ from synergynet_tf.runs import SCORED_SHA256
 MAX_LOGIT_DIFFERENCE = 1e-4
 # Share of the codes that rounding explains.
 MAX_OTHER_CODES = 0.01
-# Calls that a latency is the median of.
+# Number of calls that a latency is the median of.
 REPEATS = 25
 Report = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How far an export may be from its run; `None` is no limit.
+    """Largest differences between an export and its run; `None` is no limit.
 
     Attributes:
         logits: Largest difference of a logit, as a share of the largest logit where
@@ -65,7 +65,7 @@ LIMITS = {
 
 
 def allowed_difference(limit: float, largest_logit: float) -> float:
-    """Returns how far logits may differ: rounding grows with the values."""
+    """Returns the largest allowed logit difference: rounding grows with the values."""
     return limit * max(1.0, largest_logit)
 
 
@@ -75,8 +75,8 @@ def same_codes(run: np.ndarray | None, export: np.ndarray | None) -> Any:
     Rounding decides between two equally near codes, and the logits follow the code.
 
     Args:
-        run: The run's codes `(images, height, width)`, `None` where there are none.
-        export: The export's.
+        run: Codes of the run, `(images, height, width)`; `None` where there are none.
+        export: Codes of the export, likewise.
     """
     if run is None or export is None:
         return slice(None)
@@ -107,9 +107,9 @@ def require_same_answers(
     With a finite limit, only images with the same codes are compared.
 
     Args:
-        expected: The Keras model's.
-        found: The exported model's.
-        limit: As `allowed_difference` takes it; may be `inf`.
+        expected: Answers of the Keras model.
+        found: Answers of the exported model.
+        limit: Limit of `allowed_difference`; may be `inf`.
 
     Raises:
         ValueError: If it is above what `limit` allows, a value is not finite, or more
@@ -143,9 +143,9 @@ def compare(
     """Compares the predictions of a run and of its exports on real cases.
 
     Args:
-        cases: One split of the run's data.
-        exports: Of that run.
-        max_cases: How many cases to take, evenly spread over `cases`.
+        cases: Cases of one part of the run's data.
+        exports: Exports of that run.
+        max_cases: Largest number of cases to take, evenly spread over `cases`.
 
     Returns:
         The content of `parity.json`: the run, the cases, the machine; `dsc`,
@@ -314,10 +314,10 @@ class Tally:
     """Accumulates over cases how an export's answers differ from its run's.
 
     Args:
-        num_classes: Foreground classes.
+        num_classes: Number of foreground classes.
 
     Attributes:
-        largest_logit_difference: Over all images.
+        largest_logit_difference: Largest difference of a logit over all images.
         largest_logit: Largest magnitude of the run's logits.
     """
 

@@ -20,7 +20,7 @@ from synergynet_tf import runs
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.export.card import CARD_FILE, write_readme
 
-# Where TensorFlow Serving looks for warm-up requests, in a version's folder.
+# Path in which TensorFlow Serving looks for warm-up requests, in a version's folder.
 WARMUP_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 
 
@@ -92,7 +92,7 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
         difference = parity.require_same_answers(expected, found)
         requests = make_warmup(functions, side, channels or 3)
         for name, inputs in requests.items():
-            loaded[name](**inputs)  # As the server will, when it loads the model.
+            loaded[name](**inputs)  # As the server will when it loads the model.
         write_warmup(temporary, requests)
         runs.write_json(temporary / CARD_FILE, card)
         outputs = {name: f.structured_outputs for name, f in functions.items()}
@@ -100,7 +100,7 @@ def save(model: Any, card: dict[str, Any], target: pathlib.Path) -> float:
         os.rename(temporary, target)
     except tf.errors.OpError as error:
         if isinstance(error, tf.errors.InvalidArgumentError):
-            raise  # Of the graph. The others are TensorFlow's words for an `OSError`.
+            raise  # From the graph. The others are TensorFlow's words for an `OSError`.
         reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
         raise OSError(f"{target} cannot be written ({reason})") from error
     finally:
@@ -118,9 +118,9 @@ def make_warmup(
     version whose warm-up fails.
 
     Args:
-        signatures: Their names.
+        signatures: Names of the signatures.
         side: Height and width of the network's input, in pixels.
-        channels: Of an image file.
+        channels: Number of channels of an image file.
 
     Returns:
         By signature, tensors by the names of its inputs.

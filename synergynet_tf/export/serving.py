@@ -36,16 +36,16 @@ from synergynet_tf.data.images import (
 )
 from synergynet_tf.evaluation.inputs import Input, read_input
 
-# How pixel values of what is sent are to be read, whatever the model's modality.
+# Modality as which pixel values are read to be sent, whatever the model's modality.
 MODALITY = "rgb"
 SIGNATURE = "png_from_bytes"
 OUTPUTS = ("labels_png_bytes", "areas", "classes", "sizes")
-# The largest label map as base64 (one byte a pixel, 4/3 for base64), and half as much
-# again.
+# Twice the pixels: the largest label map as base64 (one byte a pixel, times 4/3 for
+# base64), and half as much again.
 MAX_ANSWER_BYTES = 2 * MAX_PIXELS
 WRONG_URL = "--url must be http://host:port for REST, or host:port for gRPC. Received: "
 BLOCK_BYTES = 2**20
-FIRST_WAIT_S = 0.5  # Before the first retry; doubled for each next one.
+FIRST_WAIT_S = 0.5  # Seconds before the first retry; doubled for each next one.
 # HTTP: too many requests, bad gateway, service unavailable, gateway timeout.
 RETRY_HTTP = (429, 502, 503, 504)
 RETRY_GRPC = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
@@ -197,10 +197,11 @@ class Rest:
 
     Args:
         url: The server's, such as `http://localhost:8501`.
-        model: Its name there.
-        version: The version's number; `None` for the latest.
-        label: The version's label, if not its number.
-        timeout: Seconds that an answer may take, from the look-up of the name on.
+        model: Name of the model on the server.
+        version: Number of the version; `None` for the latest.
+        label: Label of the version, instead of its number.
+        timeout: Seconds that an answer may take, from the look-up of the host's name
+            on.
     """
 
     def __init__(
@@ -238,8 +239,8 @@ class Rest:
     def _post(self, body: bytes) -> bytes:
         """Sends a request; returns the answer, or raises when its time is over.
 
-        `urllib` knows no time for the whole: a server that sends a byte now and then
-        would be waited for without end. So another thread waits.
+        `urllib` has no limit for the whole request: it would wait without end for a
+        server that sends a byte now and then. So another thread waits.
         """
         done: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
 
@@ -294,7 +295,7 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
             raise TimeoutError("timed out")
     if len(answer) > MAX_ANSWER_BYTES:
         raise Refused(f"its answer has more than {MAX_ANSWER_BYTES // 10**6} MB")
-    if response.length:  # Of the claimed bytes; a bounded read does not say so.
+    if response.length:  # Bytes are missing; a bounded read does not say so.
         raise http.client.IncompleteRead(bytes(answer), response.length)
     return bytes(answer)
 
@@ -325,9 +326,9 @@ class Rpc:
 
     Args:
         host: The server's host and port, such as `localhost:8500`.
-        model: Its name there.
-        version: The version's number; `None` for the latest.
-        label: The version's label, if not its number.
+        model: Name of the model on the server.
+        version: Number of the version; `None` for the latest.
+        label: Label of the version, instead of its number.
         timeout: Seconds that an answer may take.
     """
 
@@ -402,7 +403,7 @@ def read_answer(
     Args:
         png: The label map as a file.
         areas: Pixels of each foreground class.
-        classes: Their names.
+        classes: Names of the foreground classes.
         size: The map's rows and columns.
 
     Raises:

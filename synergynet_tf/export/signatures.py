@@ -52,11 +52,12 @@ def build_signatures(
     has a model of scans with other than 1 or 3 channels.
 
     Args:
-        model: From `(batch, S, S, 3)` images to logits with `C` channels.
-        class_names: Of the foreground classes.
-        preprocessor: What makes an image the model's.
-        image_channels: How many an image must have; `None` for any number.
-        temperature: What logits are divided by for `probabilities`.
+        model: Model from `(batch, S, S, 3)` images to logits with `C` channels.
+        class_names: Names of the foreground classes.
+        preprocessor: Preprocessor that makes an image the model's input.
+        image_channels: Number of channels that an image must have; `None` for any
+            number.
+        temperature: Divisor of the logits for `probabilities`.
 
     Returns:
         The concrete functions by their names.
@@ -151,8 +152,8 @@ def image_function(model: keras.Model, batch: int | None) -> Any:
     `image` is float32 `(batch, S, S, 3)` in [0, 1].
 
     Args:
-        model: From `(batch, S, S, 3)` images to logits.
-        batch: How many images; `None` for any number.
+        model: Model from `(batch, S, S, 3)` images to logits.
+        batch: Number of images; `None` for any number.
 
     Returns:
         A `tf.function`.
@@ -226,7 +227,7 @@ def _require_range(image: tf.Tensor) -> tf.Tensor:
         "from {} to {}",
         (low, high),
     )
-    inside = tf.reduce_all((image >= 0.0) & (image <= 1.0))  # Of NaN neither is true.
+    inside = tf.reduce_all((image >= 0.0) & (image <= 1.0))  # NaN fails both.
     return require(inside, message, image)[0]
 
 

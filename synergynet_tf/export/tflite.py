@@ -63,9 +63,9 @@ def save(
 
     Args:
         model: The Keras model.
-        kind: One of `KINDS`.
-        images: Those of `convert`.
-        card: The run's.
+        kind: Quantization, one of `KINDS`.
+        images: Calibration images of `convert`.
+        card: Model card of the run.
         target: The file to write; the card is written beside it first.
 
     Returns:
@@ -97,9 +97,9 @@ def convert(model: Any, kind: str, images: Collection[np.ndarray] = ()) -> bytes
 
     Args:
         model: The Keras model.
-        kind: One of `KINDS`.
-        images: For `int8`: float32 calibration images `(S, S, 3)` in [0, 1], which
-            set the ranges of the activations.
+        kind: Quantization, one of `KINDS`.
+        images: Calibration images for `int8`, float32 `(S, S, 3)` in [0, 1], which set
+            the ranges of the activations.
 
     Returns:
         The content of a `.tflite` file.
@@ -139,7 +139,7 @@ class Tensor(NamedTuple):
     """A value between operators.
 
     Attributes:
-        number: Its place in the graph.
+        number: Index of the tensor in the graph.
         name: The operations of the Keras model that it comes from.
         dtype: `FLOAT32`, `INT8` and the like.
     """

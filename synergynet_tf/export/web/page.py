@@ -25,12 +25,12 @@ from synergynet_tf.export.web.runtime import VERSION, Runtime
 from synergynet_tf.formats import score
 
 HERE = pathlib.Path(__file__).parent
-# Of the reports, too.
+# Style sheet that the reports share.
 THEME = pathlib.Path(report.__file__).parent / "theme.css"
-# What an image file of a browser can have.
+# Numbers of channels that an image file of a browser can have.
 IMAGE_CHANNELS = (1, 3)
 LICENSE = "apache-2.0.j2"
-# In a folder, under these names.
+# Names of the files in a folder.
 PAGE, STYLE, SCRIPT, WORKER, MODEL = (
     "index.html",
     "page.css",
@@ -41,15 +41,15 @@ PAGE, STYLE, SCRIPT, WORKER, MODEL = (
 
 
 class Parts(NamedTuple):
-    """What a page consists of, before it is one file or several.
+    """Parts of a page, before it is one file or several.
 
     Attributes:
-        context: What the template shows of the card.
-        settings: What the program is told.
+        context: Variables of the template, from the model card.
+        settings: Settings of the program.
         style: CSS.
         script: JavaScript of the page.
         worker: JavaScript of its worker.
-        files: What the worker reads, by name.
+        files: Files that the worker reads, by name.
     """
 
     context: dict[str, Any]
@@ -64,8 +64,8 @@ def check_images(config: ExperimentConfig, channels: int | None) -> None:
     """Refuses a model whose images no browser can read.
 
     Args:
-        config: The run's.
-        channels: Of the scans that it was trained on; `None` where not known.
+        config: Config of the run.
+        channels: Number of channels of the training scans; `None` if unknown.
 
     Raises:
         ValueError: If it takes Hounsfield units, or more channels than colors.
@@ -83,10 +83,10 @@ def check_images(config: ExperimentConfig, channels: int | None) -> None:
 
 
 def make_parts(exported: Exported, runtime: Runtime) -> Parts:
-    """Returns what a page consists of.
+    """Returns the parts of a page.
 
     Args:
-        exported: A `.tflite` file, and its card.
+        exported: Exported `.tflite` file with its card.
         runtime: LiteRT.js.
 
     Raises:
@@ -178,7 +178,7 @@ def _render(parts: Parts, embedded: dict[str, str] | None, **sources: str) -> st
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    """Returns what renders the page: text is escaped, and a missing name an error."""
+    """Returns the template environment: text is escaped, a missing name an error."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -189,7 +189,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _context(exported: Exported, values: tuple[int, ...]) -> dict[str, Any]:
-    """Returns what the template shows of a card."""
+    """Returns the template's variables from a card."""
     card = exported.card
     taken, data = card.values["input"], card.values["training_data"]
     side, model = taken["size"], card.config.model

@@ -26,7 +26,7 @@ VERSION = "2.5.3"
 REGISTRY = "https://registry.npmjs.org"
 # npm's own setting, in both spellings that it takes.
 REGISTRY_VARIABLES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")
-TIMEOUT_SECONDS = 300.0  # Of a whole download.
+TIMEOUT_SECONDS = 300.0  # For a whole download.
 SILENCE_SECONDS = 30.0
 MAX_BYTES = 64 * 2**20
 # Package -> the SHA-512 of its tarball, as npm's registry names it.
@@ -40,18 +40,18 @@ PACKAGES = {
         "teZ/sI1kQ=="
     ),
 }
-# The page's name of a build -> npm's. `relaxed` needs relaxed SIMD, which not every
-# browser has.
+# Name of a build in the page -> npm's name. `relaxed` needs relaxed SIMD, which not
+# every browser has.
 BUILDS = {"relaxed": "litert_wasm_internal", "compat": "litert_wasm_compat_internal"}
 
 
 class Runtime(NamedTuple):
-    """What of LiteRT.js goes into a page.
+    """The parts of LiteRT.js that go into a page.
 
     Attributes:
         script: JavaScript, for the start of a worker: `RUNTIMES`, the loader of each
             build, and `liteRt(importScripts)`, which returns the library.
-        wasm: Of each of `BUILDS`.
+        wasm: WebAssembly of each of `BUILDS`.
     """
 
     script: str
@@ -62,12 +62,12 @@ def find_runtime(folder: str | pathlib.Path | None = None) -> Runtime:
     """Returns LiteRT.js of a folder, of the cache, or of npm's registry.
 
     Args:
-        folder: Where both tarballs are, as `npm pack` writes them; `None` for the
-            cache, which is filled where it has them not.
+        folder: Folder with both tarballs, as `npm pack` writes them; `None` for the
+            cache, into which missing ones are downloaded.
 
     Raises:
-        FileNotFoundError: If `folder` has them not.
-        ValueError: If one is truncated, or another.
+        FileNotFoundError: If a tarball is missing in `folder`.
+        ValueError: If one is truncated, or not the expected one.
         OSError: If the registry does not answer.
     """
     tarballs = {
@@ -121,7 +121,7 @@ def _fetch(name: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    """Returns what a URL holds.
+    """Returns the content of a URL.
 
     Raises:
         ValueError: If it is not HTTP or HTTPS.
@@ -171,7 +171,7 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _wrap_loaders(loaders: dict[str, str]) -> str:
-    """Makes of each build's loader a function, so that one worker can hold both."""
+    """Wraps each build's loader in a function, so that one worker can hold both."""
     functions = (
         f'"{build}": function () {{\n{text}\nreturn ModuleFactory;\n}}'
         for build, text in loaders.items()

@@ -3,11 +3,11 @@
 import numpy as np
 from keras import ops
 
-# EMA: the decay of VQ-VAE's appendix A.1, and what Laplace smoothing adds to a code's
-# share, so that one never used does not divide by zero.
+# EMA: the decay of VQ-VAE's appendix A.1, and the term that Laplace smoothing adds to a
+# code's share, so that a code never used does not divide by zero.
 DECAY = 0.99
 SMOOTHING = 1e-8
-# Under these lengths a vector is not scaled to unit length, nor rotated.
+# Shorter vectors are not scaled to unit length, nor rotated.
 _MIN_LENGTH = 1e-4
 _MIN_ROTATED = 1e-6
 

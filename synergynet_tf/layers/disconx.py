@@ -86,7 +86,7 @@ class DisConX(AttentionHeads):
         return ops.reshape(attended, ops.shape(discrete))
 
     def attention_weights(self, discrete, continuous):
-        """Returns what each token looks at: `(batch, num_heads, tokens, tokens)`.
+        """Returns the attention of each token: `(batch, num_heads, tokens, tokens)`.
 
         Rows are discrete tokens, columns continuous ones; a row sums to 1.
         """

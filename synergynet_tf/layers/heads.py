@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-# What the learned temperature of cosine scores may not pass (Swin V2, CLIP).
+# Largest learned temperature of cosine scores (Swin V2, CLIP).
 MAX_TEMPERATURE = 100.0
-# Keeps features that hardly vary, such as codes before the first step, from being
-# stretched by more than 32, and their gradient with them.
+# Keeps features that hardly vary, such as codes before the first step, and their
+# gradient from being stretched by more than 32.
 _EPSILON = 1e-3
 _SHORTEST_SQUARE = 1e-12
 
@@ -58,10 +58,10 @@ class AttentionHeads(keras.layers.Layer):
         self.normalized = normalized
 
     def build_heads(self, shape, equal_keys=False):
-        """Creates the projections, and what normalizes.
+        """Creates the projections and the normalization.
 
         Args:
-            shape: Of the input, `(batch, height, width, channels)`.
+            shape: Shape of the input, `(batch, height, width, channels)`.
             equal_keys: bool. Whether the keys' projection starts as the queries'.
 
         Raises:

@@ -6,7 +6,7 @@ from keras import ops
 
 from synergynet_tf.layers import codebook
 
-# What each option can be; `config.VQ_CHOICES` offers the same.
+# Choices of each option; `config.VQ_CHOICES` offers the same.
 CHOICES = {
     "initialization": ("uniform", "first_batches", "kmeans"),
     "update": ("gradient", "moving_average"),
@@ -60,7 +60,7 @@ class VectorQuantizer(keras.layers.Layer):
             `first_batches`, where unused codes move to vectors of the first step; or
             `kmeans` of the first batches'.
         update: `gradient`, or `moving_average`, which no optimizer touches.
-        estimator: Of the gradient of `z`: `straight_through` or `rotation`.
+        estimator: Estimator of the gradient of `z`: `straight_through` or `rotation`.
         distance: `euclidean` or `cosine`.
         loss: `mean` over vectors and channels, or the mean over vectors of the `sum`
             over channels, which is `channels` times as much.
@@ -211,7 +211,7 @@ class VectorQuantizer(keras.layers.Layer):
         return total / values
 
     def _observe(self, z, k, e_k, training):
-        """Counts uses and errors, and in training keeps what moves the codes.
+        """Counts uses and errors, and in training keeps vectors that move the codes.
 
         Args:
             z: float32 `(batch, height, width, channels)`.
@@ -237,8 +237,8 @@ class VectorQuantizer(keras.layers.Layer):
         """Sets codes to vectors, where a moving average starts anew.
 
         Args:
-            numbers: int array `(n,)`: which codes.
-            vectors: float array `(n, channels)`.
+            numbers: int array `(n,)`: indices of the codes.
+            vectors: float array `(n, channels)`: new vectors of these codes.
         """
         changes = [(self.codebook, vectors)]
         if self.update == "moving_average":
@@ -256,7 +256,7 @@ class VectorQuantizer(keras.layers.Layer):
         next time.
 
         Args:
-            uses: float array `(num_codes,)`: how often each code was used lately.
+            uses: float array `(num_codes,)`: recent number of uses of each code.
             generator: `numpy.random.Generator` that pairs codes and vectors.
 
         Returns:
@@ -281,7 +281,7 @@ class VectorQuantizer(keras.layers.Layer):
             weight.assign(store[str(number)])
 
     def _lasting_weights(self):
-        """Lists what weights files hold: not `errors`, so that old ones still fit."""
+        """Lists the weights to save: not `errors`, so that old files still fit."""
         return [weight for weight in self.weights if weight is not self.errors]
 
     def compute_output_shape(self, input_shape):

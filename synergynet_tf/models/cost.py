@@ -18,12 +18,13 @@ from synergynet_tf.models.segmenter import build_model
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What one image costs.
+    """Size of a model, and its cost for one image.
 
     Attributes:
-        parameters: Trainable and other weights, without a quantizer's counters.
-        operations: Multiplications and additions, one each.
-        tokens: Positions of the bottleneck.
+        parameters: Number of trainable and other weights, without a quantizer's
+            counters.
+        operations: Number of multiplications and additions, one each.
+        tokens: Number of positions of the bottleneck.
     """
 
     parameters: int
@@ -66,7 +67,7 @@ def count_parameters(model):
 
 
 def count_operations(model):
-    """Counts what a model multiplies and adds to segment one image.
+    """Counts the multiplications and additions of a model to segment one image.
 
     These are the convolutions, dense layers, products of attention, and distances to a
     codebook. Biases, normalizations, activations, softmax, pooling and resizing, some
@@ -159,7 +160,7 @@ def _attention(layer, queries, outputs):
 
 
 def _disconx(layer, inputs, outputs):
-    """As `_attention`, which is a layer inside where nothing is normalized."""
+    """As `_attention`; 0 where nothing is normalized: an inner layer is counted."""
     _, height, width, channels = outputs
     return 2 * 2 * (height * width) ** 2 * channels if layer.normalized else 0
 

@@ -26,10 +26,10 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-# Of ImageNet's red, green and blue in [0, 1].
+# Mean of ImageNet's red, green and blue in [0, 1].
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
-# The share of blocks that are skipped in training, at the last one.
+# Share of blocks that are skipped in training, at the last one.
 _DROP_RATE = 0.2
 
 

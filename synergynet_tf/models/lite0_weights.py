@@ -28,9 +28,9 @@ _LAYERS = {
     "project_conv": "_project_conv",
     "project_bn": "_bn2",
 }
-# Of a normalization, in the order of Keras.
+# Names of a normalization's weights, in Keras' order.
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
-# What an encoder has no use for.
+# Layers that an encoder does not use.
 _CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 _COUNTER = ".num_batches_tracked"
 
@@ -65,7 +65,7 @@ def require_weights():
     """Refuses to begin where there are neither converted weights nor the package.
 
     Raises:
-        ImportError: Then.
+        ImportError: If both are missing.
     """
     # `Path.is_file` raises where the folder may not be looked into.
     if not os.path.isfile(converted_file()):

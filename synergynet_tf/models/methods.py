@@ -12,7 +12,7 @@ class Backbone:
 
     Attributes:
         family: The module of `models` that has the function of its name.
-        channels: Of its `P1` to `P5`.
+        channels: Number of channels of its `P1` to `P5`.
     """
 
     family: str
@@ -21,7 +21,7 @@ class Backbone:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What one row of the paper's tables is made of.
+    """Composition of a method: a row of the paper's tables.
 
     Attributes:
         bottleneck: A key of `models.bottlenecks.BOTTLENECKS`.
@@ -30,7 +30,7 @@ class Method:
             stride 16 by atrous convolution.
         disconx_heads: `h_s`; 0 leaves DisConX out (Table 8).
         refinement_heads: `h_h`; 0 leaves the refinement out (Table 7).
-        transformer_heads: Of each block of the transformer, if there is one; 0 is
+        transformer_heads: Heads of each block of the transformer, if there is one; 0 is
             ViT's choice, a head for every 64 channels.
     """
 
@@ -119,10 +119,10 @@ METHODS = {
 
 
 def without_unused(config):
-    """Returns a `ModelConfig` with what changes nothing in its method at the defaults.
+    """Returns a `ModelConfig` with settings that its method ignores at the defaults.
 
-    A setting that rows of several methods share is so left out where it has no
-    meaning, as the command line asks for.
+    So a setting that rows of several methods share is left out where it has no meaning,
+    as the command line requires.
 
     Args:
         config: `ModelConfig` of a name in `METHODS`.

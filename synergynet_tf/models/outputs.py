@@ -58,7 +58,7 @@ def _through(function, *inputs):
 
 
 def _carried(model, vectors):
-    """Lists the tensors not made of `vectors` that what is made of them reads."""
+    """Lists the tensors, not computed from `vectors`, that layers after them read."""
     made, carried = {id(vectors)}, {}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:

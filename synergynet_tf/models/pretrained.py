@@ -10,7 +10,7 @@ from synergynet_tf.safe_io import is_of_the_file, require_plain_hdf5
 
 _BYTES_PER_WEIGHT = 4
 
-# How Keras begins to say that a file lacks layers.
+# Start of Keras' message that a file lacks layers.
 _SKIPPED = "Skipping"
 
 
@@ -53,8 +53,8 @@ def load(network, path):
     require_plain_hdf5(path, max_bytes(network))
     try:
         with warnings.catch_warnings():
-            # How one library calls another says nothing of the file; that layers
-            # which are not in it keep their first values does.
+            # Warnings of one library about another tell nothing of the file; the one
+            # that layers missing in it keep their first values does.
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", _SKIPPED, UserWarning)
             network.load_weights(path)
@@ -72,7 +72,7 @@ def shorten(error, most=200):
 
 
 def max_bytes(model):
-    """Returns what a file of a model's weights may have, with a head and optimizer."""
+    """Returns the largest size of a model's weights file, with head and optimizer."""
     return 4 * _BYTES_PER_WEIGHT * model.count_params() + 2**26
 
 
@@ -92,7 +92,7 @@ def _imagenet(name, source):
     try:
         return source("imagenet")
     except ImportError:
-        raise  # Of a package that is to be installed; it says which.
+        raise  # A package must be installed; the error names it.
     except Exception as error:
         # Keras reports a failed download as a plain `Exception`.
         raise OSError(

@@ -141,10 +141,10 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 class _StateDict(OrderedDict):
-    """What stands for an `OrderedDict`: a pickle may not give it attributes."""
+    """Stand-in for an `OrderedDict`: a pickle may not give it attributes."""
 
     def __setstate__(self, state):
-        """Drops what torch adds, the versions of modules."""
+        """Drops the versions of modules, which torch adds."""
 
     @staticmethod
     def plain(tensors):
@@ -158,7 +158,7 @@ class _StateDict(OrderedDict):
 
 
 class _Rebuild:
-    """What stands for torch's function: a pickle may call it, and not alter it."""
+    """Stand-in for torch's function: a pickle may call it, and not alter it."""
 
     __slots__ = ()
 

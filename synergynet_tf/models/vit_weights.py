@@ -18,7 +18,7 @@ from synergynet_tf.safe_io import list_npz, read_npz
 
 _POSITIONS = "Transformer/posembed_input/pos_embedding"
 _ATTENTION = "MultiHeadDotProductAttention_1"
-# A block's arrays, in the order of its layer's weights: that of ViT's equations.
+# Arrays of a block, in the order of its layer's weights: that of ViT's equations.
 _BLOCK = (
     "LayerNorm_0/scale",
     "LayerNorm_0/bias",
@@ -98,7 +98,7 @@ def _resized(positions, grid, path):
     Args:
         positions: array `(1, 1 + side * side, channels)`, the class token first.
         grid: Height and width to return.
-        path: Of the file, for its refusal.
+        path: Path of the file, for its refusal.
 
     Returns:
         array `(height, width, channels)`: bilinear, corners on corners.

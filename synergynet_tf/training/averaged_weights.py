@@ -42,7 +42,7 @@ def trained(model):
 
 
 def _exchange(model):
-    """Lets weights and averages change places."""
+    """Swaps weights and averages."""
     optimizer = _optimizer(model)
     averages = getattr(optimizer, "averages", ())
     if not averages:
@@ -57,5 +57,5 @@ def _exchange(model):
 
 
 def _optimizer(model):
-    """Returns what moves the weights: of float16, the scaler's inner optimizer."""
+    """Returns the optimizer of the weights: for float16, the scaler's inner one."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)

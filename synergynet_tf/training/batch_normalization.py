@@ -28,7 +28,7 @@ def fuse_normalizations(model):
 
 
 def _fused_call(layer):
-    """Returns what takes the place of the layer's `call`."""
+    """Returns the function that replaces the layer's `call`."""
 
     def call(inputs, training=None, mask=None):
         statistics = layer.moving_mean, layer.moving_variance

@@ -45,8 +45,8 @@ class RunFiles(keras.callbacks.Callback):
 
     Args:
         run: Folder of the run.
-        log: What `checkpoint.restore` returned, or `None` for a new run.
-        steps: int. Of an epoch.
+        log: dict that `checkpoint.restore` returned, or `None` for a new run.
+        steps: int. Steps of an epoch.
         early_stopping: int or `None`. Epochs without a better `val_dsc` after which
             training ends.
         monitor: `CodebookMonitor` of the run.
@@ -81,10 +81,10 @@ class RunFiles(keras.callbacks.Callback):
         return len(self.rows) - self.best["epoch"] >= self.early_stopping
 
     def complete(self, model):
-        """Writes what a kill right after a checkpoint has left undone.
+        """Writes the files that a kill right after a checkpoint has left out.
 
         Args:
-            model: As that checkpoint has left it.
+            model: Model in the state of that checkpoint.
         """
         if not self.rows or not self.lock:
             return
@@ -158,7 +158,7 @@ class RunFiles(keras.callbacks.Callback):
         return replicas.largest([self.stop.signum or 0, int(over)])
 
     def _save_or_leave(self):
-        """Does what is wanted in the middle of an epoch."""
+        """Saves or stops in the middle of an epoch, if a signal or the time says so."""
         signum, over = self._wanted()
         if signum or over:
             self._save_in_between()
@@ -181,7 +181,7 @@ class RunFiles(keras.callbacks.Callback):
                 self._save(state)
 
     def _state(self):
-        """Returns what continues an epoch, besides variables of model and optimizer."""
+        """Returns the state of an epoch, besides variables of model and optimizer."""
         checkpoint.sync(self.model)
         values = self.model.metrics_variables if self.step < self.steps else ()
         return {

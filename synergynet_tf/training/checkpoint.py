@@ -25,7 +25,7 @@ from synergynet_tf.training.averaged_weights import trained
 
 _KEPT = 2
 _LOG = "log"
-# What NumPy raises for a file that is cut, empty or altered.
+# Errors that NumPy raises for a file that is cut, empty or altered.
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -35,9 +35,9 @@ def save(model, folder, epoch, log, step=0):
     Args:
         model: Compiled `keras.Model` whose optimizer is built.
         folder: Folder of the checkpoints.
-        epoch: int. Finished epochs.
-        log: What else to keep; anything that JSON takes.
-        step: int. Steps that are done of the next epoch.
+        epoch: int. Number of finished epochs.
+        log: Further data to keep; anything that JSON takes.
+        step: int. Number of finished steps of the next epoch.
     """
     sync(model)
     with trained(model):
@@ -57,7 +57,7 @@ def restore(model, folder):
     """Continues from the newest checkpoint that can be read.
 
     Args:
-        model: As for `save`, of the same config.
+        model: Model as for `save`, of the same config.
         folder: Folder of the checkpoints.
 
     Returns:
@@ -91,7 +91,7 @@ def sync(model):
 
 
 def size(model):
-    """Returns how many bytes a checkpoint has, but for its log and its table."""
+    """Returns the bytes of a checkpoint, without its log and its table."""
     return sum(math.prod(v.shape) * 4 for v in _variables(model).values())
 
 

@@ -12,9 +12,9 @@ from synergynet_tf.models import quantizers
 from synergynet_tf.training.checkpoint import sync
 from synergynet_tf.training.replicas import from_chief
 
-# Under this share of the codes that could be used, a codebook has collapsed.
+# Share of the codes that could be used, below which a codebook has collapsed.
 _COLLAPSE = 0.05
-# K-means: of how many vectors for each code, and how often they are assigned.
+# K-means: vectors for each code, and rounds of assignments.
 _VECTORS_A_CODE = 4
 _ROUNDS = 10
 
@@ -50,7 +50,7 @@ def start_codebooks(model, batches, seed):
 
 
 def _first_vectors(model, layer, batches):
-    """Returns what a quantizer compares in the first batches: `(n, channels)`."""
+    """Returns the vectors to quantize of the first batches: `(n, channels)`."""
     features = keras.Model(model.input, layer.input)
     # Training's mode, because averages of batch normalization are not there yet.
     variables = model.non_trainable_variables
@@ -90,10 +90,10 @@ class CodebookMonitor(keras.callbacks.Callback):
     if no step since the last look in the same epoch used it.
 
     Args:
-        seed: int. Of the draw of the vectors that dead codes move to.
-        steps: int. Of an epoch.
-        begun: What `state` returned in the epoch that a run was stopped in and goes on
-            with, or `None`. The counts are variables of the model.
+        seed: int. Seed of the draw of the vectors that dead codes move to.
+        steps: int. Steps of an epoch.
+        begun: Result of `state` from the epoch in which a run was stopped and which it
+            continues, or `None`. The counts are variables of the model.
     """
 
     def __init__(self, seed, steps, begun=None):
@@ -103,7 +103,7 @@ class CodebookMonitor(keras.callbacks.Callback):
         self.begun = begun
 
     def state(self):
-        """Returns what continues the epoch, but for variables; JSON takes it."""
+        """Returns the state of the epoch, without variables, as JSON takes it."""
         seen = [counts.tolist() for counts in self.seen]
         counted = {"usage": self.usage, "vectors": self.vectors}
         return {"done": self.done, "seen": seen, **counted}
@@ -116,7 +116,7 @@ class CodebookMonitor(keras.callbacks.Callback):
         begun, self.begun = self.begun, None
         if begun:
             self.done, self.usage = begun["done"], begun["usage"]
-            self.vectors = begun.get("vectors", {})  # Not in runs of before.
+            self.vectors = begun.get("vectors", {})  # Older runs have none.
             self.seen = [np.array(counts) for counts in begun["seen"]]
         else:
             self.done, self.usage, self.vectors = 0, {}, {}
@@ -144,7 +144,7 @@ class CodebookMonitor(keras.callbacks.Callback):
         return bool(every) and done % every == 0
 
     def on_test_begin(self, logs=None):
-        if not self.usage:  # Else the run was stopped after this.
+        if not self.usage:  # Otherwise the run was stopped after this.
             self._read_usage("")
         self._count_from_zero()
 

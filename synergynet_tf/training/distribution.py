@@ -16,7 +16,7 @@ def tensorflow():
     return tensorflow
 
 
-# Into how many devices a CPU is divided at most: for trials, which need few.
+# Most devices that a CPU is divided into: for trials, which need few.
 _CPU_DEVICES = 8
 
 
@@ -47,7 +47,7 @@ def scope(strategy, devices=""):
         try:
             with distribution.scope():
                 yield
-        # What a sum over machines says when one is not there.
+        # Errors of a sum over machines when one of them is gone.
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             if strategy == "mirrored":
                 raise
@@ -69,7 +69,7 @@ def scope(strategy, devices=""):
 
 
 def _end_at_once():
-    """Ends the process, for whose partners TensorFlow would wait, and then complain."""
+    """Ends the process at once; TensorFlow would first wait for its partners."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(2)
@@ -115,7 +115,7 @@ class _DataParallel(keras.distribution.DataParallel):
 
 
 def num_accelerators():
-    """Returns how many devices of this machine are more than its CPU."""
+    """Returns the number of this machine's devices other than its CPU."""
     if keras.backend.backend() == "tensorflow":
         tf = tensorflow()
 
@@ -125,7 +125,7 @@ def num_accelerators():
 
 
 def num_devices():
-    """Returns how many devices share a batch in the current scope."""
+    """Returns the number of devices that share a batch in the current scope."""
     if keras.backend.backend() == "tensorflow":
         tf = tensorflow()
 
@@ -153,7 +153,7 @@ def is_chief():
 
 
 class Hardware(NamedTuple):
-    """What trains.
+    """Hardware that trains.
 
     Attributes:
         kind: `cpu`, `gpu` or `tpu`.

@@ -34,7 +34,7 @@ from synergynet_tf.training.codebook import CodebookMonitor, start_codebooks
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 
-# The first events of TensorBoard, and a margin.
+# Size of TensorBoard's first events, with a margin.
 _EVENTS_BYTES = 2**20
 
 
@@ -78,7 +78,7 @@ def fit(config, run, force=False, prepared=None):
 
 
 def _fit(config, run, force, prepared):
-    """Makes what is trained, and trains it on the devices of the current scope."""
+    """Builds model and data, and trains on the devices of the current scope."""
     prepared = prepared or _prepare(config, run, force)
     train, val = prepared.train, prepared.val
     seed, batch_size = config.training.seed, config.training.batch_size
@@ -235,14 +235,14 @@ def _train(config, run, lock, model, train_batches, val_batches, prepared):
 
 
 def _finish_epoch(model, evaluate, epoch, logs, val_data, callbacks):
-    """Does what `fit` does after the last step of an epoch.
+    """Completes an epoch after its last step, as `fit` does.
 
     Args:
         model: The model after that step.
-        evaluate: What `loop.trainer` returns.
-        epoch: int. From 0.
-        logs: dict. The epoch's own, without those of the validation.
-        val_data: What to validate on.
+        evaluate: Function that validates, from `loop.trainer`.
+        epoch: int. Index of the epoch, from 0.
+        logs: dict. Logs of the epoch, without those of the validation.
+        val_data: Validation data.
         callbacks: list of `keras.callbacks.Callback`.
     """
     callbacks = keras.callbacks.CallbackList(callbacks, model=model)
@@ -299,7 +299,7 @@ def _jit_compile():
 
 
 def _stream(batches, first_epoch=0, epochs=1, first_step=0):
-    """Returns what `fit` reads: tf.data with TensorFlow, else the batches."""
+    """Returns the input of `fit`: tf.data with TensorFlow, else the batches."""
     if keras.backend.backend() == "tensorflow":
         from synergynet_tf.data import pipeline
 
@@ -317,7 +317,7 @@ def _tensorboard(run):
         return []
     folder = run / "tensorboard"
     folder.mkdir(exist_ok=True)
-    # Of a full disk TensorFlow says what no command takes for a refusal.
+    # TensorFlow's error for a full disk is not one that commands take for a refusal.
     runs.require_room(folder, _EVENTS_BYTES)
     return [keras.callbacks.TensorBoard(folder, write_graph=False)]
 

@@ -51,7 +51,7 @@ def shared_normalization(x, scale, offset, epsilon, replica_sum):
         scale: float32 `(channels,)`, or `None` for ones.
         offset: float32 `(channels,)`, or `None` for zeros.
         epsilon: float. Added to the variance.
-        replica_sum: Sums a tensor over the devices.
+        replica_sum: Function that sums a tensor over the devices.
 
     Returns:
         As `fused_normalization`; the statistics are the same on every device.
@@ -70,7 +70,7 @@ def shared_normalization(x, scale, offset, epsilon, replica_sum):
         y, *_ = fused_normalization(x, scale, offset, (mean, variance), epsilon)
 
         def gradient(upstream, *_):
-            # The kernel's takes the statistics for constants; what flows through
+            # The kernel's gradient takes the statistics for constants; the part through
             # them is subtracted.
             from_x, from_scale, from_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=upstream,

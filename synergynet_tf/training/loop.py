@@ -8,7 +8,7 @@ from synergynet_tf.training import distribution, replicas
 
 
 def trainer(model):
-    """Returns what trains a model and what validates it: Keras, or the loop here."""
+    """Returns functions that train and validate a model: Keras' or the loop's."""
     if distribution.has_replicas():
         loop = ReplicaLoop(model)
         return loop.fit, loop.evaluate

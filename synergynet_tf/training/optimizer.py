@@ -11,7 +11,7 @@ from keras import ops
 
 from synergynet_tf.training import distribution, kernels, replicas
 
-# The names of weights that decay spares, for each choice of `OptimizerConfig.spared`.
+# Names of weights that decay spares, for each choice of `OptimizerConfig.spared`.
 _SPARED = {
     "none": (),
     "codebook": ("codebook",),
@@ -20,7 +20,7 @@ _SPARED = {
 
 
 class _Optimizer(keras.optimizers.Optimizer):
-    """What both share: clipping, sparing, and an average of the weights.
+    """Features of both optimizers: clipping, sparing, and an average of the weights.
 
     The exponential moving average (EMA) of a weight, after step `t` from 0:
 
@@ -77,7 +77,7 @@ class _Optimizer(keras.optimizers.Optimizer):
         return [None if g is None else g * ops.cast(scale, g.dtype) for g in grads]
 
     def average(self, variable, index):
-        """Takes the weight of this step, after it, into its average."""
+        """Updates the average of a weight after this step."""
         if not self.averages:
             return
         average = self.averages[index]
@@ -110,9 +110,9 @@ class CoupledSGD(_Optimizer):
     within the memory of the momentum, about ten steps.
 
     Args:
-        l2: float, at least 0.
+        l2: float, at least 0. Factor of the weight that is added to the gradient.
         momentum: float in [0, 1).
-        **kwargs: Those of `clip_norm`, `spared`, `ema_decay`, and of
+        **kwargs: Arguments `clip_norm`, `spared`, `ema_decay`, and those of
             `keras.optimizers.Optimizer`.
     """
 
@@ -173,8 +173,9 @@ class DecoupledAdamW(_Optimizer):
     kernel makes one.
 
     Args:
-        weight_decay: float, at least 0.
-        **kwargs: Those of `clip_norm`, `spared`, `ema_decay`, and of
+        weight_decay: float, at least 0. A step shrinks a weight by the share
+            `learning_rate * weight_decay`.
+        **kwargs: Arguments `clip_norm`, `spared`, `ema_decay`, and those of
             `keras.optimizers.Optimizer`.
 
     Reference:

@@ -37,8 +37,8 @@ def choose(hardware, flags):
     it. GPUs of 7.x compute float16 so.
 
     Args:
-        hardware: A `distribution.Hardware`.
-        flags: What the CPU can do, as `environment.cpu_flags` returns it.
+        hardware: Hardware that trains, a `distribution.Hardware`.
+        flags: Feature flags of the CPU, as `environment.cpu_flags` returns them.
     """
     kind, capability = hardware
     if kind == "tpu":

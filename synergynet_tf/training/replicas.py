@@ -30,7 +30,7 @@ def share_batches(model, loss):
 
 
 class _ListOfThread(threading.local):
-    """What Keras does with the list of a layer's losses, for each thread apart."""
+    """Keras' operations on the list of a layer's losses, for each thread apart."""
 
     def __init__(self):
         self.items = []
@@ -45,11 +45,11 @@ def require_same(value, rule):
     """Waits for the other processes, and refuses if their value is another.
 
     Args:
-        value: Anything that JSON takes.
-        rule: string. What the error says.
+        value: Value to compare, anything that JSON takes.
+        rule: string. Rule that the error states.
 
     Raises:
-        ValueError: In every process, if one has another value.
+        ValueError: If one process has another value; raised in every process.
     """
     digest = zlib.crc32(json.dumps(value).encode())
     if len(np.unique(_everywhere(digest))) > 1:
@@ -87,7 +87,7 @@ def _everywhere(values):
 
 @functools.cache
 def _join_function(strategy):
-    """Returns what joins a tensor over the replicas; made once, as it is traced."""
+    """Returns the function that joins a tensor over the replicas; made once, traced."""
     tf = distribution.tensorflow()
 
     def join(x):
@@ -124,9 +124,9 @@ def divided(make):
     """Returns a stream of batches, of which every replica gets its part.
 
     Args:
-        make: Returns the `tf.data.Dataset` of the given parts of each batch, one
-            after the other: `make(parts=, of=)`, where `parts` is a `range` of the
-            numbers below `of`.
+        make: Function that returns the `tf.data.Dataset` of the given parts of each
+            batch, one after the other: `make(parts=, of=)`, where `parts` is a `range`
+            of the numbers below `of`.
     """
     tf = distribution.tensorflow()
 

@@ -8,7 +8,7 @@ import keras
 from synergynet_tf.config import AUTO
 from synergynet_tf.training import distribution
 
-# In which tf.distribute looks for the cluster.
+# Environment variable in which tf.distribute looks for the cluster.
 CLUSTER = "TF_CONFIG"
 
 

@@ -81,7 +81,7 @@ def check_codes(args: argparse.Namespace, cases: RunCases) -> None:
     """Refuses a method without a codebook, and what is not in the run or its data.
 
     Raises:
-        ValueError: Then.
+        ValueError: If it refuses one of these.
     """
     model = cases.config.model
     if model.name in METHODS and not METHODS[model.name].has_codebook:

@@ -17,7 +17,7 @@ from synergynet_tf.cli import quiet
 # Variables of other projects, and why they do not count here. They go before Keras is
 # imported, in this process and in those that it starts.
 IGNORED_VARIABLES = {
-    "TF_USE_LEGACY_KERAS": "",  # Of no effect but on KerasHub, which it breaks.
+    "TF_USE_LEGACY_KERAS": "",  # Affects only KerasHub, which it breaks.
     "KERAS_MAX_EPOCHS": "--epochs says how long to train",
     "KERAS_MAX_STEPS_PER_EPOCH": "--limit makes epochs short",
 }
@@ -31,13 +31,13 @@ IGNORED_WARNINGS = (
 
 
 class Mode(NamedTuple):
-    """Which flags go with one that makes a command do something else.
+    """Flags that go with a flag that changes what a command does.
 
     All are named as their values are in the parsed arguments.
 
     Attributes:
-        reason: Why no others do.
-        own: Flags that need it.
+        reason: Reason why no other flags go with it.
+        own: Flags that only go with it.
         beside: Flags of the command that go with it, too.
     """
 
@@ -74,8 +74,8 @@ class ArgumentParser(argparse.ArgumentParser):
         """Refuses flags that do not go together, in one line.
 
         Args:
-            args: What was parsed.
-            modes: By the names of their flags' values.
+            args: The parsed arguments.
+            modes: Modes by the names of their flags' values.
         """
         given = self.given(args)
         for name, mode in modes.items():
@@ -133,17 +133,17 @@ def called(name: str) -> str:
 
 
 def _ignore_variables() -> None:
-    """Removes what other projects set, and says so where it would have an effect."""
+    """Removes variables of other projects; warns of those that would have an effect."""
     for name, reason in IGNORED_VARIABLES.items():
         if os.environ.pop(name, None) and reason:
             print(f"warning: {name} is ignored: {reason}", file=sys.stderr)
 
 
 def _forgive_warnings() -> None:
-    """Makes no errors of libraries' warnings, whatever PYTHONWARNINGS says.
+    """Keeps libraries' warnings from being errors, whatever PYTHONWARNINGS says.
 
-    Else a command would end at the first library that calls another the old way.
-    `--debug` leaves it to Python.
+    Otherwise a library that uses a deprecated call would end the command. `--debug`
+    leaves it to Python.
     """
     # `error` may be shortened.
     if not any(option.startswith("e") for option in sys.warnoptions):

@@ -210,7 +210,7 @@ def _named_folders(texts: Sequence[str]) -> dict[str, list[str]]:
             name, folder = pathlib.Path(text).resolve().name, text
         if not name.strip() or not name.isprintable() or not folder:
             raise ValueError(f"--predictions must be NAME=DIR. Received: {text}")
-        # Of folders that happen to have one name, nobody said that they are seeds.
+        # Two unnamed folders with one name need not be seeds of one method.
         if name in unnamed or (is_unnamed and name in folders):
             raise ValueError(
                 f"--predictions has the name {name} twice; give each its own, as "

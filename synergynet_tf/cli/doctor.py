@@ -15,7 +15,7 @@ from synergynet_tf.config import default_data_dir
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.cache import cache_dir
 
-# What names an extra is there by, and the extra.
+# Package extra -> the distributions that show that it is installed.
 _PACKAGES = {
     "train": ("tensorflow", "keras"),
     "serve": ("tensorflow-serving-api",),

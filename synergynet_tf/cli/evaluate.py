@@ -150,7 +150,7 @@ def require_writable(opened: Sequence[Run]) -> None:
     """Refuses runs into whose folders of results nothing can be written.
 
     Raises:
-        PermissionError: Then.
+        PermissionError: If it refuses a run.
     """
     for run in opened:
         if run.results != run.path:
@@ -172,7 +172,7 @@ def write_reports(opened: Sequence[Run], args: argparse.Namespace) -> None:
         opened: The runs.
         args: The parsed flags of `evaluate`.
     """
-    # What it draws with takes a second to import.
+    # The plotting library takes a second to import.
     from synergynet_tf.evaluation.report.page import write_html_report
 
     options = Postprocessing(args.flips, args.largest)

@@ -18,7 +18,7 @@ from synergynet_tf.evaluation.cases import RunCases, find_cases, say_notes
 from synergynet_tf.evaluation.scores import FILE, read_scores
 from synergynet_tf.runs import Run
 
-# What picks the slices of `--runs`.
+# Flags that choose the slices of `--runs`.
 OF_SLICES = ("cases", "slices", "split", "data_dir")
 
 

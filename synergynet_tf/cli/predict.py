@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     channels = trained.image_channels
     paths = find_inputs(args.image or args.input, args.output, preprocessor, channels)
 
-    # What loads a model takes seconds to import; what can be refused is, before.
+    # Loading a model takes seconds of imports; what can be refused is refused before.
     from synergynet_tf.evaluation.label_files import label_files, least_confident
 
     chosen = postprocess.Postprocessing(args.flips, args.largest)

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What TensorFlow's C++ side says of itself: on every start, without a GPU, on a CPU
-# without one of oneDNN's kernels, and of the options of its 8-bit converter.
+# Messages of TensorFlow's C++ code: on every start, without a GPU, on a CPU without one
+# of oneDNN's kernels, and about the options of its 8-bit converter.
 NOISE = re.compile(
     rb"(?:[IW]\d{4} \d\d:\d\d|[IW]0000 00:00:|WARNING: All log messages before absl"
     rb"|\d{4}-\d\d-\d\d [\d:.]+: [IW] |INFO: Created TensorFlow Lite XNNPACK delegate"

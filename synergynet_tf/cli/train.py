@@ -129,7 +129,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     flags["num_classes"] = num_logits(len(dataset.class_names(root)))
     config = ExperimentConfig().replace(**flags)
     config = dataclasses.replace(config, data=complete(config.data))
-    if args.table is None:  # Which plans its rows, and checks each.
+    if args.table is None:  # `train_table` plans its rows, and checks each.
         check_method(config.model)
     lite0 = config.model.backbone == "efficientnetlite0"
     if lite0 and config.model.encoder_weights == "imagenet":

@@ -50,7 +50,7 @@ def train_table(
 
     Args:
         args: Flags of `train`, with `--table`.
-        experiment: Turns flags, with a `dataset`, into a run's settings.
+        experiment: Function from flags, with a `dataset`, to a run's settings.
     """
     args.dataset = TABLES[args.table].pick_dataset(args.dataset)
     TABLES[args.table].pick_rows(args.row)

@@ -15,7 +15,7 @@ from synergynet_tf.config.settings import (
 )
 from synergynet_tf.safe_io import parse_json, shown
 
-# What a run was trained with whose config.json, of an older version, lacks the setting.
+# Settings of runs whose config.json, of an older version, lacks them.
 _ABSENT: dict[str, dict[str, Any]] = {
     "data": {"center_crop": 1.0},
     "model": {"attention": "paper", "vq_loss": "mean"},

@@ -1,4 +1,4 @@
-"""Hyperparameters, presets and their defaults: the one place of them."""
+"""Hyperparameters, presets and their defaults, all in one place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 STRATEGIES = (AUTO, "none", "mirrored", "multiworker")
 STRIDES = (16, 32)
 ATTENTIONS = ("normalized", "paper")
-# What each choice of a codebook can be, its default first.
+# Choices of each option of a codebook, the default first.
 VQ_CHOICES = {
     "vq_init": ("kmeans", "first_batches", "uniform"),
     "vq_update": ("moving_average", "gradient"),
@@ -40,9 +40,9 @@ PAPER_VQ: dict[str, Any] = {
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("polynomial", "cosine")
 AUGMENTATIONS = ("paper", "strong")
-# Which weights no decay touches: each holds the one before.
+# Weights without decay: each choice includes those of the one before.
 SPARED = ("none", "codebook", "vectors")
-# How the weights are trained: a recipe is a set of settings, each a flag as well.
+# Recipes of training: a recipe is a set of settings, each a flag as well.
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {},
     "modern": {
@@ -64,21 +64,21 @@ def _require(ok: bool, name: str, rule: str, value: object) -> None:
 
 
 def _require_choices(config: object, **choices: Sequence[str]) -> None:
-    """Refuses a setting, named with what it can be, that is none of these."""
+    """Refuses settings that are not among their choices, which are given by name."""
     for name, known in choices.items():
         value = getattr(config, name)
         _require(value in known, name, f"one of {', '.join(known)}", value)
 
 
 def _are_numbers(text: str) -> bool:
-    """Tells whether it holds nothing but different numbers, or nothing."""
+    """Tells whether a text is empty or holds only different numbers."""
     words = text.split()
     return words == re.findall(r"\d+", text) and len(set(map(int, words))) == len(words)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which images, and which of them are for training, selection and test.
+    """Settings of the images, and of their training, validation and test sets.
 
     Attributes:
         dataset: A key of `synergynet_tf.data.DATASETS`.
@@ -89,9 +89,9 @@ class DataConfig:
         fold: `i/n`: the `i`-th of `n` parts of the patients, drawn with the split's
             seed, is the test set, and a tenth of the others selects; `""` for none.
             Its split is `random`.
-        limit: Most cases of each part, at least 1; `None` for all.
+        limit: Largest number of cases of each part, at least 1; `None` for all.
         channels: Up to three channels of the image, such as `"0 1 3"`; `""` for all.
-        modality: How intensities become [0, 1], one of `data.preprocess.MODALITIES`;
+        modality: Scaling of intensities to [0, 1], one of `data.preprocess.MODALITIES`;
             `""` takes the dataset's. A run's config never holds `""`.
         center_crop: Share of each side of a slice, in (0, 1], that the network sees:
             what is around is cut off, and predicted as background. 1 sees all.
@@ -128,7 +128,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """What `synergynet_tf.models.build_model` builds.
+    """Settings of the model that `synergynet_tf.models.build_model` builds.
 
     Attributes:
         name: A key of `synergynet_tf.models.METHODS`.
@@ -151,7 +151,7 @@ class ModelConfig:
             searches.
             Assumption: 25. Without it the codebook collapses to one code from
             scratch at the paper's learning rate; `--vq paper` sets 0.
-        vq_init: How codes begin: `kmeans` of the first batches' vectors;
+        vq_init: Initialization of the codes: `kmeans` of the first batches' vectors;
             `first_batches`, where unused codes move to vectors of the first step; or
             `uniform` in [-1/K, 1/K], as in PyTorch ports of VQ-VAE (its authors' code
             scales the variance).
@@ -161,21 +161,21 @@ class ModelConfig:
             (arXiv:1711.00937v2, appendix A.1), or `gradient`, the paper's.
             Assumption: the moving average. Under SGD the gradient moves a code by
             5e-7 of its length a step, so that it learns nothing (docs/codebook.md).
-        vq_estimator: What gradient passes the choice of a code: `straight_through`,
-            the paper's, or `rotation` (arXiv:2410.06424).
+        vq_estimator: Gradient through the choice of a code: `straight_through`, the
+            paper's, or `rotation` (arXiv:2410.06424).
         vq_distance: `euclidean`, the paper's, or `cosine`, where vectors and codes,
             and so the output, have unit length (arXiv:2110.04627, section 3.2): in
             SynergyNet's sum little beside the continuous features, which are about
             16 long (512 channels); it was tried in vqunet alone.
-        vq_loss: Over channels, the quantizer's loss is their `mean`, or their `sum`,
-            the paper's.
-        attention: What DisConX and the refinement compute with. `normalized`: tokens
-            are centered and scaled, positions added to queries and keys, scores are
-            cosines with a learned temperature, and a layer normalization follows.
-            `paper`: eq. 5 to 7 without any of that; attention stays nearly uniform.
-        vit_layers: Blocks of the transformer, in the methods that have one; at
-            least 1 (TransUNet: 12, those of ViT-B).
-        vit_dim: Its channels, a multiple of 64 (TransUNet: 768).
+        vq_loss: Reduction of the quantizer's loss over channels: `mean`, or `sum`, the
+            paper's.
+        attention: Computation of DisConX and the refinement. `normalized`: tokens are
+            centered and scaled, positions added to queries and keys, scores are cosines
+            with a learned temperature, and a layer normalization follows. `paper`: eq.
+            5 to 7 without any of that; attention stays nearly uniform.
+        vit_layers: Number of blocks of the transformer, in the methods that have one;
+            at least 1 (TransUNet: 12, those of ViT-B).
+        vit_dim: Channels of the transformer, a multiple of 64 (TransUNet: 768).
         vit_weights: `none`, or a file of the published R50+ViT-B/16, `.npz`.
     """
 
@@ -220,8 +220,9 @@ class LossConfig:
     """Weights of `L_seg = BCE + (1 - Dice)` (paper, section 2.1.1, eq. 1).
 
     Attributes:
-        cross_entropy_weight: At least 0; the paper's is 1.
-        dice_weight: At least 0; the paper's is 1.
+        cross_entropy_weight: Weight of the cross-entropy (BCE), at least 0; the paper's
+            is 1.
+        dice_weight: Weight of the Dice loss, at least 0; the paper's is 1.
         smooth: Added to both sides of the Dice ratio, above 0.
             Assumption: 1e-5, TransUNet's.
     """
@@ -239,17 +240,17 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """How the weights move; the defaults are the paper's (Implementation Details).
+    """Settings of the optimizer; the defaults are the paper's (Implementation Details).
 
     Attributes:
         optimizer: `sgd` with momentum, or `adamw` (arXiv:1711.05101v3, algorithm 2;
             momenta 0.9 and 0.999).
-        learning_rate: The highest, above 0.
-        momentum: Of `sgd`, in [0, 1).
-        l2: Of `sgd`: added to the gradient as `l2 * weight`, as torch does; at least
-            0.
-        weight_decay: Of `adamw`: a step takes `learning_rate * weight_decay` of a
-            weight away; at least 0.
+        learning_rate: Highest learning rate, above 0.
+        momentum: Momentum of `sgd`, in [0, 1).
+        l2: L2 penalty of `sgd`: added to the gradient as `l2 * weight`, as torch does;
+            at least 0.
+        weight_decay: Weight decay of `adamw`: a step shrinks a weight by the share
+            `learning_rate * weight_decay`; at least 0.
         spared: The weights that neither of the two touches: `codebook`; `vectors`,
             which are that, biases, scales and offsets of normalizations and the
             temperatures of attention; or `none`.
@@ -258,13 +259,13 @@ class OptimizerConfig:
         schedule: `polynomial`, `learning_rate * (1 - step / steps) ** decay_power`, or
             `cosine`, `learning_rate * (1 + cos(pi * step / steps)) / 2`.
             Assumption: the first, TransUNet's; the paper names none.
-        decay_power: Of `polynomial`, at least 0.
+        decay_power: Exponent of `polynomial`, at least 0.
             Assumption: 0.9, TransUNet's.
         warmup_steps: Steps over which the rate rises from 0, at least 0; at most a
             tenth of all steps are.
-        clip_norm: Longest gradient, over all weights as one vector; a longer one is
-            shortened to it. 0 clips none.
-        ema_decay: Of the exponential moving average (EMA) of the weights that is
+        clip_norm: Largest norm of the gradient, over all weights as one vector; a
+            longer one is scaled down to it. 0 clips none.
+        ema_decay: Decay of the exponential moving average (EMA) of the weights that is
             validated and saved, in [0, 1). 0 takes the weights themselves.
     """
 
@@ -294,13 +295,13 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """How long, how precise, on what.
+    """Settings of the training: its length, precision, devices and augmentation.
 
     Attributes:
-        epochs: At least 1.
+        epochs: Number of epochs, at least 1.
             Assumption: 150, TransUNet's; the paper names none.
-        batch_size: Images a step, over all devices (paper, section 3: 8).
-        seed: Of the weights, the order of the images and their augmentation.
+        batch_size: Images per step, over all devices (paper, section 3: 8).
+        seed: Seed of the weights, the order of the images and their augmentation.
         precision: `float32`, `bfloat16` or `float16`; the last two are mixed:
             weights, codebook, logits and loss stay float32. `auto` takes the run's
             own, or what suits the hardware. A run's config never holds `auto`.

@@ -17,9 +17,9 @@ class Budget:
 
     Attributes:
         name: A key of `BUDGETS`.
-        cost: What a run costs, in words.
-        settings: The fields of `ExperimentConfig` that it sets in every row, but for
-            what the row itself sets.
+        cost: Cost of a run, in words.
+        settings: Fields of `ExperimentConfig` that it sets in every row, except those
+            that the row itself sets.
     """
 
     name: str

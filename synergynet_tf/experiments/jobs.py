@@ -31,16 +31,16 @@ SHARED = (
     "encoder_weights",
     "vit_weights",
 )
-# What `--encoder-weights` takes besides a file.
+# Words that `--encoder-weights` takes besides a file.
 WORDS = ("imagenet", "none")
 
 
 class State(NamedTuple):
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         kind: `finished`, `refused` or `open`.
-        text: The same for a reader; the reason of a refusal.
+        text: Description of the state for a reader; for `refused`, the reason.
     """
 
     kind: str
@@ -74,7 +74,7 @@ class Job:
 
     @property
     def command(self) -> str:
-        """What trains this run alone, on any machine with the data: a shell's line."""
+        """Shell command that trains this run alone, on any machine with the data."""
         values, defaults = settings_of(self.config), settings_of(ExperimentConfig())
         changed = [name for name in self.changed if values[name] != defaults[name]]
         words = ["python", "train.py"]
@@ -140,7 +140,7 @@ def plan(args: argparse.Namespace, base: ExperimentConfig) -> list[Job]:
 
 
 def describe(args: argparse.Namespace, jobs: Sequence[Job]) -> str:
-    """Says what is to be trained, how far it is, and what it will cost."""
+    """Describes the runs to be trained, their progress and their cost."""
     table, budget = TABLES[args.table], BUDGETS[args.budget or "paper"]
     given = [name for name in SHARED if getattr(args, name) is not None]
     defaults = settings_of(ExperimentConfig())
@@ -159,7 +159,7 @@ def describe(args: argparse.Namespace, jobs: Sequence[Job]) -> str:
 
 
 def list_states(jobs: Sequence[Job]) -> str:
-    """Returns a line for each run: where it is, and how far."""
+    """Returns a line for each run: its folder and its progress."""
     width = max(len(str(job)) for job in jobs)
     return "\n".join(f"{job!s:<{width}}  {job.run}: {job.state().text}" for job in jobs)
 

@@ -1,8 +1,8 @@
 """Runs trainings one after the other, each in its own process.
 
-So memory is fresh for each, and a run that fails, or is killed for want of memory,
-does not end the others. Nothing is kept but the runs' folders: the same command goes
-on where it stopped.
+So each starts with free memory, and a run that fails, or is killed because memory ran
+out, does not end the others. Nothing is kept but the runs' folders: the same command
+goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from synergynet_tf.experiments.jobs import Job
 from synergynet_tf.formats import duration
 
 REASON_WIDTH = 300
-# How long a process may take to end its step and save.
+# Seconds that a process may take to end its step and save.
 PATIENCE_S = 60
 
 Train = Callable[[ExperimentConfig, pathlib.Path], None]
@@ -47,8 +47,9 @@ def run_jobs(jobs: Sequence[Job], train: Train = fit, debug: bool = False) -> in
     """Trains each run that is not finished, and says at the end what came of each.
 
     Args:
-        jobs: What to train, in this order.
-        train: Trains one run; a function of a module, so that a process finds it.
+        jobs: Runs to train, in this order.
+        train: Function that trains one run; of a module, so that a process can import
+            it.
         debug: Whether refusals show their traceback.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a table of the paper is: rows, each with its settings and its numbers."""
+"""Tables of the paper: rows, each with its settings and its numbers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Row:
     """One line of a table.
 
     Attributes:
-        key: Its name in the table.
-        settings: The fields of `ExperimentConfig` that make it.
-        paper: For each dataset its metrics as printed: fractions in [0, 1], `hd95` in
+        key: Name of the row in the table.
+        settings: Fields of `ExperimentConfig` that make it.
+        paper: Metrics of each dataset, as printed: fractions in [0, 1], `hd95` in
             voxels.
     """
 
@@ -27,8 +27,8 @@ class Row:
     def variant(self, settings: Mapping[str, Any]) -> str:
         """Names what it sets besides the model, such as `num_codes-512`.
 
-        A row of what all rows have has none, so that it is one run for all the tables
-        it is in.
+        A row with the settings that all rows share has no such name, so that it is one
+        run for all the tables that it is in.
 
         Args:
             settings: The fields of `ExperimentConfig` that all rows share.
@@ -43,16 +43,16 @@ class Table:
     """One table of the paper.
 
     Attributes:
-        number: The paper's.
+        number: Number of the table in the paper.
         datasets: Keys of `synergynet_tf.data.DATASETS`, in the order of the columns.
-        note: What to know before comparing.
-        cost: What drives the cost of its runs.
+        note: Remark to read before comparing.
+        cost: Main factors of the cost of its runs, in words.
         columns: Metrics, the same for each dataset; those named after a class are
             its DSC.
         printed: A line for each row, its key first: percent, `hd95` in voxels.
-        baseline: The row that the others are tested against.
-        setting: The field of `ModelConfig` that tells the rows apart.
-        value: What that field is in the row of a key.
+        baseline: Key of the row that the others are tested against.
+        setting: Field of `ModelConfig` that tells the rows apart.
+        value: Function from a row's key to the value of that field.
     """
 
     number: int

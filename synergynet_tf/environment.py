@@ -12,7 +12,7 @@ CPU_INFO = pathlib.Path("/proc/cpuinfo")
 # Instructions that multiply bfloat16 numbers, as Linux names them.
 BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
 BACKENDS = ("tensorflow", "jax")
-# What Keras has without a keras.json; with other values all results would change.
+# Keras' settings without a keras.json; with others all results would change.
 KERAS_DEFAULTS = {
     "floatx": "float32",
     "epsilon": 1e-7,
@@ -44,7 +44,7 @@ def commit() -> str | None:
     if not (root / ".git").exists():
         return None
     git = ["git", "-C", str(root)]
-    # Without tags: a hash alone.
+    # Without tags, the commit's hash alone.
     described = [
         *git,
         "describe",
@@ -67,7 +67,7 @@ def require_backend() -> None:
     no Keras run without.
 
     Raises:
-        ValueError: Then; names where the backend was set.
+        ValueError: If it refuses one; names where the backend was set.
     """
     if backend := os.environ.get("KERAS_BACKEND"):
         if backend not in BACKENDS:
@@ -96,8 +96,8 @@ def reset_keras() -> None:
     except ModuleNotFoundError as error:
         if error.name != "keras":
             raise
-        return  # Nor does what follows need it, or it says so.
-    except (AttributeError, ValueError) as error:  # Of a value that it does not take.
+        return  # What follows needs no Keras, or reports that it is missing.
+    except (AttributeError, ValueError) as error:  # keras.json has an invalid value.
         raise ValueError(f"{_keras_json_path()}: {error}") from error
     keras.config.set_floatx(KERAS_DEFAULTS["floatx"])
     keras.config.set_dtype_policy(KERAS_DEFAULTS["floatx"])

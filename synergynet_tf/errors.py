@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What is wrong with the input, not with the program.
+# Errors of the input, not of the program.
 REFUSALS = (OSError, ValueError, KeyError, ImportError, MemoryError)
 
 # TensorFlow's and JAX' words for too little memory, on a GPU too, or disk. They are

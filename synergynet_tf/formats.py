@@ -13,7 +13,7 @@ from typing import Any
 from synergynet_tf.metrics import LESION_METRICS, METRICS
 
 DASH = "-"
-# Of each metric the title of a column, and the same without abbreviations.
+# Title of each metric's column, and the title without abbreviations.
 METRIC_NAMES = {
     "dsc": ("DSC", "Dice similarity coefficient"),
     "hd95": ("HD95", "Hausdorff distance, 95th percentile"),
@@ -26,7 +26,7 @@ METRIC_NAMES = {
     "lesion_recall": ("recall", "detected of all lesions"),
     "lesion_f1": ("F1", "harmonic mean of precision and recall"),
 }
-# Width of a terminal that sentences below a table are wrapped to.
+# Width to which sentences below a table are wrapped in a terminal.
 LINE_WIDTH = 96
 
 
@@ -36,7 +36,7 @@ def number(value: float | None, form: str = ".3f", scale: float = 1) -> str:
     Args:
         value: The number.
         form: A format specification, such as `+.2f` for a difference.
-        scale: What the number is multiplied by.
+        scale: Factor of the number.
 
     Example:
     >>> number(0.25), number(0.256, ".1%"), number(None), number(math.nan)
@@ -107,10 +107,10 @@ def with_interval(
 
     Args:
         value: The estimate.
-        ends: Of its interval.
+        ends: Ends of its interval.
         form: A format specification.
-        scale: What all three are multiplied by.
-        ends_form: The format specification of the ends, if it is another.
+        scale: Factor of all three numbers.
+        ends_form: Format specification of the ends; `None` for `form`.
 
     Example:
     >>> with_interval(0.5, (0.4, 0.65), scale=100, ends_form=".0f")
@@ -183,7 +183,8 @@ def data_title(report: Mapping[str, Any]) -> str:
     """Names what a report is of: `isic, official split, fold 1/5, test part`.
 
     Args:
-        report: With the `dataset`, `data_split`, `fold` and `split` of `metrics.json`.
+        report: Report with the `dataset`, `data_split`, `fold` and `split` of
+            `metrics.json`.
     """
     fold = f", fold {report['fold']}" if report.get("fold") else ""
     split = f"{report['data_split']} split{fold}"
@@ -194,8 +195,8 @@ def cases_title(report: Mapping[str, Any]) -> str:
     """Counts a report's cases: `8 cases of 4 patients (--limit 8)`.
 
     Args:
-        report: With the `num_cases`, `num_patients` and `limit` of `metrics.json`; one
-            without patients or a limit has none to name.
+        report: Report with the `num_cases`, `num_patients` and `limit` of
+            `metrics.json`; without patients or a limit, these are not named.
     """
     patients = report.get("num_patients")
     of_patients = "" if patients is None else f" of {patients} patients"
@@ -214,7 +215,8 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
     Args:
         rows: Cells; a row may end early.
-        left: How many columns are text, set to the left; the others are numbers.
+        left: Number of text columns, left-aligned; the others are numbers,
+            right-aligned.
 
     Example:
     >>> columns([["", "DSC", "HD95"], ["mean", "82.00"]]).splitlines()
@@ -237,7 +239,8 @@ def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
     Args:
         rows: Cells, the head first.
-        left: How many columns are text, set to the left; the others are numbers.
+        left: Number of text columns, left-aligned; the others are numbers,
+            right-aligned.
 
     Example:
     >>> print(markdown([["size", "ms"], ["small", "1.5"]]))

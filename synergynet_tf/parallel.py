@@ -25,13 +25,13 @@ def map_in_processes(
     `function` needs, not what this one has imported.
 
     Args:
-        function: Can be pickled, as can its arguments and results.
-        arguments: Taken one by one, in this process.
+        function: Function that can be pickled, as can its arguments and results.
+        arguments: Arguments, taken one by one, in this process.
         workers: Number of processes; 0 calls the function in this one.
 
     Raises:
-        OSError: If a process died, for example for want of memory.
-        Exception: What `function` raised.
+        OSError: If a process died, for example because memory ran out.
+        Exception: Any that `function` raises.
     """
     if not workers:
         yield from map(function, arguments)
@@ -61,7 +61,7 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
     One is waiting at any time, however fast they are made.
 
     Raises:
-        Exception: What making an item raised, after the items before it.
+        Exception: Any that making an item raises, after the items before it.
     """
     iterator, end = iter(items), object()
     pool = ThreadPoolExecutor(1)

@@ -14,11 +14,11 @@ class Stopped(KeyboardInterrupt):
     """A signal has ended the command.
 
     Args:
-        signum: The signal.
-        message: What to tell the user, if there is anything to tell.
+        signum: Number of the signal.
+        message: Message to the user; may be empty.
 
     Attributes:
-        code: The exit code of a command that it ended, as shells count.
+        code: Exit code of a command that it ended, 128 + `signum`, as shells count.
     """
 
     def __init__(self, signum: int, message: str = "") -> None:

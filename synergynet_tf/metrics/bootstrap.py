@@ -39,11 +39,11 @@ ClassIntervals = dict[str, dict[str, Interval]]
 
 
 class Coverage(NamedTuple):
-    """How often 95 % intervals hold the true mean.
+    """Share of 95 % intervals that hold the true mean.
 
     Attributes:
-        percentile: Of percentile intervals, a fraction.
-        bca: Of BCa intervals.
+        percentile: Coverage of percentile intervals, a fraction.
+        bca: Coverage of BCa intervals, a fraction.
     """
 
     percentile: float
@@ -73,7 +73,7 @@ class Resamples(NamedTuple):
     several: bool
 
 
-# Of each class and metric.
+# Resamples by class and metric.
 Resampled = dict[str, dict[str, Resamples]]
 
 
@@ -83,9 +83,9 @@ def draw_patients(
     """Draws bootstrap resamples: as many patients as there are, with replacement.
 
     Args:
-        patients: The patient of each case.
-        resamples: How often, at least 1.
-        seed: Of the draw.
+        patients: Patient ID of each case.
+        resamples: Number of resamples, at least 1.
+        seed: Seed of the draw.
 
     Returns:
         float64 `(resamples, cases)`: how often each case was drawn. All cases of a
@@ -104,7 +104,7 @@ def leave_one_out(patients: Sequence[str]) -> np.ndarray:
     They go where those of `draw_patients` go, such as into `resample_averages`.
 
     Args:
-        patients: The patient of each case.
+        patients: Patient ID of each case.
 
     Returns:
         float64 `(patients, cases)`: 0 for the cases of the patient that is left out,
@@ -115,20 +115,20 @@ def leave_one_out(patients: Sequence[str]) -> np.ndarray:
 
 
 def are_several(weights: np.ndarray) -> bool:
-    """Tells whether cases are of two patients or more: some draw parts them.
+    """Tells whether cases are of two patients or more: a draw then separates them.
 
     Args:
-        weights: From `draw_patients`, `(resamples, cases)`.
+        weights: Weights of `draw_patients`, `(resamples, cases)`.
     """
     return bool((weights != weights[:, :1]).any())
 
 
 def resample_means(values: Sequence[float], weights: np.ndarray) -> Resamples:
-    """Takes the mean of each resample over the cases that have a value.
+    """Computes the mean of each resample over the cases that have a value.
 
     Args:
-        values: One for each case; `nan` where undefined.
-        weights: From `draw_patients`, `(resamples, cases)`.
+        values: Value of each case; `nan` where undefined.
+        weights: Weights of `draw_patients`, `(resamples, cases)`.
     """
     array = np.asarray(values, np.float64)
     defined = ~np.isnan(array)
@@ -139,7 +139,7 @@ def resample_means(values: Sequence[float], weights: np.ndarray) -> Resamples:
 
 
 def resample_averages(cases: Sequence[ClassScores], weights: np.ndarray) -> Resampled:
-    """Does to each resample what `average` does to the cases."""
+    """Averages the scores of each resample, as `average` does those of all cases."""
     return {
         name: {
             metric: resample_means([case[name][metric] for case in cases], weights)
@@ -152,7 +152,7 @@ def resample_averages(cases: Sequence[ClassScores], weights: np.ndarray) -> Resa
 def resample_pools(
     cases: Sequence[dict[str, Counts]], weights: np.ndarray
 ) -> Resampled:
-    """Does to each resample what `pool` does to the cases."""
+    """Pools the counts of each resample, as `pool` does those of all cases."""
     resampled, several = {}, are_several(weights)
     for name in cases[0]:
         pooled = weights @ np.array([case[name] for case in cases])
@@ -200,11 +200,11 @@ def bca_interval(
     formulas, and the same sums over several samples.
 
     Args:
-        resamples: From weights of `draw_patients`.
-        estimate: The mean of all cases.
-        jackknifed: `(n,)`: the means of the same with the weights of
-            `leave_one_out`. Where something is drawn besides patients, such as
-            seeds, one array for each. Those that are `nan` are left out.
+        resamples: Resamples with weights of `draw_patients`.
+        estimate: Mean of all cases.
+        jackknifed: `(n,)`: means of the same with the weights of `leave_one_out`. Where
+            something is drawn besides patients, such as seeds, one array for each.
+            Those that are `nan` are left out.
 
     Returns:
         `estimate` twice if all means are equal. Both `nan` with fewer than two
@@ -257,10 +257,10 @@ def bca_class_intervals(
     """Returns the BCa interval of each class's mean.
 
     Args:
-        resampled: From `resample_averages` or `resample_pools`, with weights of
+        resampled: Result of `resample_averages` or `resample_pools`, with weights of
             `draw_patients`.
-        jackknifed: From the same function, with those of `leave_one_out`.
-        per_class: From `average` or `pool`.
+        jackknifed: Result of the same function, with weights of `leave_one_out`.
+        per_class: Result of `average` or `pool`.
     """
     return {
         name: {
@@ -340,10 +340,10 @@ class SeedScores(NamedTuple):
     """A method's score over the seeds it was trained with.
 
     Attributes:
-        mean: Over the seeds.
+        mean: Mean over the seeds.
         sd: Standard deviation over the seeds, `nan` of fewer than two.
-        interval: Of the mean, with patients and seeds drawn. With one seed it says
-            nothing of others: patients alone are drawn.
+        interval: Interval of the mean, with patients and seeds drawn. With one seed
+            only patients are drawn, so that it says nothing about other seeds.
     """
 
     mean: float
@@ -357,9 +357,9 @@ def draw_seeds(
     """Draws seeds of trainings as `draw_patients` draws patients.
 
     Args:
-        num_seeds: How many there are, at least 1.
-        resamples: How often, at least 1.
-        seed: Of the draw. The same number draws independently of `draw_patients`.
+        num_seeds: Number of seeds, at least 1.
+        resamples: Number of resamples, at least 1.
+        seed: Seed of the draw. The same number draws independently of `draw_patients`.
 
     Returns:
         float64 `(resamples, num_seeds)`.
@@ -377,8 +377,8 @@ def resample_seeds(of_seeds: Sequence[Resamples], weights: np.ndarray) -> Resamp
     Ann. Appl. Stat. 1:386-411).
 
     Args:
-        of_seeds: One for each seed, all from the same draw of patients.
-        weights: From `draw_seeds`, `(resamples, seeds)`.
+        of_seeds: Resamples of each seed, all from the same draw of patients.
+        weights: Weights of `draw_seeds`, `(resamples, seeds)`.
     """
     means = np.stack([resamples.means for resamples in of_seeds], axis=1)
     defined = ~np.isnan(means)
@@ -392,12 +392,12 @@ def resample_seeds(of_seeds: Sequence[Resamples], weights: np.ndarray) -> Resamp
 def summarize_seeds(
     means: Sequence[float], of_seeds: Sequence[Resamples], seed: int = SEED
 ) -> SeedScores:
-    """Takes several seeds of one method for one method.
+    """Combines the scores of several seeds of one method.
 
     Args:
         means: The mean score of each seed; those that are `nan` are left out.
         of_seeds: The resamples of each, all from the same draw of patients.
-        seed: Of the draw of seeds.
+        seed: Seed of the draw of seeds.
     """
     scored = [
         (mean, resamples)
@@ -414,7 +414,7 @@ def summarize_seeds(
 
 
 class MethodRank(NamedTuple):
-    """Where a method stands among others.
+    """Rank of a method among others, and its stability.
 
     Attributes:
         rank: 1 is the best. Equal methods share the better rank: 1, 1, 3.
@@ -432,7 +432,7 @@ def rank_methods(
 
     Args:
         means: The mean of each method.
-        resampled: Of each method, all from the same draw of patients.
+        resampled: Resamples of each method, all from the same draw of patients.
         direction: +1 if higher is better, -1 if lower is, as in `METRICS`.
 
     Returns:
@@ -470,8 +470,8 @@ def signed_rank_p(differences: Sequence[float], patients: Sequence[str]) -> floa
     for independent. Patients without a difference are left out, as Wilcoxon does.
 
     Args:
-        differences: One for each case, none `nan`.
-        patients: The patient of each case.
+        differences: Difference of each case, none `nan`.
+        patients: Patient ID of each case.
 
     Returns:
         A fraction; 1.0 if no patient has a difference.

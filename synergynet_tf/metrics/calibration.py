@@ -66,7 +66,7 @@ def bin_case(
 
     Args:
         true: The ground truth: bool, any rank.
-        probability: Of the structure, in [0, 1], same shape.
+        probability: Probability of the structure, in [0, 1], same shape.
         region: bool, same shape: the pixels that are counted, by default all. In a
             large image nearly all of them are background that no model doubts, and
             both scores are near 0.
@@ -108,17 +108,17 @@ def total_bins(cases: Sequence[Bins]) -> Bins:
 def resample_calibration(
     cases: Sequence[Bins], weights: np.ndarray
 ) -> dict[str, Resamples]:
-    """Does to each resample what `total_bins` does to the cases.
+    """Computes for each resample what `total_bins` computes for all cases.
 
     ECE takes absolute values, so that it is larger in a resample than in all cases.
     `bca_interval` corrects for that, `interval` does not.
 
     Args:
-        cases: Of one structure, each case once.
-        weights: From `draw_patients` or `leave_one_out`, `(resamples, cases)`.
+        cases: Bins of one structure, each case once.
+        weights: Weights of `draw_patients` or `leave_one_out`, `(resamples, cases)`.
 
     Returns:
-        Of `ece` and `brier`.
+        Resamples of `ece` and `brier`.
     """
     share = weights @ [case.share.sum() for case in cases]
     gaps = weights @ np.stack([case.probability - case.true for case in cases])
@@ -144,13 +144,13 @@ def expected_dice(probability: np.ndarray, pred: np.ndarray | None = None) -> fl
     calibrated. No ground truth is needed.
 
     Args:
-        probability: Of the structure, in [0, 1], any rank.
+        probability: Probability of the structure, in [0, 1], any rank.
         pred: The predicted mask: bool, same shape; by default where the probability
             is over 0.5. With several classes, where the structure's is the largest.
 
     Returns:
-        In [0, 1]; `nan` if the mask is empty: nothing was predicted that could be
-        trusted or not.
+        A value in [0, 1]; `nan` if the mask is empty: nothing was predicted that could
+        be trusted or not.
 
     Raises:
         ValueError: If the shapes differ, the mask is not boolean, or a probability
@@ -176,8 +176,10 @@ class RiskCoverage(NamedTuple):
         coverage: float64 `(n,)`: share of cases that are kept: `1 / n` to 1.
         risk: float64 `(n,)`: mean risk of the kept.
         area: Mean of `risk`, the area under the curve.
-        best_area: With the cases ordered by their risk: no confidence is better.
-        random_area: Of a confidence that says nothing: the mean risk of all cases.
+        best_area: Area with the cases ordered by their risk, the least that is
+            possible.
+        random_area: Expected area of an uninformative confidence: the mean risk of all
+            cases.
     """
 
     coverage: np.ndarray
@@ -188,16 +190,16 @@ class RiskCoverage(NamedTuple):
 
 
 def risk_coverage(confidence: Sequence[float], risk: Sequence[float]) -> RiskCoverage:
-    """Tells what risk is left if the least confident cases are set aside.
+    """Computes the risk that is left if the least confident cases are set aside.
 
     Cases of equal confidence count as the mean over all orders of them.
 
     Args:
-        confidence: Of each case, such as `expected_dice`.
-        risk: Of each case, such as 1 - DSC.
+        confidence: Confidence of each case, such as `expected_dice`.
+        risk: Risk of each case, such as 1 - DSC.
 
     Returns:
-        Of the cases that have both; of none an empty curve, areas `nan`.
+        Curve of the cases that have both; without any, an empty curve, areas `nan`.
 
     Reference:
         Geifman et al., 2019, Bias-reduced uncertainty estimation for deep neural
@@ -221,12 +223,12 @@ def risk_coverage(confidence: Sequence[float], risk: Sequence[float]) -> RiskCov
 def resample_areas(
     confidence: Sequence[float], risk: Sequence[float], weights: np.ndarray
 ) -> Resamples:
-    """Takes the `area` of `risk_coverage` of each resample.
+    """Computes the `area` of `risk_coverage` for each resample.
 
     Args:
-        confidence: Of each case.
-        risk: Of each case.
-        weights: From `draw_patients` or `leave_one_out`, `(resamples, cases)`.
+        confidence: Confidence of each case.
+        risk: Risk of each case.
+        weights: Weights of `draw_patients` or `leave_one_out`, `(resamples, cases)`.
     """
     pairs = np.array([confidence, risk], np.float64)
     defined = ~np.isnan(pairs).any(axis=0)
@@ -250,7 +252,7 @@ def _selective_risks(confidences: np.ndarray, risks: np.ndarray) -> np.ndarray:
 
 
 def check_probability(probability: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Refuses what are not probabilities of a mask's pixels.
+    """Refuses values that are not probabilities of a mask's pixels.
 
     Raises:
         ValueError: If the shape differs or a value is not in [0, 1].

@@ -33,7 +33,7 @@ def purity(table: np.ndarray) -> np.ndarray:
     class: it means something beside what chance reaches.
 
     Args:
-        table: Of how often code `k` and class `c` meet: `(..., codes, classes)`.
+        table: Number of times code `k` and class `c` meet, `(..., codes, classes)`.
 
     Returns:
         `(...)`, in [0, 1]; `nan` without a sample.
@@ -51,7 +51,7 @@ def mutual_information(table: np.ndarray) -> np.ndarray:
         I = H(code) + H(class) - H(code, class),  H(p) = -sum p log2 p
 
     Args:
-        table: As `purity` takes it.
+        table: Counts as in `purity`.
 
     Returns:
         `(...)`, at least 0 and at most `class_entropy`.
@@ -64,14 +64,14 @@ def mutual_information(table: np.ndarray) -> np.ndarray:
 
 
 def class_entropy(table: np.ndarray) -> np.ndarray:
-    """Entropy of the classes in bits: what a perfect code would tell.
+    """Entropy of the classes in bits: the information of a perfect code.
 
     `mutual_information` divided by it is the homogeneity of Rosenberg and Hirschberg,
     2007, V-Measure (EMNLP-CoNLL), section 2: the share of the class that is known
     when the code is.
 
     Args:
-        table: As `purity` takes it.
+        table: Counts as in `purity`.
     """
     return _entropy(table.sum(axis=-2))
 

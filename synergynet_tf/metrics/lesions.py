@@ -46,16 +46,16 @@ LESION_METRICS = {
 
 @dataclasses.dataclass(frozen=True)
 class LesionRule:
-    """What is a lesion, and when it is detected.
+    """Rule for what is a lesion, and when it is detected.
 
     Attributes:
-        overlap: One of `OVERLAPS`.
-        threshold: Of `share` and `iou`, in (0, 1]; `any` has none.
+        overlap: Criterion of detection, one of `OVERLAPS`.
+        threshold: Threshold of `share` and `iou`, in (0, 1]; `None` for `any`.
         connectivity: `full`: voxels that touch by a face, an edge or a corner are one
             component (8 neighbors in 2-D, 26 in 3-D); `faces`: by a face alone (4
             and 6).
-        minimal_size: In voxels. Smaller components are removed from both masks
-            before anything is compared.
+        minimal_size: Smallest size of a component in voxels, at least 1. Smaller ones
+            are removed from both masks before anything is compared.
 
     Raises:
         ValueError: If a value is none of these.
@@ -150,11 +150,11 @@ def find_lesions(
     Args:
         true: The ground truth: bool, 2-D or 3-D.
         pred: The prediction: bool, same shape.
-        rule: What is a lesion, and when it is detected.
+        rule: Rule for what is a lesion, and when it is detected.
 
     Returns:
-        Of empty masks: no sizes. A mask whose components are all smaller than
-        `rule.minimal_size` is an empty one.
+        Sizes of lesions and findings, in voxels; none for an empty mask. A mask whose
+        components are all smaller than `rule.minimal_size` is an empty one.
 
     Raises:
         ValueError: If the shapes differ or a mask is not boolean.
@@ -168,7 +168,7 @@ def find_lesions(
     check_masks(true, pred)
     lesions, lesion_sizes = _components(true, rule)
     findings, finding_sizes = _components(pred, rule)
-    # How many voxels each lesion and finding share: only pairs that do.
+    # Numbers of voxels that lesions and findings share, only for pairs that do.
     both = true & pred
     lesion, finding = lesions[both], findings[both]
     both_kept = (lesion > 0) & (finding > 0)
@@ -270,11 +270,11 @@ def _covered(
     """Tells which components of one mask the other covers.
 
     Args:
-        own: Of each pair that shares voxels, the component of this mask.
-        sizes: Of this mask's components.
-        shared: Voxels that each pair shares.
-        ious: Of each pair.
-        rule: Its `overlap` and `threshold`.
+        own: Component of this mask, for each pair of components that share voxels.
+        sizes: Sizes of this mask's components, in voxels.
+        shared: Number of voxels that each pair shares.
+        ious: Intersection over union (IoU) of each pair.
+        rule: Rule whose `overlap` and `threshold` are applied.
     """
     if rule.overlap == "share":
         return np.bincount(own, shared, len(sizes)) / sizes >= rule.threshold

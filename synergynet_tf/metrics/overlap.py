@@ -134,7 +134,7 @@ def dice_of_classes(
     Args:
         true_labels: The ground truth: integers, any rank; class `i` has label `i + 1`.
         pred_labels: The prediction, same shape.
-        num_classes: Foreground classes.
+        num_classes: Number of foreground classes.
 
     Returns:
         `dice` of each class, `nan` for one that neither has.
@@ -181,7 +181,7 @@ def specificity(true: np.ndarray, pred: np.ndarray) -> float:
 
 
 def check_masks(true: np.ndarray, pred: np.ndarray) -> None:
-    """Refuses what are not two boolean masks of one shape.
+    """Refuses anything but two boolean masks of one shape.
 
     Raises:
         ValueError: If the shapes differ or a mask is not boolean.

@@ -77,10 +77,10 @@ def score_case(
         true_labels: Ground-truth labels: integers, 0 for background and `i + 1` for
             `class_names[i]`, `(slices, rows, columns)` or `(rows, columns)`.
         pred_labels: Predicted labels, same shape.
-        class_names: Foreground classes.
+        class_names: Names of the foreground classes.
         spacing_mm: Distance between neighbors along each axis, in mm; or, of axes that
             are not orthogonal, the step to the next neighbor, a row each.
-        protocol: One of `PROTOCOLS`.
+        protocol: Name of the protocol, one of `PROTOCOLS`.
         tolerance_mm: Tolerance of `nsd`.
 
     Returns:

@@ -79,7 +79,7 @@ def surface_dice(
         are.
 
     Raises:
-        ValueError: As `hausdorff95_mm`, or if `tolerance_mm` is negative.
+        ValueError: In the cases of `hausdorff95_mm`, or if `tolerance_mm` is negative.
 
     Reference:
         Nikolov et al., 2018, https://arxiv.org/abs/1809.04430, which weighs each
@@ -94,7 +94,7 @@ def to_mm(places: np.ndarray, spacing_mm: Sequence[float] | np.ndarray) -> np.nd
 
     Args:
         places: The indices.
-        spacing_mm: As `surface_distances` takes it.
+        spacing_mm: Spacing or steps in mm, as for `surface_distances`.
     """
     spacing = np.asarray(spacing_mm, np.float64)
     return places @ spacing if spacing.ndim == 2 else places * spacing
@@ -108,7 +108,7 @@ def diagonal_mm(
     if spacing.ndim == 1:
         return math.hypot(*np.multiply(shape, spacing))
     corners = np.array([*np.ndindex(*[2] * len(shape))]) * np.asarray(shape)
-    # Of two opposite corners, one and the other end of a diagonal.
+    # Two opposite corners are the ends of a diagonal.
     ends = to_mm(corners, spacing) - to_mm(corners[::-1], spacing)
     return float(np.linalg.norm(ends, axis=1).max())
 
@@ -152,7 +152,7 @@ def surface_distances(
         pixels of the other one are then at `inf`.
 
     Raises:
-        ValueError: As `hausdorff95_mm`.
+        ValueError: In the cases of `hausdorff95_mm`.
     """
     check_masks(true, pred)
     spacing = np.asarray(spacing_mm, np.float64)

@@ -80,7 +80,7 @@ def atomic_file(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_temporaries(folder: str | pathlib.Path) -> None:
-    """Removes what writers that were killed have left in a folder."""
+    """Removes the temporary files that killed writers have left in a folder."""
     for path in pathlib.Path(folder).glob(".*"):
         if re.fullmatch(r"\.[0-9a-f]{8}\..+", path.name):
             path.unlink(missing_ok=True)
@@ -89,11 +89,11 @@ def remove_temporaries(folder: str | pathlib.Path) -> None:
 def require_room(folder: str | pathlib.Path, size: int) -> None:
     """Refuses to begin a write for which there is no room.
 
-    For writers that end badly on a full disk, as HDF5 does.
+    For writers that fail badly on a full disk, as HDF5 does.
 
     Args:
-        folder: Where to write; it is there.
-        size: In bytes.
+        folder: Existing folder to write to.
+        size: Size of the write in bytes.
 
     Raises:
         OSError: If there is no room.
@@ -155,7 +155,7 @@ def check_seal(path: str | pathlib.Path) -> None:
     """Refuses a file that is not, to the last bit, what was sealed.
 
     Raises:
-        OSError: As `sha256` does.
+        OSError: In the cases of `sha256`.
         ValueError: If it is not.
     """
     require_file(path)

@@ -34,7 +34,7 @@ class Lock:
 
     Args:
         path: The lock file.
-        file: The same, open and locked.
+        file: The lock file, open and locked.
     """
 
     def __init__(self, path: pathlib.Path, file: IO[str]) -> None:
@@ -80,7 +80,7 @@ def lock(run: str | pathlib.Path) -> Iterator[Lock]:
                 time.sleep(0.05)
                 continue
             if not held.is_there():
-                continue  # Whoever held it has just removed it.
+                continue  # The process that held it has just removed it.
             file.truncate(0)
             file.write(f"{os.getpid()} {socket.gethostname()}")
             file.flush()

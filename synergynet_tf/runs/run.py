@@ -32,9 +32,9 @@ MAX_LABEL_VALUE = 65535
 SPLIT = "split.json"
 DATA = "data.json"
 _PARTS = ("train", "val", "test")
-# The entry of `FINISHED` that tells whether `BEST_WEIGHTS` is damaged.
+# Entry of `FINISHED` with the SHA-256 that tells whether `BEST_WEIGHTS` is damaged.
 WEIGHTS_SHA256 = "best_weights_sha256"
-# The entry of a file of results that tells which weights they are of.
+# Entry of a file of results with the SHA-256 of the weights that they are of.
 SCORED_SHA256 = "weights_sha256"
 
 _WRITE_AGAIN = (
@@ -145,7 +145,7 @@ class Run:
 
     @functools.cached_property
     def calibration(self) -> dict[str, Any] | None:
-        """What `evaluation.calibration` found; `None` if the run was not calibrated.
+        """Result of `evaluation.calibration`; `None` if the run was not calibrated.
 
         Raises:
             ValueError: If the file is damaged, or of other weights than the run's.
@@ -173,12 +173,12 @@ class Run:
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by for probabilities: 1 if it was not calibrated."""
+        """Divisor of the logits for probabilities: 1 if it was not calibrated."""
         return float(self.calibration["temperature"]) if self.calibration else 1.0
 
     @functools.cached_property
     def image_channels(self) -> int | None:
-        """How many channels the scans had that the run was trained on.
+        """Number of channels of the scans that the run was trained on.
 
         `None` for a run on photographs, gray or colored, or one of a version that did
         not write it.
@@ -227,7 +227,7 @@ class Run:
 
     @functools.cached_property
     def data(self) -> dict[str, Any]:
-        """What the data was when the run began, besides its split.
+        """Description of the data when the run began, besides its split.
 
         `unused` lists the cases that were in no part, as with `--limit`; `crc32` has
         the checksums of images and labels of each part as they were prepared. Empty
@@ -302,11 +302,11 @@ class Run:
         """Refuses best weights that are not, to the last bit, those that were written.
 
         Args:
-            written: Their SHA-256.
+            written: SHA-256 of the best weights when they were written.
 
         Raises:
-            FileNotFoundError: If there are none.
-            ValueError: If they are others.
+            FileNotFoundError: If there are no best weights.
+            ValueError: If the SHA-256 differs.
         """
         if self.weights_sha256 != written:
             raise ValueError(
@@ -315,14 +315,14 @@ class Run:
             )
 
     def why_stale(self, path: pathlib.Path, sha256: object) -> str:
-        """Says why a file of results is not of the run's best weights.
+        """Returns the reason why a file of results is not of the run's best weights.
 
-        A file's time is asked only where there is no SHA-256: copies have others.
+        A file's time counts only where there is no SHA-256: copies have other times.
 
         Args:
             path: The file.
-            sha256: Of the weights, as the file has it under `SCORED_SHA256`; `None` or
-                `""` in one of a version that did not write it.
+            sha256: SHA-256 of the weights, as the file has it under `SCORED_SHA256`;
+                `None` or `""` for a file of a version that did not write it.
 
         Returns:
             The reason; nothing if it is of these weights.
@@ -340,7 +340,7 @@ class Run:
 
     @functools.cached_property
     def _finished_sha256(self) -> str | None:
-        """The SHA-256 that `FINISHED` has; `None` if the run is of before, or goes on.
+        """The SHA-256 that `FINISHED` has; `None` in old or unfinished runs.
 
         Raises:
             ValueError: If the file is damaged.

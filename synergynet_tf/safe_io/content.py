@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import stat
 
-# Of a file that is read whole: an uncompressed scan may have as many.
+# Largest file that is read whole: an uncompressed scan may have as many bytes.
 MAX_BYTES = 2**32
 
 
@@ -28,7 +28,7 @@ def read_content(path: str | pathlib.Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Reads a file whole.
 
     Raises:
-        OSError: As `require_file` does, or if it cannot be read.
+        OSError: In the cases of `require_file`, or if it cannot be read.
         ValueError: If it has more than `max_bytes`.
     """
     if require_file(path) > max_bytes:
@@ -50,7 +50,7 @@ def require_plain_name(path: pathlib.Path) -> None:
 
 
 def is_of_the_file(error: Exception) -> bool:
-    """Tells whether an error that a library has raised says that a file is damaged.
+    """Tells whether an error that a library has raised means that a file is damaged.
 
     Libraries raise many types for damaged files. Not among them: a lack of memory, a
     warning that was made an error, and errors of the system, which have a number.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**30
 # HDF5 unpacks a chunk whole, and holds it beside what it was packed from.
 MAX_CHUNK_BYTES = 2**27
-# Of chunk filters, by their numbers in HDF5: these give what they took, or less.
+# Chunk filters, by their numbers in HDF5: these give what they took, or less.
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 KINDS = "biuf"
 
@@ -35,8 +35,8 @@ def read_datasets(
 
     Args:
         path: The file.
-        names: Of the datasets, such as `"group/array"`.
-        max_bytes: That each of them may have.
+        names: Names of the datasets, such as `"group/array"`.
+        max_bytes: Largest size of each of them.
 
     Raises:
         OSError: If the file cannot be read.
@@ -60,11 +60,11 @@ def require_plain_hdf5(path: str | pathlib.Path, max_bytes: int) -> None:
 
     Args:
         path: The file.
-        max_bytes: That all datasets in it may have.
+        max_bytes: Largest size of all datasets in it together.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: As `read_datasets`.
+        ValueError: In the cases of `read_datasets`.
     """
     import h5py
 

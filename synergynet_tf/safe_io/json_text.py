@@ -21,7 +21,7 @@ def read_json(path: str | pathlib.Path) -> Any:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: As `parse_json` does, or if it is too large or not UTF-8.
+        ValueError: In the cases of `parse_json`, or if it is too large or not UTF-8.
     """
     return parse_json(decode_text(read_content(path, MAX_BYTES)))
 
@@ -76,7 +76,7 @@ def require(ok: bool, where: str, rule: str, value: object) -> None:
     """Refuses a value of a file, unless it is as it must be.
 
     Raises:
-        ValueError: Then.
+        ValueError: If the value is not as it must be.
     """
     if not ok:
         raise ValueError(f"{shown(where)} must be {rule}. Received: {shown(value)}")

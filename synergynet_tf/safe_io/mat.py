@@ -34,8 +34,8 @@ def read_mat5(path: str | pathlib.Path, name: str, max_bytes: int) -> np.ndarray
 
     Args:
         path: The file.
-        name: Of the variable.
-        max_bytes: Of the file, and of each variable unpacked.
+        name: Name of the variable.
+        max_bytes: Largest size of the file, and of each variable unpacked.
 
     Raises:
         OSError: If the file cannot be read.
@@ -68,7 +68,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         position = start + size
         if kind != COMPRESSED:
             position += -size % 8
-        if kind >> 16:  # Of at most 4 bytes, which are in its tag.
+        if kind >> 16:  # Data of at most 4 bytes, which are in its tag.
             kind, size, start, position = kind & 0xFFFF, kind >> 16, start - 4, start
         if start + size > min(position, len(content)):
             raise ValueError("it is truncated")

@@ -14,7 +14,7 @@ import numpy as np
 
 from synergynet_tf.safe_io.content import require_file
 
-# Of one array: a position table of ViT has 2 MB, a checkpoint's largest 100 MB.
+# Largest array: a position table of ViT has 2 MB, a checkpoint's largest 100 MB.
 MAX_BYTES = 2**30
 ENDING = ".npy"
 KINDS = "biuf"
@@ -47,8 +47,8 @@ def read_npz(
 
     Args:
         path: The file.
-        names: Of the arrays.
-        max_bytes: That one of them may have.
+        names: Names of the arrays.
+        max_bytes: Largest size of each of them, unpacked.
 
     Returns:
         Arrays of numbers or booleans, by their names.
@@ -67,7 +67,7 @@ def read_npz(
             try:
                 arrays[name] = _read_member(archive, name + ENDING, max_bytes)
             except Exception as error:
-                # As above, and `zlib`, `lzma` and NumPy besides.
+                # The same errors as above, and those of `zlib`, `lzma` and NumPy.
                 raise ValueError(f"its array {name!r}: {error}") from error
     return arrays
 

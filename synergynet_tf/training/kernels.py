@@ -150,3 +150,27 @@ def adam_step(variable, moments, gradient, learning_rate, powers, constants):
         epsilon=epsilon,
         grad=gradient,
     )
+
+
+def approach(average, variable, share):
+    """Moves an average towards a weight by a share of their distance, on TensorFlow.
+
+    Args:
+        average: `keras.Variable`; is changed.
+        variable: float32 `tf.Variable` of its shape.
+        share: Scalar.
+    """
+    tf = distribution.tensorflow()
+
+    average = average.value
+    distance = average - variable
+    tf.raw_ops.ResourceApplyGradientDescent(
+        var=average.handle, alpha=share, delta=distance
+    )
+
+
+def sum_of_squares(x):
+    """Returns the sum of the squares of a tensor, in one pass, on TensorFlow."""
+    tf = distribution.tensorflow()
+
+    return 2.0 * tf.nn.l2_loss(x)

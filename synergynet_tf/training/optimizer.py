@@ -63,14 +63,20 @@ class _Optimizer(keras.optimizers.Optimizer):
         """Clips, then steps."""
         if self.clip_norm:
             grads = self._clipped(grads)
+        self.begin_step()
         super().apply(grads, trainable_variables)
+
+    def begin_step(self):
+        """Computes once what the steps of all weights share."""
+        steps = ops.cast(self.iterations, "float32")
+        self.renewal = 1.0 - ops.minimum(self.ema_decay, steps / (10.0 + steps))
 
     def _clipped(self, grads):
         # Keras would clip each replica's part, and add up afterwards.
         shared = distribution.has_replicas()
         if shared:
             grads = [None if g is None else replicas.replica_sum(g) for g in grads]
-        squares = [ops.sum(ops.square(g)) for g in grads if g is not None]
+        squares = [_sum_of_squares(g) for g in grads if g is not None]
         scale = self.clip_norm / ops.maximum(ops.sqrt(sum(squares)), self.clip_norm)
         if shared:
             scale = scale / distribution.num_devices()
@@ -84,9 +90,10 @@ class _Optimizer(keras.optimizers.Optimizer):
         if self.jumps[index]:
             self.assign(average, variable)
             return
-        steps = ops.cast(self.iterations, variable.dtype)
-        decay = ops.minimum(self.ema_decay, steps / (10.0 + steps))
-        self.assign_add(average, (1.0 - decay) * (variable - average))
+        if keras.backend.backend() == "tensorflow":
+            kernels.approach(average, variable, self.renewal)
+        else:
+            self.assign_add(average, self.renewal * (variable - average))
 
     def get_config(self):
         return {
@@ -95,6 +102,12 @@ class _Optimizer(keras.optimizers.Optimizer):
             "spared": self.spared,
             "ema_decay": self.ema_decay,
         }
+
+
+def _sum_of_squares(x):
+    if keras.backend.backend() == "tensorflow":
+        return kernels.sum_of_squares(x)
+    return ops.sum(ops.square(x))
 
 
 @keras.saving.register_keras_serializable(package="synergynet_tf")
@@ -199,14 +212,18 @@ class DecoupledAdamW(_Optimizer):
             for name in ("momentum", "velocity")
         )
 
+    def begin_step(self):
+        """Computes once what the steps of all weights share."""
+        super().begin_step()
+        step = ops.cast(self.iterations + 1, "float32")
+        self.powers = ops.power(self.BETA_1, step), ops.power(self.BETA_2, step)
+
     def update_step(self, gradient, variable, learning_rate):
         """Decays the weight, then steps."""
         index = self._get_variable_index(variable)
         rate = ops.cast(learning_rate, variable.dtype)
         if self.decay and self.decays[index]:
             self.assign_sub(variable, rate * self.decay * variable)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        powers = ops.power(self.BETA_1, step), ops.power(self.BETA_2, step)
         moments = self.momentums[index], self.velocities[index]
         if keras.backend.backend() == "tensorflow":
             kernels.adam_step(
@@ -214,7 +231,7 @@ class DecoupledAdamW(_Optimizer):
                 moments,
                 gradient,
                 rate,
-                powers,
+                self.powers,
                 (self.BETA_1, self.BETA_2, self.EPSILON),
             )
         else:
@@ -222,7 +239,7 @@ class DecoupledAdamW(_Optimizer):
             self.assign(m, self.BETA_1 * m + (1.0 - self.BETA_1) * gradient)
             squares = ops.square(gradient)
             self.assign(v, self.BETA_2 * v + (1.0 - self.BETA_2) * squares)
-            rate = rate * ops.sqrt(1.0 - powers[1]) / (1.0 - powers[0])
+            rate = rate * ops.sqrt(1.0 - self.powers[1]) / (1.0 - self.powers[0])
             self.assign_sub(variable, rate * m / (ops.sqrt(v) + self.EPSILON))
         self.average(variable, index)
 

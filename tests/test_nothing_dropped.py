@@ -81,7 +81,7 @@ ALLOWED = {
         "environment.py _keras_json",
         "environment.py commit",
         "environment.py cpu_info",
-        "export/serving.py _decode",
+        "export/serving_client.py _decode",
         "runs/lock.py Lock.is_there",
         "runs/lock.py check_unlocked",
         "training/distribution.py _capability",

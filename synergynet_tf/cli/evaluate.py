@@ -17,8 +17,8 @@ from synergynet_tf.evaluation.postprocess import (
     add_flags,
 )
 from synergynet_tf.evaluation.scores import FILE, fresh_scores
-from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
 from synergynet_tf.evaluation.tables.console import format_tables
+from synergynet_tf.evaluation.tables.paired_runs import compare_runs, format_comparison
 from synergynet_tf.runs import Run
 
 MODES = {

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from synergynet_tf.cli import command_line
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs, is_volume
-from synergynet_tf.export.serving import MODALITY, connect, label_with_server
+from synergynet_tf.export.serving_client import MODALITY, connect, label_with_server
 from synergynet_tf.formats import counted
 
 

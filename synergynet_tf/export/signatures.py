@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from synergynet_tf.data.images import MAX_PIXELS
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.export.graph import (
+from synergynet_tf.export.preprocess_graph import (
     check_image,
     decode_image,
     require,

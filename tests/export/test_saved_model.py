@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 from synergynet_tf.export import signatures  # noqa: E402  (it imports TensorFlow)
-from synergynet_tf.export.graph import to_labels  # noqa: E402
+from synergynet_tf.export.preprocess_graph import to_labels  # noqa: E402
 
 
 def visible_files(folder):

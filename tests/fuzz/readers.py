@@ -220,7 +220,10 @@ def read_run(run):
 
 
 def read_comparison(run):
-    from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
+    from synergynet_tf.evaluation.tables.paired_runs import (
+        compare_runs,
+        format_comparison,
+    )
 
     comparison = compare_runs(runs.Run(run), runs.Run(run))
     format_comparison(comparison)

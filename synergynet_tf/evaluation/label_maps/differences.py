@@ -15,7 +15,7 @@ import numpy as np
 
 from synergynet_tf.evaluation.label_maps.methods import MEAN, Distribution, pairs
 from synergynet_tf.evaluation.scores import CaseResult
-from synergynet_tf.evaluation.tables.compare import Differences, subtract, summarize
+from synergynet_tf.evaluation.tables.paired_runs import Differences, subtract, summarize
 from synergynet_tf.metrics import bootstrap
 
 Report = dict[str, Any]
@@ -55,7 +55,7 @@ def compare_methods(
         block: A protocol, or `methods.LESIONS`.
 
     Returns:
-        For each metric, under `mean` and `per_class`, what `tables.compare` says,
+        For each metric, under `mean` and `per_class`, what `tables.paired_runs` says,
         `bca_interval`, and the effect sizes `rank_biserial` and `cohens_d_z`.
     """
     patients = [result.patient for result in first[0]]

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synergynet_tf.evaluation.label_maps.methods import LESIONS
-from synergynet_tf.evaluation.tables.compare import difference_rows
 from synergynet_tf.evaluation.tables.console import (
     CASE_METRICS,
     NAMES,
     PAPER_METRICS,
     PROTOCOL_TITLES,
 )
+from synergynet_tf.evaluation.tables.paired_runs import difference_rows
 from synergynet_tf.formats import (
     LINE_WIDTH,
     columns,

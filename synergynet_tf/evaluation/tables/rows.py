@@ -17,7 +17,7 @@ from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING
 from synergynet_tf.evaluation.scores import fresh_scores
-from synergynet_tf.evaluation.tables.compare import Differences, paired_test
+from synergynet_tf.evaluation.tables.paired_runs import Differences, paired_test
 from synergynet_tf.experiments import (
     Budget,
     Row,

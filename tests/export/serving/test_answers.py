@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.export.serving import Refused, read_answer, reason
+from synergynet_tf.export.serving_client import Refused, read_answer, reason
 
 LABELS = np.array([[0, 1], [2, 2]], np.uint8)
 

@@ -13,8 +13,8 @@ import pytest
 from synergynet_tf.cli import serving_client
 from synergynet_tf.data.preprocess import Preprocessor, read_image
 from synergynet_tf.evaluation.predict import predict_case
-from synergynet_tf.export import serving
-from synergynet_tf.export.serving import Answer, Refused
+from synergynet_tf.export import serving_client as serving
+from synergynet_tf.export.serving_client import Answer, Refused
 from tests.data.decoys import chunk
 from tests.export.models import SIZE, random_pixels, small_model
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from synergynet_tf.cli import serving_client
-from synergynet_tf.export import serving
-from synergynet_tf.export.serving import Unavailable
+from synergynet_tf.export import serving_client as serving
+from synergynet_tf.export.serving_client import Unavailable
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -77,7 +77,7 @@ def test_waits_grow_and_end(monkeypatch):
 def test_rest_needs_no_tensorflow():
     code = (
         "import sys, synergynet_tf.cli.serving_client;"
-        "import synergynet_tf.export.serving as c;"
+        "import synergynet_tf.export.serving_client as c;"
         "c.connect('http://h', 'm', 1, '', 1);"
         "sys.exit(bool({'tensorflow', 'keras', 'grpc'} & set(sys.modules)))"
     )

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from synergynet_tf.export import serving
-from synergynet_tf.export.serving import Refused, Unavailable
+from synergynet_tf.export import serving_client as serving
+from synergynet_tf.export.serving_client import Refused, Unavailable
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

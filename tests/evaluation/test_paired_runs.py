@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf import runs
-from synergynet_tf.evaluation.tables.compare import compare_runs, format_comparison
+from synergynet_tf.evaluation.tables.paired_runs import compare_runs, format_comparison
 from synergynet_tf.metrics import METRICS
 from tests.evaluation.scored_runs import RUN, make_block
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow exports"
 )
 
-from synergynet_tf.export import graph  # noqa: E402  (it imports TensorFlow)
+from synergynet_tf.export import preprocess_graph as graph  # noqa: E402  (it imports TensorFlow)
 
 
 def encode(suffix, image, *flags):

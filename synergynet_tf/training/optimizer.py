@@ -68,6 +68,8 @@ class _Optimizer(keras.optimizers.Optimizer):
 
     def begin_step(self):
         """Computes once what the steps of all weights share."""
+        if not self.ema_decay:
+            return
         steps = ops.cast(self.iterations, "float32")
         self.renewal = 1.0 - ops.minimum(self.ema_decay, steps / (10.0 + steps))
 

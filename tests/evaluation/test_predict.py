@@ -101,6 +101,9 @@ def test_what_a_center_crop_cuts_off_is_labeled_background(grid):
     preprocessor = Preprocessor("ct", 16, center_crop=0.6)
     maps = predict_grids(Recorder(), image, preprocessor, grids=(grid,))
     np.testing.assert_array_equal(maps[grid], expected)
+    if grid == "native":
+        labels = predict_case(Recorder(), image, preprocessor)
+        np.testing.assert_array_equal(labels, expected)
 
 
 def test_logits_of_a_whole_volume_are_never_held():

@@ -1,11 +1,12 @@
-r"""Time to accuracy: validation DSC against CPU seconds, ours beside SMP's Unet.
+r"""Time to accuracy: validation DSC against CPU seconds, ours beside the peers.
 
     python -m benchmarks.accuracy --data-dir ACDC --peer-python PYTHON --out accuracy
 
-Each contestant trains from ImageNet's weights of EfficientNet-Lite0, by one recipe, on
-the same augmented batches, in one thread, one after the other. What counts is the CPU
-time of its process, so a busy neighbor costs little. It begins with the start of
-Python; the images are prepared before. What is in `--out` is not trained again.
+Ours and SMP's Unet train from ImageNet's weights of EfficientNet-Lite0, by one recipe,
+on the same augmented batches; nnU-Net's 2-D configuration by its own, from nothing.
+Each in one thread, one after the other. What counts is the CPU time of its process, so
+a busy neighbor costs little. It begins with the start of Python; the images are
+prepared before. What is in `--out` is not trained again.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ from synergynet_tf.safe_io import read_json
 
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = {"synergynet-8s2h": {"hidden_dim": 128, "num_codes": 256}, "r50-unet": {}}
-PEER = "smp-unet"
-# Okabe and Ito's blue, vermilion and green.
-COLORS = dict(zip((*OURS, PEER), ("#0072B2", "#D55E00", "#009E73"), strict=True))
+SMP, NNUNET = "smp-unet", "nnunet-2d"
+CONTESTANTS = (*OURS, SMP, NNUNET)
+# Okabe and Ito's blue, vermilion, green and purple.
+COLORS = dict(
+    zip(CONTESTANTS, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), strict=True)
+)
 GOALS = (0.80, 0.85, 0.88, 0.90)
 # As in `studies.campaign`. On ACDC a pixel is that of 160 without a crop.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -55,12 +59,23 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--dataset", choices=SETTINGS, default="acdc", help="default: %(default)s")
     add("--data-dir", required=True, type=pathlib.Path, help="folder of the raw data")
     add("--peer-python", help="of an environment with benchmarks/requirements.txt")
+    add(
+        "--contestants",
+        choices=CONTESTANTS,
+        nargs="+",
+        help="default: ours, and the peers with --peer-python",
+    )
     add("--epochs", type=int, default=8, help="of each (default: %(default)s)")
     add("--seeds", type=int, nargs="+", default=[0], help="default: 0")
     add("--out", required=True, type=pathlib.Path, help="folder for runs and results")
     args = parser.parse_args(arguments)
     if args.epochs < 1:
         parser.error(f"--epochs must be at least 1. Received: {args.epochs}")
+    if args.contestants is None:
+        args.contestants = CONTESTANTS if args.peer_python else tuple(OURS)
+    for name in args.contestants:
+        if name not in OURS and not args.peer_python:
+            parser.error(f"{name} needs --peer-python")
     return args
 
 
@@ -70,28 +85,15 @@ def main(arguments: Sequence[str]) -> None:
     if sys.platform != "linux":
         raise OSError("benchmarks.accuracy reads /proc, which Linux alone has")
     runs.require_writable(args.out, "--out")
-    settings = SETTINGS[args.dataset]
-    data = complete(
-        DataConfig(
-            dataset=args.dataset,
-            data_dir=str(args.data_dir),
-            center_crop=settings.get("center_crop", 1.0),
-        )
-    )
-    found = prepared.prepare(data, settings["image_size"])
-    names = [*OURS, PEER] if args.peer_python else [*OURS]
-    curves: dict[str, dict[str, list[Point]]] = {name: {} for name in names}
+    curves: dict[str, dict[str, list[Point]]] = {n: {} for n in args.contestants}
     with tempfile.TemporaryDirectory(prefix="synergynet-accuracy-") as scratch:
-        arrays = pathlib.Path(scratch, "arrays")
-        if args.peer_python:
-            prepared.save(found, data, settings["image_size"], arrays)
         for seed in args.seeds:
-            for name in names:
+            for name in args.contestants:
                 print(f"{name}, seed {seed} ...", file=sys.stderr)
-                curves[name][str(seed)] = curve(args, name, seed, arrays)
+                curves[name][str(seed)] = curve(args, name, seed, pathlib.Path(scratch))
     results = {
         "dataset": args.dataset,
-        "settings": dict(settings),
+        "settings": dict(SETTINGS[args.dataset]),
         "epochs": args.epochs,
         "goals": GOALS,
         "curves": curves,
@@ -102,18 +104,29 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def curve(
-    args: argparse.Namespace, name: str, seed: int, arrays: pathlib.Path
+    args: argparse.Namespace, name: str, seed: int, scratch: pathlib.Path
 ) -> list[Point]:
-    """Returns a point an epoch of a contestant, which is trained if it was not yet."""
+    """Returns a point an epoch of a contestant, which is trained if it was not yet.
+
+    Args:
+        args: Of `parse_args`.
+        name: Of `CONTESTANTS`.
+        seed: Of the training.
+        scratch: Folder that keeps the data that was prepared for the peers.
+    """
     folder = args.out / f"{name}-seed{seed}-epochs{args.epochs}"
     kept = folder / "points.json"
     if kept.is_file():
         return [(seconds, dsc) for seconds, dsc in read_json(kept)]
+    arrays = prepare(args, name, scratch)
     common = ["--epochs", str(args.epochs), "--seed", str(seed)]
-    if name == PEER:
-        history = folder / "history.csv"
-        program = [args.peer_python, "-m", "benchmarks.accuracy_peer"]
-        command = [*program, "--arrays", str(arrays), "--out", str(folder), *common]
+    history = folder / "history.csv"
+    peer = ["--arrays", str(arrays), "--out", str(folder), *common]
+    if name == SMP:
+        command = [args.peer_python, "-m", "benchmarks.accuracy_peer", *peer]
+    elif name == NNUNET:
+        command = [args.peer_python, "-m", "benchmarks.accuracy_nnunet", *peer]
+        command += ["--dataset", args.dataset]
     else:
         history = folder / args.dataset / name / f"seed{seed}" / "history.csv"
         flags = {**RECIPE, **SETTINGS[args.dataset], **OURS[name], "model": name}
@@ -124,6 +137,34 @@ def curve(
     points = watch(command, history)
     runs.write_json(kept, points)
     return points
+
+
+def prepare(
+    args: argparse.Namespace, name: str, scratch: pathlib.Path
+) -> pathlib.Path | None:
+    """Prepares the images that a contestant trains on; returns a peer's folder."""
+    if name == NNUNET:
+        folder = scratch / NNUNET
+        if not folder.exists():
+            program = [args.peer_python, "-m", "benchmarks.accuracy_nnunet"]
+            flags = ["--arrays", str(folder), "--prepare", str(args.data_dir.resolve())]
+            watch([*program, *flags, "--dataset", args.dataset], folder / "history.csv")
+        return folder
+    settings = SETTINGS[args.dataset]
+    data = complete(
+        DataConfig(
+            dataset=args.dataset,
+            data_dir=str(args.data_dir),
+            center_crop=settings.get("center_crop", 1.0),
+        )
+    )
+    found = prepared.prepare(data, settings["image_size"])
+    if name != SMP:
+        return None
+    folder = scratch / SMP
+    if not folder.exists():
+        prepared.save(found, data, settings["image_size"], folder)
+    return folder
 
 
 def watch(command: Sequence[str], history: pathlib.Path) -> list[Point]:

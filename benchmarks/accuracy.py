@@ -35,7 +35,8 @@ from synergynet_tf.safe_io import read_json
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = {"synergynet-8s2h": {"hidden_dim": 128, "num_codes": 256}, "r50-unet": {}}
 SMP, NNUNET = "smp-unet", "nnunet-2d"
-CONTESTANTS = (*OURS, SMP, NNUNET)
+PEERS = {SMP: "benchmarks.accuracy_peer", NNUNET: "benchmarks.accuracy_nnunet"}
+CONTESTANTS = (*OURS, *PEERS)
 # Okabe and Ito's blue, vermilion, green and purple.
 COLORS = dict(
     zip(CONTESTANTS, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), strict=True)
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     if sys.platform != "linux":
         raise OSError("benchmarks.accuracy reads /proc, which Linux alone has")
     runs.require_writable(args.out, "--out")
+    prepare_images(args)
     curves: dict[str, dict[str, list[Point]]] = {n: {} for n in args.contestants}
     with tempfile.TemporaryDirectory(prefix="synergynet-accuracy-") as scratch:
         for seed in args.seeds:
@@ -112,21 +114,19 @@ def curve(
         args: Of `parse_args`.
         name: Of `CONTESTANTS`.
         seed: Of the training.
-        scratch: Folder that keeps the data that was prepared for the peers.
+        scratch: Folder of the data that is prepared for the peers.
     """
     folder = args.out / f"{name}-seed{seed}-epochs{args.epochs}"
     kept = folder / "points.json"
     if kept.is_file():
         return [(seconds, dsc) for seconds, dsc in read_json(kept)]
-    arrays = prepare(args, name, scratch)
     common = ["--epochs", str(args.epochs), "--seed", str(seed)]
-    history = folder / "history.csv"
-    peer = ["--arrays", str(arrays), "--out", str(folder), *common]
-    if name == SMP:
-        command = [args.peer_python, "-m", "benchmarks.accuracy_peer", *peer]
-    elif name == NNUNET:
-        command = [args.peer_python, "-m", "benchmarks.accuracy_nnunet", *peer]
-        command += ["--dataset", args.dataset]
+    if name in PEERS:
+        arrays, history = scratch / name, folder / "history.csv"
+        if not arrays.exists():
+            prepare_peer(args, name, arrays)
+        command = [args.peer_python, "-m", PEERS[name], "--arrays", str(arrays)]
+        command += ["--out", str(folder), *common]
     else:
         history = folder / args.dataset / name / f"seed{seed}" / "history.csv"
         flags = {**RECIPE, **SETTINGS[args.dataset], **OURS[name], "model": name}
@@ -139,17 +139,10 @@ def curve(
     return points
 
 
-def prepare(
-    args: argparse.Namespace, name: str, scratch: pathlib.Path
-) -> pathlib.Path | None:
-    """Prepares the images that a contestant trains on; returns a peer's folder."""
-    if name == NNUNET:
-        folder = scratch / NNUNET
-        if not folder.exists():
-            program = [args.peer_python, "-m", "benchmarks.accuracy_nnunet"]
-            flags = ["--arrays", str(folder), "--prepare", str(args.data_dir.resolve())]
-            watch([*program, *flags, "--dataset", args.dataset], folder / "history.csv")
-        return folder
+def prepare_images(
+    args: argparse.Namespace, folder: pathlib.Path | None = None
+) -> None:
+    """Prepares the images of ours, and writes them to a folder for SMP's Unet."""
     settings = SETTINGS[args.dataset]
     data = complete(
         DataConfig(
@@ -159,12 +152,19 @@ def prepare(
         )
     )
     found = prepared.prepare(data, settings["image_size"])
-    if name != SMP:
-        return None
-    folder = scratch / SMP
-    if not folder.exists():
+    if folder:
         prepared.save(found, data, settings["image_size"], folder)
-    return folder
+
+
+def prepare_peer(args: argparse.Namespace, name: str, folder: pathlib.Path) -> None:
+    """Prepares the data of a peer, which is not timed."""
+    if name == SMP:
+        prepare_images(args, folder)
+        return
+    raw = str(args.data_dir.resolve())
+    command = [args.peer_python, "-m", PEERS[name], "--arrays", str(folder)]
+    command += ["--prepare", raw, "--dataset", args.dataset]
+    watch(command, folder / "history.csv")
 
 
 def watch(command: Sequence[str], history: pathlib.Path) -> list[Point]:

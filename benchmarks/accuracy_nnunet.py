@@ -36,9 +36,9 @@ def main() -> None:
     """Prepares, or trains and writes `history.csv`, a row an epoch."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--dataset", required=True, choices=BUDGETS)
     add("--arrays", required=True, type=pathlib.Path, help="folder of prepared data")
     add("--prepare", metavar="DATA", help="write it, from the raw data there")
+    add("--dataset", choices=BUDGETS, help="its name, for --prepare")
     add("--out", type=pathlib.Path, help="folder of the training")
     add("--epochs", type=int)
     add("--seed", type=int)
@@ -50,7 +50,7 @@ def main() -> None:
     else:
         # Otherwise other processes augment, whose time would not count.
         os.environ |= {"nnUNet_results": str(args.out), "nnUNet_n_proc_DA": "0"}
-        train(args.dataset, args.epochs, args.seed, args.out / "history.csv")
+        train(args.epochs, args.seed, args.out / "history.csv")
 
 
 def prepare(data: DataConfig) -> None:
@@ -72,6 +72,7 @@ def prepare(data: DataConfig) -> None:
         ):
             nib.save(nib.Nifti1Image(voxels.transpose(), affine), path)
     about = {
+        "name": data.dataset,
         "channel_names": {"0": "MRI"},
         "labels": {"background": 0, **{n: i + 1 for i, n in enumerate(names)}},
         "numTraining": sum(map(len, parts.values())),
@@ -91,7 +92,7 @@ def prepare(data: DataConfig) -> None:
     nnunet.preprocess([NUMBER], PLANS, (CONFIGURATION,), (2,), show_progress_bar=False)
 
 
-def train(dataset: str, epochs: int, seed: int, history: pathlib.Path) -> None:
+def train(epochs: int, seed: int, history: pathlib.Path) -> None:
     """Trains as nnU-Net does; its validation of patches is one of whole slices."""
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -153,7 +154,7 @@ def train(dataset: str, epochs: int, seed: int, history: pathlib.Path) -> None:
         torch.device("cpu"),
     )
     trainer.num_epochs = epochs
-    trainer.num_iterations_per_epoch = BUDGETS[dataset][1]
+    trainer.num_iterations_per_epoch = BUDGETS[about["name"]][1]
     trainer.num_val_iterations_per_epoch = 1
     trainer.disable_checkpointing = True
     trainer.run_training()

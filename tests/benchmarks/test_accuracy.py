@@ -1,5 +1,6 @@
 """Time to accuracy: the points of a training that is watched, and the table of them."""
 
+import pathlib
 import sys
 
 import pytest
@@ -62,6 +63,37 @@ def test_what_is_in_the_folder_is_not_trained_again(tmp_path, monkeypatch):
     (command,) = commands
     for flag in ("--seed 1", "--epochs 4", "--recipe modern", "--center-crop 0.8"):
         assert flag in " ".join(command)
+
+
+def test_a_peer_is_prepared_once_and_trained_by_its_own_python(tmp_path, monkeypatch):
+    flags = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    args = accuracy.parse_args([*flags, "--peer-python", "PEER", "--epochs", "3"])
+    commands = []
+
+    def watch(command, history):
+        if "--prepare" in command:
+            pathlib.Path(command[command.index("--arrays") + 1]).mkdir(parents=True)
+        commands.append(command)
+        return POINTS
+
+    monkeypatch.setattr(accuracy, "watch", watch)
+    assert args.contestants == accuracy.CONTESTANTS
+    for seed in (0, 1):
+        accuracy.curve(args, "nnunet-2d", seed, tmp_path)
+    prepared, *trained = commands
+    assert prepared[-4:] == ["--prepare", str(tmp_path), "--dataset", "acdc"]
+    for seed, command in enumerate(trained):
+        assert command[:3] == ["PEER", "-m", "benchmarks.accuracy_nnunet"]
+        assert command[-4:] == ["--epochs", "3", "--seed", str(seed)]
+        assert str(tmp_path / "nnunet-2d") in command
+
+
+def test_a_peer_without_its_python_is_refused(tmp_path, capsys):
+    flags = ["--data-dir", "ACDC", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        accuracy.parse_args([*flags, "--contestants", "smp-unet"])
+    assert "smp-unet needs --peer-python" in capsys.readouterr().err
+    assert accuracy.parse_args(flags).contestants == ("synergynet-8s2h", "r50-unet")
 
 
 def test_the_flags_of_ours_are_flags_of_training(tmp_path, monkeypatch):

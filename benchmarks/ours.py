@@ -38,8 +38,11 @@ def build(spec: dict[str, Any]) -> tuple[worker.Calls, dict[str, Any]]:
 
 
 def _config(role: str, spec: dict[str, Any]) -> ExperimentConfig:
-    return ExperimentConfig().replace(
-        name=role,
+    name, _, encoder = role.partition(" on ")
+    config = ExperimentConfig()
+    return config.replace(
+        name=name,
+        backbone=encoder or config.model.backbone,
         image_size=spec["image_size"],
         encoder_weights="none",
         precision=spec.get("precision", "float32"),

@@ -17,7 +17,9 @@ from typing import Any
 from benchmarks.rounds import Spread, interleave, ratio
 from benchmarks.worker import Worker, WorkerError
 
-ROLES = ("r50-unet", "transunet", "synergynet-8s2h")
+# A method, on another encoder than its default where one is named.
+LITE0 = "synergynet-8s2h on efficientnetlite0"
+ROLES = ("r50-unet", "transunet", "synergynet-8s2h", LITE0)
 PEER = "SMP Unet-R50"
 COMPILED = "compiled"
 PRECISIONS = ("float32", "bfloat16")

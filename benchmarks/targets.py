@@ -82,6 +82,15 @@ def _ratio(
     return row["ratio"]["median"] if row and row["ratio"] else None
 
 
+def _lite0_ratio(results: Results, precision: str) -> float | None:
+    rows = [
+        find_row(results, role, "train", precision, 8)
+        for role in (steps.LITE0, "synergynet-8s2h")
+    ]
+    seconds = [row["seconds"]["median"] for row in rows if row]
+    return seconds[0] / seconds[1] if len(seconds) == 2 else None
+
+
 def _share(results: Results, role: str) -> float | None:
     row = find_row(results, role, "infer", "float32", 8)
     return gemm_share(results, row) if row else None
@@ -131,6 +140,14 @@ TARGETS = (
     ),
     _against_peer("synergynet-8s2h", 1.3, "train", "bfloat16", 8),
     _against_peer("transunet", TRANSUNET_RATIO, "train", "bfloat16", 8),
+    *(
+        Target(
+            f"{steps.LITE0}, train, {precision}, batch 8: time in that on ResNet-50",
+            0.6,
+            functools.partial(_lite0_ratio, precision=precision),
+        )
+        for precision in steps.PRECISIONS
+    ),
     *(
         Target(
             f"{role}, infer, float32, batch 8: share of the GEMM rate",

@@ -37,3 +37,11 @@ def test_operations_of_an_image():
     counted = facts["operations"]
     # A codebook and the blocks around it are something more.
     assert 1e6 < counted["r50-unet"] < counted["vqunet"] and not calls
+
+
+def test_a_role_names_another_encoder():
+    spec = {"image_size": 64}
+    lite0 = ours._config(steps.LITE0, spec).model
+    assert (lite0.name, lite0.backbone) == ("synergynet-8s2h", "efficientnetlite0")
+    own = ours._config("synergynet-8s2h", spec).model
+    assert (own.name, own.backbone) == ("synergynet-8s2h", "tiny")

@@ -24,6 +24,7 @@ def test_nothing_run_is_neither_met_nor_missed():
         # The bound is 0.7 3.6 / 0.99 = 2.545...
         ("transunet, train, bfloat16, batch 8: time in that of SMP", 3.0, False),
         ("synergynet-8s2h, train, bfloat16, batch 8: time in", 1.2, True),
+        ("synergynet-8s2h on efficientnetlite0, train, bfloat16", 0.5, True),
         # 8 images of 20 GFLOP in 2 s are 80 GFLOP/s, of 100.
         ("synergynet-8s2h, infer, float32, batch 8: share", 0.8, True),
         ("augmented batches", 9.0, True),

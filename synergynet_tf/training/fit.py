@@ -31,6 +31,7 @@ from synergynet_tf.training.averaged_weights import ValidateAverage
 from synergynet_tf.training.batch_normalization import fuse_normalizations
 from synergynet_tf.training.callbacks import Progress, RunFiles, SetEpoch
 from synergynet_tf.training.codebook import CodebookMonitor, start_codebooks
+from synergynet_tf.training.depthwise_convolution import widen_depthwise_gradients
 from synergynet_tf.training.optimizer import build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 
@@ -271,6 +272,8 @@ def compiled_model(config, steps):
         quantizer.count_in_inference = True
     if keras.backend.backend() == "tensorflow":
         fuse_normalizations(model)
+        if dtype == "bfloat16" and not keras.distribution.list_devices("gpu"):
+            widen_depthwise_gradients(model)
     if distribution.has_replicas():
         replicas.share_batches(model, loss)
     model.compile(

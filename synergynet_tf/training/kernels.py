@@ -1,4 +1,4 @@
-"""Fused TensorFlow kernels for batch normalization and optimizer steps."""
+"""TensorFlow kernels for normalization, depthwise convolution and optimizer steps."""
 
 from synergynet_tf.training import distribution
 
@@ -98,6 +98,36 @@ def shared_normalization(x, scale, offset, epsilon, replica_sum):
         tf.ones(channels) if scale is None else tf.convert_to_tensor(scale),
         tf.zeros(channels) if offset is None else tf.convert_to_tensor(offset),
     )
+
+
+def depthwise_convolution(x, kernel, strides, padding):
+    """Convolves each channel by its own kernels; gradients are computed in float32.
+
+    Args:
+        x: `(batch, height, width, channels)`, 16 bits.
+        kernel: `(height, width, channels, multiplier)`, of the same dtype.
+        strides: Two ints.
+        padding: `same` or `valid`.
+    """
+    tf = distribution.tensorflow()
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        how = {"strides": (1, *strides, 1), "padding": padding.upper()}
+
+        def gradient(upstream):
+            wide = tf.cast(upstream, "float32")
+            from_x = tf.nn.depthwise_conv2d_backprop_input(
+                tf.shape(x), tf.cast(kernel, "float32"), wide, **how
+            )
+            from_kernel = tf.nn.depthwise_conv2d_backprop_filter(
+                tf.cast(x, "float32"), kernel.shape, wide, **how
+            )
+            return tf.cast(from_x, x.dtype), tf.cast(from_kernel, kernel.dtype)
+
+        return tf.nn.depthwise_conv2d(x, kernel, **how), gradient
+
+    return convolve(x, tf.convert_to_tensor(kernel))
 
 
 def momentum_step(variable, velocity, gradient, learning_rate, momentum):

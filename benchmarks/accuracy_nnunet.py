@@ -10,15 +10,16 @@ learning rate falls as it does over 1,000 epochs of 250 steps.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from benchmarks.accuracy_scores import pooled_dice, write_scores
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.splits import complete, split_ids
@@ -104,12 +105,9 @@ def train(epochs: int, seed: int, history: pathlib.Path) -> None:
         def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
             super().on_validation_epoch_end(val_outputs)
             self.set_deep_supervision_enabled(False)
-            rows.append({"epoch": len(rows) + 1, "val_dsc": validate(self)})
+            scores.append(validate(self))
             self.set_deep_supervision_enabled(True)
-            with history.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, ["epoch", "val_dsc"])
-                writer.writeheader()
-                writer.writerows(rows)
+            write_scores(history, scores)
 
     def validate(trainer: nnUNetTrainer) -> float:
         predictor = nnUNetPredictor(
@@ -125,20 +123,17 @@ def train(epochs: int, seed: int, history: pathlib.Path) -> None:
             None,
         )
         _, cases = trainer.get_tr_and_val_datasets()
-        sums = np.zeros((3, len(trainer.dataset_json["labels"])))
-        for case_id in cases.identifiers:
-            image, label, *_ = cases.load_case(case_id)
-            tensor = torch.from_numpy(np.array(image))
-            logits = predictor.predict_sliding_window_return_logits(tensor)
-            found = logits.argmax(0).numpy()
-            for index in range(1, sums.shape[1]):
-                true, pred = np.array(label)[0] == index, found == index
-                counts = [(true & pred).sum(), true.sum(), pred.sum()]
-                sums[:, index] += [int(count) for count in counts]
-        overlap, true, pred = sums[:, 1:]
-        return float(np.mean(2 * overlap / np.maximum(true + pred, 1)))
 
-    rows: list[dict[str, Any]] = []
+        def labeled() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for case_id in cases.identifiers:
+                image, label, *_ = cases.load_case(case_id)
+                tensor = torch.from_numpy(np.array(image))
+                logits = predictor.predict_sliding_window_return_logits(tensor)
+                yield np.array(label)[0], logits.argmax(0).numpy()
+
+        return pooled_dice(labeled(), len(trainer.dataset_json["labels"]))
+
+    scores: list[float] = []
     history.parent.mkdir(parents=True, exist_ok=True)
     np.random.seed(seed)  # noqa: NPY002 - nnU-Net draws from it.
     torch.manual_seed(seed)

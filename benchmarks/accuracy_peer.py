@@ -9,10 +9,10 @@ losses and the loop are what a user of SMP writes, with our `--recipe modern`: A
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 
 os.environ["KERAS_BACKEND"] = "torch"  # Of the batches alone.
 
@@ -20,6 +20,7 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 
+from benchmarks.accuracy_scores import pooled_dice, write_scores
 from synergynet_tf.data.batches import Batches
 from synergynet_tf.data.store import Store, open_folder
 from synergynet_tf.models.lite0_weights import is_of_the_encoder, require_package
@@ -92,7 +93,7 @@ def main() -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     cross_entropy = torch.nn.CrossEntropyLoss()
     dice = smp.losses.DiceLoss("multiclass")
-    rows = []
+    scores: list[float] = []
     args.out.mkdir(parents=True, exist_ok=True)
     for epoch in range(args.epochs):
         net.train()
@@ -109,13 +110,8 @@ def main() -> None:
             decay = min(EMA, number / (10 + number))
             with torch.no_grad():
                 torch._foreach_lerp_(averages, list(net.parameters()), 1 - decay)
-        rows.append(
-            {"epoch": epoch + 1, "val_dsc": validate(net, averages, val, classes)}
-        )
-        with (args.out / "history.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", "val_dsc"])
-            writer.writeheader()
-            writer.writerows(rows)
+        scores.append(validate(net, averages, val, classes))
+        write_scores(args.out / "history.csv", scores)
 
 
 def as_tensors(
@@ -128,23 +124,22 @@ def as_tensors(
 def validate(
     net: Net, averages: list[torch.Tensor], store: Store, classes: int
 ) -> float:
-    """Returns `training.pooled_dice.PooledDice` of the averaged weights."""
+    """Returns the validation DSC of the averaged weights."""
     weights = [weight.detach().clone() for weight in net.parameters()]
     net.eval()
-    sums = np.zeros((3, classes))
     batches = Batches(store, BATCH_SIZE, 0, False)
+
+    def labeled() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for step in range(len(batches)):
+            images, labels = batches.batch(0, step)
+            logits = net(as_tensors(images, labels)[0])
+            yield labels, logits.argmax(1).numpy()
+
     with torch.no_grad():
         _assign(net, averages)
-        for step in range(len(batches)):
-            images, labels = as_tensors(*batches.batch(0, step))
-            found = net(images).argmax(1)
-            for index in range(1, classes):
-                true, pred = labels == index, found == index
-                counts = [(true & pred).sum(), true.sum(), pred.sum()]
-                sums[:, index] += [int(count) for count in counts]
+        score = pooled_dice(labeled(), classes)
         _assign(net, weights)
-    overlap, true, pred = sums[:, 1:]
-    return float(np.mean(2 * overlap / np.maximum(true + pred, 1)))
+    return score
 
 
 def _assign(net: Net, values: list[torch.Tensor]) -> None:

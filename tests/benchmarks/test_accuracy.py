@@ -3,9 +3,11 @@
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, accuracy_scores
+from synergynet_tf.training.pooled_dice import PooledDice
 
 POINTS = [(60.0, 0.79), (90.0, 0.86), (150.0, 0.84), (300.0, 0.89)]
 # Uses CPU time, writes a row, waits, and does it again; it ends with the last row.
@@ -46,6 +48,24 @@ def test_minutes_to_each_goal_are_those_of_the_first_time():
     assert text.splitlines()[-1].split("|")[1:-1] == [
         *(" r50-unet, seed 0 ", " 1.5 ", " 1.5 ", " 5.0 ", " - ", " 0.890 ", " 5.0 ")
     ]
+
+
+def test_the_peers_dice_is_ours_and_by_hand(tmp_path):
+    truth = np.array([[1, 1, 2], [0, 0, 2]])
+    # Class 1: 2 of 2 + 3 pixels overlap, 4 / 5; class 2: 1 of 2 + 1, 2 / 3; no class 3.
+    found = np.array([[1, 1, 1], [0, 0, 2]])
+    expected = (4 / 5 + 2 / 3 + 0) / 3
+    rows = zip(truth, found, strict=True)
+    assert accuracy_scores.pooled_dice(rows, 4) == pytest.approx(expected)
+    metric = PooledDice(3)
+    random = np.random.default_rng(0)
+    truth, found = random.integers(0, 3, (2, 5, 8, 8))
+    metric.update_state(truth, np.eye(3, dtype="float32")[found])
+    pairs = zip(truth, found, strict=True)
+    ours = float(metric.result())
+    assert accuracy_scores.pooled_dice(pairs, 3) == pytest.approx(ours, rel=1e-6)
+    accuracy_scores.write_scores(tmp_path / "history.csv", [0.5, 0.25])
+    assert accuracy._scores(tmp_path / "history.csv") == [0.5, 0.25]
 
 
 def test_what_is_in_the_folder_is_not_trained_again(tmp_path, monkeypatch):

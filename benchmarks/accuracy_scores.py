@@ -15,7 +15,8 @@ import numpy as np
 def pooled_dice(pairs: Iterable[tuple[np.ndarray, np.ndarray]], classes: int) -> float:
     """Returns the DSC of all pixels as one, mean over classes but the background.
 
-    As `training.pooled_dice.PooledDice`, by which a training of ours is judged.
+    As `training.pooled_dice.PooledDice`, by which a training of ours is judged; but a
+    class that is neither there nor predicted counts as 0.
 
     Args:
         pairs: Ground truth and prediction, integers of one shape; taken one by one.

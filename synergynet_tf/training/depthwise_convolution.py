@@ -10,10 +10,10 @@ from synergynet_tf.training import kernels
 
 
 def widen_depthwise_gradients(model):
-    """Lets depthwise convolutions in 16 bits compute their gradients in float32.
+    """Lets depthwise convolutions in bfloat16 compute their gradients in float32.
 
-    The output is the same. Layers with a bias, an activation or a dilation are left
-    as they are; the encoders here have none that trains with them.
+    The output is the same. Layers with a bias, an activation or a dilation, for which
+    the kernels are not made, are left as they are.
 
     Args:
         model: Built `keras.Model`, on the TensorFlow backend.
@@ -22,7 +22,8 @@ def widen_depthwise_gradients(model):
         if not isinstance(layer, keras.layers.DepthwiseConv2D):
             continue
         plain = not layer.use_bias and layer.activation is keras.activations.linear
-        if plain and max(layer.dilation_rate) == 1 and layer.compute_dtype != "float32":
+        undilated = max(layer.dilation_rate) == 1
+        if plain and undilated and layer.compute_dtype == "bfloat16":
             layer.call = _widened_call(layer)
 
 

@@ -272,7 +272,7 @@ def compiled_model(config, steps):
         quantizer.count_in_inference = True
     if keras.backend.backend() == "tensorflow":
         fuse_normalizations(model)
-        if dtype == "bfloat16" and not keras.distribution.list_devices("gpu"):
+        if not keras.distribution.list_devices("gpu"):
             widen_depthwise_gradients(model)
     if distribution.has_replicas():
         replicas.share_batches(model, loss)

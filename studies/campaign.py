@@ -62,6 +62,8 @@ ACDC: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 PLAN = (
     *(("acdc", seed, name, changes) for seed in (0, 1) for name, changes in ACDC),
+    ("acdc", 2, SYNERGYNET, {}),
+    ("acdc", 2, "r50-unet", {}),
     ("isic", 0, SYNERGYNET, {}),
     ("isic", 0, "r50-unet", {}),
     ("msd", 0, SYNERGYNET, {}),

@@ -20,12 +20,14 @@ from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation.label_maps.differences import compare_methods, correct
 from synergynet_tf.evaluation.label_maps.methods import (
     MEAN,
+    Distribution,
     describe_method,
     distribute,
 )
 from synergynet_tf.evaluation.scores import CaseResult
 from synergynet_tf.formats import markdown, number, percent, with_interval
 from synergynet_tf.metrics import METRICS, bootstrap
+from synergynet_tf.runs import Run
 
 PROTOCOL = "strict"
 Report = dict[str, Any]
@@ -37,7 +39,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", type=pathlib.Path, help="folder of the runs' folders")
     add("--dataset", default="acdc", help="default: %(default)s")
-    add("--baseline", default="r50-unet", help="method that the others are compared to")
+    add(
+        "--baseline",
+        default="r50-unet",
+        help="method that the others are compared with (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
@@ -54,7 +60,10 @@ def find_runs(
         name, _, _ = path.parent.name.removeprefix(f"{dataset}-").rpartition("-seed")
         methods.setdefault(name, []).append(path.parent)
     if not methods[baseline]:
-        raise FileNotFoundError(f"no {folder}/{dataset}-{baseline}-seed*/cases.csv")
+        raise FileNotFoundError(
+            f"no {folder}/{dataset}-{baseline}-seed*/cases.csv; name another method "
+            "with --baseline"
+        )
     return methods
 
 
@@ -78,12 +87,6 @@ def read_cases(run: pathlib.Path) -> list[CaseResult]:
                     f"{path} is no cases.csv of synergynet evaluate: {error}"
                 ) from error
     return list(found.values())
-
-
-def best_validation(run: pathlib.Path) -> float:
-    """Returns the validation DSC of a run's best epoch."""
-    with (run / "history.csv").open(encoding="utf-8", newline="") as file:
-        return max(float(row["val_dsc"]) for row in csv.DictReader(file))
 
 
 def compare(
@@ -115,6 +118,44 @@ def compare(
     return {name: report["mean"] for name, report in zip(others, reports, strict=True)}
 
 
+def run_row(name: str, run: pathlib.Path, own: Distribution) -> list[str]:
+    """Returns a run's scores, with intervals by patient."""
+    dsc, hd95 = (bootstrap.interval(own.drawn[MEAN][m]) for m in ("dsc", "hd95"))
+    return [
+        name,
+        run.name.rpartition("-seed")[2],
+        _dsc(own.means[MEAN]["dsc"], dsc),
+        *(percent(own.means[c]["dsc"], 1) for c in own.means if c != MEAN),
+        with_interval(own.means[MEAN]["hd95"], hd95),
+        percent(max(row["val_dsc"] for row in Run(run).history), 1),
+    ]
+
+
+def method_row(name: str, of: Mapping[str, Distribution]) -> list[str]:
+    """Returns a method's scores over its seeds."""
+    mean = describe_method(name, list(of), {PROTOCOL: of})[PROTOCOL]["mean"]
+    dsc, hd95 = mean["dsc"], mean["hd95"]
+    return [
+        name,
+        str(len(of)),
+        _dsc(dsc["mean"], dsc["interval"]),
+        with_interval(hd95["mean"], hd95["interval"]),
+    ]
+
+
+def difference_row(name: str, mean: Report) -> list[str]:
+    """Returns a method's differences to the baseline, from `compare`."""
+    dsc, hd95 = mean["dsc"], mean["hd95"]
+    return [
+        name,
+        with_interval(dsc["difference"], dsc["interval"], "+.2f", 100),
+        number(dsc["p_holm"], ".2g"),
+        with_interval(hd95["difference"], hd95["interval"], "+.2f"),
+        number(hd95["p_holm"], ".2g"),
+        f"{dsc['better']}, {dsc['worse']}",
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints a table of the runs, one of the methods, and one of the differences."""
     args = parse_args(argv)
@@ -129,42 +170,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             run.name: distribute(own, PROTOCOL)
             for run, own in zip(folders, results[name], strict=True)
         }
-        for run in folders:
-            means, drawn = of[run.name].means, of[run.name].drawn[MEAN]
-            dsc, hd95 = (bootstrap.interval(drawn[m]) for m in ("dsc", "hd95"))
-            runs.append(
-                [
-                    name,
-                    run.name.rpartition("-seed")[2],
-                    _dsc(means[MEAN]["dsc"], dsc),
-                    *(percent(means[c]["dsc"], 1) for c in classes),
-                    with_interval(means[MEAN]["hd95"], hd95),
-                    percent(best_validation(run), 1),
-                ]
-            )
-        mean = describe_method(name, list(of), {PROTOCOL: of})[PROTOCOL]["mean"]
-        dsc, hd95 = mean["dsc"], mean["hd95"]
-        methods.append(
-            [
-                name,
-                str(len(folders)),
-                _dsc(dsc["mean"], dsc["interval"]),
-                with_interval(hd95["mean"], hd95["interval"]),
-            ]
-        )
+        runs += [run_row(name, run, of[run.name]) for run in folders]
+        methods.append(method_row(name, of))
     rows = [[f"Less {args.baseline}", "DSC", "p", "HD95", "p", "better, worse"]]
-    for name, mean in differences.items():
-        dsc, hd95 = mean["dsc"], mean["hd95"]
-        rows.append(
-            [
-                name,
-                with_interval(dsc["difference"], dsc["interval"], "+.2f", 100),
-                number(dsc["p_holm"], ".2g"),
-                with_interval(hd95["difference"], hd95["interval"], "+.2f"),
-                number(hd95["p_holm"], ".2g"),
-                f"{dsc['better']}, {dsc['worse']}",
-            ]
-        )
+    rows += [difference_row(name, mean) for name, mean in differences.items()]
     print("\n\n".join(map(markdown, (runs, methods, rows))))
 
 

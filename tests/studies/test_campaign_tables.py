@@ -26,7 +26,7 @@ def write_run(folder, dsc, hd95=1.0):
 
 
 def printed(capsys, folder, *flags):
-    """Returns the cells of each line that is no head, by its first cell."""
+    """Returns the cells of each line, those of the heads among them."""
     campaign_tables.main([str(folder), "--dataset", "toy", *flags])
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

@@ -221,7 +221,7 @@ def test_cases_of_a_patient_are_drawn_together(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("case,patient\na,x\nb,x\n", "lacks 1 case: c"),
+        ("case,patient\na,x\nb,x\n", "lacks 1 of 3 cases: c"),
         ("case,patient\na,x\nb,x\nc,x\na,y\n", "two patients of the case a"),
         ("case,person\na,x\n", "must have a case and a patient"),
     ],

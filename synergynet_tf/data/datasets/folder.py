@@ -5,16 +5,19 @@ Expected layout, flat or in parts (`val` or `test` may be missing):
     <root>/images/NAME.png          <root>/train/images/NAME.png
            masks/NAME.png                  train/masks/NAME.png
            classes.json                    val/..., test/...
-                                           classes.json
+           patients.csv                    classes.json, patients.csv
 
 Images are gray or RGB, 8 or 16 bit. A mask has its image's size and its name, to
 which `_mask`, `_segmentation` or `_gt` may be added, and holds one value a class, 0
 for background. `classes.json`, optional, names them: `{"lesion": 255, ...}`. Without
 it, masks of 0 and 1 beside masks of 0 and 255 are taken to mean one class.
+`patients.csv`, optional, has the patient of each image in the columns `case` (`NAME`,
+or `train/NAME` in parts) and `patient`.
 """
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -35,7 +38,9 @@ from synergynet_tf.data.listing import (
     cached,
     first_of,
     list_others,
+    without_ending,
 )
+from synergynet_tf.data.patients import PATIENTS_FILE, read_patients
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, shown
@@ -95,8 +100,15 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
-    """Returns each case as its own patient: no others are known."""
-    return {case_id: case_id for case_id in case_ids(root)}
+    """Returns the patient of each case: that of patients.csv, else the case itself.
+
+    Raises:
+        ValueError: If patients.csv is malformed or lacks a case.
+    """
+    ids, table = case_ids(root), pathlib.Path(root, PATIENTS_FILE)
+    if not os.path.lexists(table):
+        return {case_id: case_id for case_id in ids}
+    return read_patients(table, ids, lambda name: without_ending(name, KINDS) or name)
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
@@ -149,17 +161,17 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         root: The dataset's folder.
         split: `official`: the subfolders; without test/, val/ is the test set, and
             where no val/ is left, 10 % of train/ are drawn. `random`: 70 / 10 /
-            20 % of all images.
+            20 % of all patients.
         seed: Seed of the random draws.
 
     Raises:
         ValueError: If `split` is another, or the subfolders are not there.
     """
-    parts = listing(root).part_ids()
+    parts, owners = listing(root).part_ids(), patients(root)
     if split == "official":
-        return official_split(parts, seed)
+        return official_split(parts, seed, owners.__getitem__)
     if split == "random":
-        return random_split(case_ids(root), seed)
+        return random_split(list(owners), seed, owners.__getitem__)
     raise ValueError(
         "`split` must be official or random for one's own folder. "
         f"Received: split={split!r}"
@@ -209,7 +221,7 @@ def listing(root: pathlib.Path, watch: Watch) -> Listing:
         if part:
             watch(root / part)
             list_others(root / part, FOLDERS, KINDS, passed_over)
-    used = {CLASSES_FILE, *(FOLDERS if "" in here else here)}
+    used = {CLASSES_FILE, PATIENTS_FILE, *(FOLDERS if "" in here else here)}
     list_others(root, used, KINDS, passed_over)
     return Listing(root, parts, problems, passed_over)
 

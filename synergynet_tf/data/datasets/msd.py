@@ -7,6 +7,7 @@ Expected layout; `imagesTs/` counts only with `labelsTs/`:
                     CASE_0000.nii.gz     one file a channel: _0000, _0001, ...
            labelsTr/CASE.nii.gz
            imagesTs/, labelsTs/
+           patients.csv                  optional: columns `case` and `patient`
 
 `dataset.json` names the channels (`channel_names` or `modality`) and the labels
 (`{"0": "background", ...}` or `{"background": 0, ...}`), and may name the files' kind
@@ -22,6 +23,7 @@ else `mri`.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator
@@ -41,6 +43,7 @@ from synergynet_tf.data.listing import (
     without_ending,
 )
 from synergynet_tf.data.nifti import map_labels, read_labeled
+from synergynet_tf.data.patients import PATIENTS_FILE, read_patients
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import read_json, require_plain_name, shown
@@ -105,11 +108,18 @@ def case_ids(root: str | pathlib.Path) -> list[str]:
 
 
 def patients(root: str | pathlib.Path) -> dict[str, str]:
-    """Returns the patient of each case: the case, without `_frame01` at its end.
+    """Returns the patient of each case, as patients.csv names it.
 
+    Without that file, it is the case's name without `_frame01` at its end.
     Assumption: no two other cases are of one patient; the format has no patients.
+
+    Raises:
+        ValueError: If patients.csv is malformed or lacks a case.
     """
-    return {case_id: _patient(case_id) for case_id in case_ids(root)}
+    ids, table = case_ids(root), _read_description(root).folder / PATIENTS_FILE
+    if not os.path.lexists(table):
+        return {case_id: FRAME.sub("", case_id) for case_id in ids}
+    return read_patients(table, ids, lambda name: without_ending(name, ENDINGS) or name)
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
@@ -159,18 +169,15 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If `split` is another, or the files are not there.
     """
+    owners = patients(root)
     if split == "official":
-        return official_split(listing(root).part_ids(), seed, _patient)
+        return official_split(listing(root).part_ids(), seed, owners.__getitem__)
     if split == "random":
-        return random_split(case_ids(root), seed, _patient)
+        return random_split(list(owners), seed, owners.__getitem__)
     raise ValueError(
         "`split` must be official or random for a Decathlon or nnU-Net folder. "
         f"Received: split={split!r}"
     )
-
-
-def _patient(case_id: str) -> str:
-    return FRAME.sub("", case_id)
 
 
 def _read_png(
@@ -204,7 +211,7 @@ def listing(root: pathlib.Path, watch: Watch) -> Listing:
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
     passed_over: list[PassedOver] = []
-    used = {path.name}
+    used = {path.name, PATIENTS_FILE}
     for part, names in FOLDERS.items():
         images, labels = (folder / name for name in names)
         watch(images)

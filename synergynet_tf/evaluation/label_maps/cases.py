@@ -7,7 +7,6 @@ A folder is flat, or nnU-Net's or the Decathlon's dataset with its label maps in
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import pathlib
 import re
@@ -17,6 +16,7 @@ from synergynet_tf.data import volumes
 from synergynet_tf.data.datasets.folder import MASK_ENDINGS
 from synergynet_tf.data.listing import PassedOver, list_files, summary
 from synergynet_tf.data.nifti import check_grid
+from synergynet_tf.data.patients import read_patients
 from synergynet_tf.evaluation.inputs import (
     OVERLAY_ENDING,
     SUMMARY,
@@ -25,15 +25,12 @@ from synergynet_tf.evaluation.inputs import (
 )
 from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
-from synergynet_tf.safe_io import read_content, require_plain_name, shown
+from synergynet_tf.safe_io import require_plain_name
 
 Place = str | pathlib.Path
 ENDINGS = (*volumes.ENDINGS, ".png")
 FOLDERS = ("labelsTr", "labelsTs")
 MISSING = ("refuse", "empty")
-COLUMNS = ("case", "patient")
-# Largest size of a patients' table: a line for each of a million cases.
-MAX_TABLE_BYTES = 2**26
 # Most names in a note, which counts the others; a refusal has all.
 NOTED = 20
 
@@ -321,14 +318,12 @@ def _find_patients(
     if not patients:
         return {case_id: case_id for case_id in case_ids}, ""
     path = pathlib.Path(patients)
-    if path.suffix.lower() == ".csv" or path.is_file():
-        table = _read_patients(path)
-        if lacking := [case_id for case_id in case_ids if case_id not in table]:
-            raise ValueError(
-                f"{path} lacks {counted(len(lacking), 'case')}: {', '.join(lacking)}; "
-                "add a line for each"
-            )
-        return {case_id: table[case_id] for case_id in case_ids}, str(path)
+    if path.is_file():
+        return read_patients(path, case_ids, _written_name), str(path)
+    if path.suffix.lower() == ".csv":
+        raise FileNotFoundError(
+            f"No file {path}; name a table of patients with --patients"
+        )
     try:
         pattern = re.compile(patients)
     except re.error as error:
@@ -353,37 +348,9 @@ def _find_patients(
     return owners, patients
 
 
-def _read_patients(path: pathlib.Path) -> dict[str, str]:
-    """Reads the patient of each case, which may be named as its file is."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"No file {path}; name a table of patients with --patients"
-        )
-    try:
-        text = read_content(path, MAX_TABLE_BYTES).decode("utf-8-sig")
-        lines = text.splitlines()
-        # Spreadsheets write semicolons where the comma is the decimal mark.
-        head = lines[0] if lines else ""
-        delimiter = ";" if ";" in head and "," not in head else ","
-        rows = list(csv.DictReader(lines, delimiter=delimiter, strict=True))
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path} is not a table of CSV: {error}") from error
-    table: dict[str, str] = {}
-    for row in rows:
-        case_id, patient = ((row.get(name) or "").strip() for name in COLUMNS)
-        if not case_id or not patient or not (case_id + patient).isprintable():
-            raise ValueError(
-                f"{path} must have a case and a patient in each line, in columns of "
-                f"these names. Received: {shown(row)}"
-            )
-        if case_id.lower().endswith(ENDINGS):
-            case_id = case_name(pathlib.Path(case_id))
-        if table.setdefault(case_id, patient) != patient:
-            raise ValueError(
-                f"{path} has two patients of the case {case_id}, {table[case_id]} and "
-                f"{patient}; keep one"
-            )
-    return table
+def _written_name(text: str) -> str:
+    """Returns the case that a table names, which may be by its file."""
+    return case_name(pathlib.Path(text)) if text.lower().endswith(ENDINGS) else text
 
 
 def _few(names: Iterable[str]) -> str:

@@ -16,8 +16,9 @@ from synergynet_tf import metrics, runs
 from synergynet_tf.cli import command_line
 from synergynet_tf.evaluation import label_maps
 from synergynet_tf.evaluation.report.comparison import write_comparison_report
-from synergynet_tf.evaluation.report.differing_cases import find_images
+from synergynet_tf.evaluation.report.differing_cases import check_images, find_images
 from synergynet_tf.metrics.lesions import OVERLAPS
+from synergynet_tf.safe_io import is_plain
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -177,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.reference, folders, args.patients, args.missing, spacing
     )
     images, note = find_images(args.images) if args.images else ({}, "")
+    check_images(cases, images)
     runs.require_writable(out, "--out")
     print("\n".join([*cases.notes(), *([f"{args.images}: {note}"] if note else [])]))
     classes = label_maps.choose_classes(cases, args.classes, args.workers)
@@ -208,7 +210,7 @@ def _named_folders(texts: Sequence[str]) -> dict[str, list[str]]:
         is_unnamed = not equals or pathlib.Path(text).is_dir()
         if is_unnamed:
             name, folder = pathlib.Path(text).resolve().name, text
-        if not name.strip() or not name.isprintable() or not folder:
+        if not name.strip() or not is_plain(name) or not folder:
             raise ValueError(f"--predictions must be NAME=DIR. Received: {text}")
         # Two unnamed folders with one name need not be seeds of one method.
         if name in unnamed or (is_unnamed and name in folders):

@@ -239,11 +239,7 @@ def _decode(path: pathlib.Path, flags: int, indices: bool = False) -> np.ndarray
         flags: OpenCV's.
         indices: Whether those of a palette are wanted, and any type of pixels.
     """
-    try:
-        data = read_content(path)
-        rows, columns = check_image(data)
-    except ValueError as error:
-        raise _unreadable(path, error) from error
+    data, (rows, columns) = _read_checked(path)
     if rows * columns > MAX_PIXELS:
         raise ValueError(
             f"{path} is too large: {columns} x {rows} pixels, at most "
@@ -267,6 +263,24 @@ def _decode(path: pathlib.Path, flags: int, indices: bool = False) -> np.ndarray
             "convert it"
         )
     return pixels // np.uint8(step) if step > 1 else pixels
+
+
+def read_size(path: pathlib.Path) -> tuple[int, int]:
+    """Returns the `(rows, columns)` of an image, without decoding it.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no image, or incomplete; names the file.
+    """
+    return _read_checked(path)[1]
+
+
+def _read_checked(path: pathlib.Path) -> tuple[bytes, tuple[int, int]]:
+    try:
+        data = read_content(path)
+        return data, check_image(data)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: pathlib.Path, error: Exception) -> ValueError:

@@ -22,6 +22,7 @@ never sees half of one, and neither does a machine that lost its power.
 from synergynet_tf.runs.files import (
     atomic_file,
     check_seal,
+    read_columns,
     remove_temporaries,
     require_room,
     require_writable,
@@ -82,6 +83,7 @@ __all__ = [
     "find_runs",
     "lock",
     "open_runs",
+    "read_columns",
     "remove_temporaries",
     "require_room",
     "require_writable",

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 from synergynet_tf.safe_io import require_file
 
 _BLOCK = 2**20
+# Largest first line of a table that is looked at.
+MAX_COLUMNS_BYTES = 2**16
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
@@ -44,6 +46,21 @@ def write_csv(path: str | pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def read_columns(path: str | pathlib.Path) -> list[str]:
+    """Returns the columns of a table that `write_csv` wrote.
+
+    They tell whether a file is of an earlier call, which may be replaced. Of a file of
+    another kind they are some text, or none.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    require_file(path)
+    with open(path, "rb") as file:
+        line = file.readline(MAX_COLUMNS_BYTES).decode(errors="replace")
+    return next(csv.reader([line.rstrip("\r\n")]), [])
 
 
 @contextlib.contextmanager

@@ -17,7 +17,14 @@ from typing import Any
 from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import require_writable, sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
-from synergynet_tf.safe_io import decode_text, read_content, read_json, require, shown
+from synergynet_tf.safe_io import (
+    decode_text,
+    is_plain,
+    read_content,
+    read_json,
+    require,
+    shown,
+)
 
 CALIBRATION = "calibration.json"
 CHECKPOINTS = "checkpoints"
@@ -107,7 +114,7 @@ class Run:
         except ValueError as error:
             raise ValueError(f"{path} is damaged: {error}") from error
         if not isinstance(names, list) or not all(
-            isinstance(n, str) and n.isprintable() for n in names
+            isinstance(n, str) and is_plain(n) for n in names
         ):
             raise ValueError(
                 f"{path} must be a list of names. Received: {shown(names)}"

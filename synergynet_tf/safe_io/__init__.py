@@ -8,6 +8,7 @@ without the path: the caller knows what the file is for.
 
 from synergynet_tf.safe_io.content import (
     is_of_the_file,
+    is_plain,
     read_content,
     require_file,
     require_plain_name,
@@ -26,6 +27,7 @@ from synergynet_tf.safe_io.npz import list_npz, read_npz
 __all__ = [
     "decode_text",
     "is_of_the_file",
+    "is_plain",
     "list_npz",
     "parse_json",
     "read_content",

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import stat
+import unicodedata
 
 # Largest file that is read whole: an uncompressed scan may have as many bytes.
 MAX_BYTES = 2**32
+# Control characters, halves of surrogate pairs, and breaks of lines and paragraphs.
+UNFIT = {"Cc", "Cs", "Zl", "Zp"}
+# Controls that turn the direction of all the text behind them.
+TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def require_file(path: str | pathlib.Path) -> int:
@@ -36,13 +41,25 @@ def read_content(path: str | pathlib.Path, max_bytes: int = MAX_BYTES) -> bytes:
     return pathlib.Path(path).read_bytes()
 
 
+def is_plain(text: str) -> bool:
+    r"""Tells whether a text can be printed in a line and written as UTF-8.
+
+    Spaces and joiners of any script can: systems and people put them into names.
+
+    Example:
+    >>> is_plain("3.15\u202fPM"), is_plain("a\u3000b"), is_plain("a\nb")
+    (True, True, False)
+    """
+    return not any(unicodedata.category(c) in UNFIT or c in TURNING for c in text)
+
+
 def require_plain_name(path: pathlib.Path) -> None:
     """Refuses a file name that cannot be printed or written as text.
 
     Raises:
         ValueError: If it has control characters, or is not UTF-8.
     """
-    if not path.name.isprintable():
+    if not is_plain(path.name):
         raise ValueError(
             f"{str(path)!a} has a name with control characters, or that is not UTF-8; "
             "rename it"

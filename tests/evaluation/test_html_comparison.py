@@ -11,6 +11,7 @@ import pytest
 
 from synergynet_tf.cli import compare
 from synergynet_tf.evaluation.report.forest import Difference, forest_plot
+from tests.data.trees import write_png
 from tests.evaluation.page import Page, check_read_aloud
 
 SHAPE = (24, 20, 6)
@@ -226,3 +227,22 @@ def test_images_that_do_not_fit_are_refused(folders, tmp_path):
     save(tmp_path / "scans", "none", np.zeros((4, 4, 4), np.float32))
     with pytest.raises(ValueError, match=r"none\.nii\.gz has the shape \(4, 4, 4\)"):
         run(folders, tmp_path / "out", "--images", tmp_path / "scans")
+    # Before anything is scored.
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 16)])
+def test_pictures_of_another_size_are_refused_before_the_scoring(size, tmp_path):
+    for folder in ("reference", "one"):
+        write_png(tmp_path / folder / "a.png", np.full((8, 8), 1, np.uint8))
+    write_png(tmp_path / "images" / "a.png", np.full(size, 9, np.uint8))
+    flags = ("--images", tmp_path / "images")
+    if size == (8, 8):
+        run(tmp_path, tmp_path / "out", *flags, names=("one",))
+        return
+    with pytest.raises(ValueError, match=r"a\.png has the shape \(1, 16, 16\)"):
+        run(tmp_path, tmp_path / "out", *flags, names=("one",))
+    (tmp_path / "images" / "a.png").write_bytes(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"a\.png is not a readable image"):
+        run(tmp_path, tmp_path / "out", *flags, names=("one",))
+    assert not (tmp_path / "out").exists()

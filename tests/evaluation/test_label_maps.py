@@ -357,6 +357,66 @@ def test_soft_edges_are_no_classes(tmp_path):
     assert "over 8 values" in refusal(tmp_path)
 
 
+def test_masks_of_two_conventions_are_one_class(tmp_path):
+    """0 and 1 beside 0 and 255, as `synergynet train` takes them."""
+    for name, value in (("a", 1), ("b", 255), ("c", 1)):
+        mask = np.pad(np.ones((4, 4), np.uint8), 2)
+        save_png(tmp_path / "reference", name, mask * value)
+        save_png(tmp_path / "first", name, mask * 255)
+    report = run(tmp_path)
+    assert report["classes"] == {"foreground": [1, 255]}
+    assert report["predictions"][0]["strict"]["mean"]["dsc"] == 1.0
+
+
+def test_soft_edges_beside_white_are_named(tmp_path):
+    for name, value in (("a", 254), ("b", 255)):
+        mask = np.full((8, 8), value, np.uint8)
+        for folder in ("reference", "first"):
+            save_png(tmp_path / folder, name, mask)
+    text = refusal(tmp_path)
+    assert "a.png: the masks hold 0, 254, 255" in text and "--classes" in text
+    assert run(tmp_path, "--classes", "a=254", "a=255")["classes"] == {"a": [254, 255]}
+
+
+def test_letters_with_accents_have_one_form(tmp_path):
+    mask = np.full((8, 8), 1, np.uint8)
+    composed, apart = "M\u00fcller", "Mu\u0308ller"
+    save_png(tmp_path / "reference", composed, mask)
+    save_png(tmp_path / "first", apart, mask)
+    table = tmp_path / "patients.csv"
+    table.write_text(f"case,patient\n{apart},x\n", "utf-8")
+    report = run(tmp_path, "--patients", table)
+    (case,) = report["predictions"][0]["cases"]
+    assert case["case_id"] == composed and case["patient"] == "x"
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "summary.csv", "lesions.csv"])
+def test_a_table_of_the_user_is_not_replaced(folders, name):
+    run(folders)
+    table = folders / "out" / name
+    table.write_text("case,patient,age,consent\na,x,50,yes\n", "utf-8")
+    with pytest.raises(ValueError, match=rf"{name} is there and would be replaced"):
+        run(folders, "--patients", r"(\w)")
+    assert table.read_text("utf-8").startswith("case,patient,age")
+    table.unlink()
+    run(folders)
+    run(folders)  # Its own tables are.
+
+
+def test_distances_on_a_sheared_grid_by_hand(folders):
+    affine = np.diag([*SPACING, 1.0])
+    affine[1, 2] = 4.0  # A slice, 3 mm higher, is moved 4 mm along the columns.
+    # A slice and two columns further: straight above the other.
+    one, other = np.zeros((2, *SHAPE), np.uint8)
+    one[5, 6, 2], other[5, 4, 3] = 1, 1
+    for folder, labels in (("reference", one), ("first", other)):
+        for name in NAMES:
+            image = nibabel.Nifti1Image(labels, affine)
+            nibabel.save(image, folders / folder / f"{name}.nii.gz")
+    found = run(folders)["predictions"][0]["strict"]["mean"]["hd95"]
+    assert found == pytest.approx(3.0)  # Not hypot(5, 4), as of orthogonal axes.
+
+
 def test_names_of_masks_match_those_of_predictions(tmp_path, capsys):
     mask = np.full((8, 8), 255, np.uint8)
     save_png(tmp_path / "reference", "ISIC_1_segmentation", mask)

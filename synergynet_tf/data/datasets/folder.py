@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ from synergynet_tf.data.listing import (
 from synergynet_tf.data.patients import PATIENTS_FILE, read_patients
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
-from synergynet_tf.safe_io import read_json, shown
+from synergynet_tf.safe_io import is_plain, read_json, shown
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "pooled"
@@ -105,10 +106,7 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
     Raises:
         ValueError: If patients.csv is malformed or lacks a case.
     """
-    ids, table = case_ids(root), pathlib.Path(root, PATIENTS_FILE)
-    if not os.path.lexists(table):
-        return {case_id: case_id for case_id in ids}
-    return read_patients(table, ids, lambda name: without_ending(name, KINDS) or name)
+    return _owners(root)
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
@@ -167,7 +165,7 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
     Raises:
         ValueError: If `split` is another, or the subfolders are not there.
     """
-    parts, owners = listing(root).part_ids(), patients(root)
+    parts, owners = listing(root).part_ids(), _owners(root)
     if split == "official":
         return official_split(parts, seed, owners.__getitem__)
     if split == "random":
@@ -176,6 +174,13 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
         "`split` must be official or random for one's own folder. "
         f"Received: split={split!r}"
     )
+
+
+def _owners(root: str | pathlib.Path) -> dict[str, str]:
+    ids, table = case_ids(root), pathlib.Path(root, PATIENTS_FILE)
+    if not os.path.lexists(table):
+        return {case_id: case_id for case_id in ids}
+    return read_patients(table, ids, lambda name: without_ending(name, KINDS) or name)
 
 
 def _folders(root: pathlib.Path, watch: Watch | None = None) -> dict[str, Pair]:
@@ -226,7 +231,7 @@ def listing(root: pathlib.Path, watch: Watch) -> Listing:
     return Listing(root, parts, problems, passed_over)
 
 
-class _Classes(NamedTuple):
+class MaskClasses(NamedTuple):
     """Classes of the masks.
 
     Attributes:
@@ -253,11 +258,11 @@ def _class_values(root: str | pathlib.Path) -> dict[str, int]:
 
 
 @cached
-def _classes(root: pathlib.Path, watch: Watch) -> _Classes:
+def _classes(root: pathlib.Path, watch: Watch) -> MaskClasses:
     classes_file = root / CLASSES_FILE
     watch(classes_file)
     if classes_file.is_file():
-        return _Classes(read_classes(classes_file), {})
+        return MaskClasses(read_classes(classes_file), {})
     masks = [pair.mask for pair in _folders(root, watch).values()]
     for folder in masks:
         if not folder.is_dir():
@@ -265,23 +270,23 @@ def _classes(root: pathlib.Path, watch: Watch) -> _Classes:
     found, error = _scan(root)
     if error is not None:
         raise error
-    return _understand(found, masks)
+    return understand(found, masks)
 
 
 # For each set of values above 0 that a mask holds, the masks that do.
-_Values = dict[frozenset[int], list[pathlib.Path]]
+MaskValues = Mapping[frozenset[int], list[pathlib.Path]]
 
 
 @cached
 def _scan(
     root: pathlib.Path, watch: Watch
-) -> tuple[_Values, OSError | ValueError | None]:
+) -> tuple[MaskValues, OSError | ValueError | None]:
     """Returns the values of all masks, and what ended the scan.
 
     An error is returned, not raised, so that it is kept: to read all masks for each
     case that is refused takes forever.
     """
-    found: _Values = {}
+    found: dict[frozenset[int], list[pathlib.Path]] = {}
     values: set[int] = set()
     path = root
     masks = [pair.mask for pair in _folders(root, watch).values()]
@@ -302,7 +307,7 @@ def _scan(
     return found, None
 
 
-def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
+def understand(found: MaskValues, masks: Sequence[pathlib.Path]) -> MaskClasses:
     """Names the classes of masks without classes.json, where their meaning is plain.
 
     Raises:
@@ -316,12 +321,12 @@ def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
             f"name the values in {CLASSES_FILE}"
         )
     if len(values) == 1:
-        return _Classes({"foreground": values[0]}, {})
+        return MaskClasses({"foreground": values[0]}, {})
     if {*values} <= {1, *WHITE} and all(len(here) < 2 for here in found):
         told = [f"{len(found.get(frozenset({v}), ()))} hold 0 and {v}" for v in values]
         one = values[-1]
         note = f"Of the masks {', '.join(told)}: each of these is foreground"
-        return _Classes({"foreground": one}, {v: one for v in values[:-1]}, note)
+        return MaskClasses({"foreground": one}, {v: one for v in values[:-1]}, note)
     white = values[-1] if values[-1] in WHITE else 255
     edge = SOFT_SHARE * white
     soft = [v for v in values if v < white and (v <= edge or v >= white - edge)]
@@ -335,7 +340,7 @@ def _understand(found: _Values, masks: list[pathlib.Path]) -> _Classes:
             "those of soft edges, of a border to leave out, or of another convention; "
             f"save masks with one value a class, or name the values in {CLASSES_FILE}"
         )
-    return _Classes({f"class_{value}": value for value in values}, {})
+    return MaskClasses({f"class_{value}": value for value in values}, {})
 
 
 def read_classes(path: pathlib.Path) -> dict[str, int]:
@@ -354,7 +359,7 @@ def read_classes(path: pathlib.Path) -> dict[str, int]:
         not 1 <= len(numbers) <= MAX_CLASSES
         or len(set(map(repr, numbers))) != len(numbers)
         or not all(type(n) is int and 1 <= n <= 65535 for n in numbers)
-        or not all(name.strip() and name.isprintable() for name in values)
+        or not all(name.strip() and is_plain(name) for name in values)
     ):
         raise ValueError(
             f"{path} must give 1 to {MAX_CLASSES} class names, each its own pixel "

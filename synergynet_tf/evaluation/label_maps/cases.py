@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from synergynet_tf.data import volumes
@@ -283,7 +284,8 @@ def case_name(path: pathlib.Path) -> str:
     >>> case_name(pathlib.Path("masks/ISIC_01_segmentation.PNG"))
     'ISIC_01'
     """
-    stem = bare_name(path)
+    # One form of letters with accents, whatever system named the file.
+    stem = unicodedata.normalize("NFC", bare_name(path))
     for ending in filter(None, MASK_ENDINGS):
         if stem.endswith(ending) and stem != ending:
             return stem.removesuffix(ending)

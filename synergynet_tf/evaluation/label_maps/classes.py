@@ -6,9 +6,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from synergynet_tf.data.datasets.folder import CLASSES_FILE, read_classes
+from synergynet_tf.data.datasets.folder import (
+    CLASSES_FILE,
+    MaskValues,
+    read_classes,
+    understand,
+)
 from synergynet_tf.data.datasets.msd import MAX_CLASSES, MAX_VALUE, read_labels
-from synergynet_tf.safe_io import read_json, shown
+from synergynet_tf.safe_io import is_plain, read_json, shown
 
 DATASET_FILE = "dataset.json"
 BACKGROUND = "background"
@@ -59,7 +64,7 @@ def parse_classes(texts: Sequence[str]) -> Classes:
     for text in texts:
         name, _, number = text.rpartition("=")
         value = int(number) if number.isdecimal() and len(number) < 6 else -1
-        ok = name.strip() and name.isprintable() and 0 <= value <= MAX_VALUE
+        ok = name.strip() and is_plain(name) and 0 <= value <= MAX_VALUE
         if not ok or value in pairs or (value == 0) != (name == BACKGROUND):
             raise ValueError(
                 "--classes must be name=value pairs, each value once, from 1 to "
@@ -93,16 +98,26 @@ def find_classes(folder: pathlib.Path) -> Classes | None:
     return None
 
 
-def name_values(values: Sequence[int], folder: pathlib.Path) -> Classes:
+def name_values(
+    found: MaskValues,
+    folder: pathlib.Path,
+    are_volumes: bool,
+) -> Classes:
     """Names the classes after the values found in references, where no file names them.
 
+    Images are understood as a run's masks are: those of 0 and 1 beside those of 0 and
+    255 have one class.
+
     Args:
-        values: The values, above 0, in ascending order.
+        found: For each set of values above 0 that a reference holds, those that do.
         folder: Folder of the references.
+        are_volumes: Whether the references are volumes.
 
     Raises:
-        ValueError: If there is none, or more than a label map has classes.
+        ValueError: If there is no value, or more than a label map has classes, or
+            images have soft edges.
     """
+    values = sorted(frozenset[int]().union(*found))
     if not values:
         raise ValueError(
             f"Every reference in {folder} is empty; name the classes with --classes"
@@ -110,6 +125,13 @@ def name_values(values: Sequence[int], folder: pathlib.Path) -> Classes:
     pairs = {value: f"class_{value}" for value in values}
     if len(values) == 1:
         pairs = {values[0]: "foreground"}
+    if not are_volumes:
+        try:
+            named, also, _ = understand(found, [folder])
+        except ValueError as error:
+            raise ValueError(f"{error} or with --classes") from error
+        name_of = {value: name for name, value in named.items()}
+        pairs = {value: name_of[also.get(value, value)] for value in values}
     return _from_pairs(pairs, f"the values in {folder}")
 
 
@@ -134,9 +156,7 @@ def _read(path: pathlib.Path) -> dict[str, int] | None:
             return read_labels(path, values["labels"])
         if not isinstance(values, list):
             return read_classes(path)
-        names = [
-            name for name in values if isinstance(name, str) and name.isprintable()
-        ]
+        names = [name for name in values if isinstance(name, str) and is_plain(name)]
         if not names or len(set(names)) != len(values):
             raise ValueError(
                 f"it must list names of classes. Received: {shown(values)}"

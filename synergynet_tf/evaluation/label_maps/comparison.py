@@ -54,6 +54,12 @@ from synergynet_tf.parallel import map_in_processes
 Report = dict[str, Any]
 FILE, CASES, SUMMARY = "comparison.json", "cases.csv", "summary.csv"
 LESION_CASES = "lesions.csv"
+# First columns of each table.
+HEADS = {
+    CASES: ["case", "patient", "prediction", "protocol"],
+    SUMMARY: ["prediction", "protocol", "class", "metric"],
+    LESION_CASES: ["case", "patient", "prediction", "class"],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,15 +95,17 @@ def choose_classes(
     found = map_in_processes(values_of, paths, workers)
     progress = tqdm(found, "find classes", len(paths), unit="file", disable=None)
     values: set[int] = set()
+    by_values: dict[frozenset[int], list[pathlib.Path]] = {}
     for path, own in zip(paths, progress, strict=True):
         values.update(own)
+        by_values.setdefault(frozenset(own), []).append(path)
         if not cases.are_volumes and len(values) > MAX_SCANNED_CLASSES:
             raise ValueError(
                 f"{path} and the references before it hold over {MAX_SCANNED_CLASSES} "
                 "values: soft edges? Save masks with one value a class, or name the "
                 "values with --classes"
             )
-    return name_values(sorted(values), cases.reference)
+    return name_values(by_values, cases.reference, cases.are_volumes)
 
 
 def compare_label_maps(
@@ -130,9 +138,17 @@ def compare_label_maps(
 
     Raises:
         OSError: If a file cannot be read or written.
-        ValueError: If a label map cannot be used, or a prediction has another size
-            than its reference.
+        ValueError: If a label map cannot be used, a prediction has another size than
+            its reference, or `out` has a table of these names that is not of an
+            earlier comparison.
     """
+    out = pathlib.Path(out)
+    for name, columns in HEADS.items():
+        if (out / name).exists() and runs.read_columns(out / name)[:4] != columns:
+            raise ValueError(
+                f"{out / name} is there and would be replaced; name another folder "
+                "with --out"
+            )
     score = functools.partial(
         score_files,
         classes=classes,
@@ -186,7 +202,6 @@ def compare_label_maps(
             "ranks": {block: rank(cases.methods, of[block]) for block in blocks},
         }
     )
-    out = pathlib.Path(out)
     runs.write_csv(out / CASES, list(_case_lines(results, protocols)))
     runs.write_csv(out / SUMMARY, list(_summary_lines(report)))
     if lesions:

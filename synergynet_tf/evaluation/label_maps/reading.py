@@ -22,11 +22,12 @@ class LabelMap(NamedTuple):
 
     Attributes:
         values: uint16 `(slices, rows, columns)`.
-        spacing_mm: Distance between slices, rows and columns.
+        spacing_mm: Distance between slices, rows and columns; the steps of a grid
+            whose axes are not orthogonal, as `Case.steps_mm`.
     """
 
     values: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float] | np.ndarray
 
 
 def read_label_map(
@@ -49,7 +50,9 @@ def read_label_map(
         return LabelMap(pixels[None], (1.0, rows, columns))
     volume = volumes.read(path)
     _require_labels(path, volume)
-    return LabelMap(_whole(volume.array, path), volume.spacing_mm)
+    steps = volume.steps_mm
+    spacing = volume.spacing_mm if steps is None else steps
+    return LabelMap(_whole(volume.array, path), spacing)
 
 
 def to_labels(stored: np.ndarray, classes: Classes, path: pathlib.Path) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import pathlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,30 @@ def find_images(folder: str | pathlib.Path) -> tuple[dict[str, pathlib.Path], st
     # The first of several channels is shown: it is the first by name, too.
     found: dict[str, pathlib.Path] = {}
     for path in paths:
-        found.setdefault(stem(path), path)
+        found.setdefault(unicodedata.normalize("NFC", stem(path)), path)
     return found, summary(passed_over)
+
+
+def check_images(cases: ComparedCases, paths: Mapping[str, pathlib.Path]) -> None:
+    """Refuses images on another grid than their label maps, before anything is scored.
+
+    Args:
+        cases: Files of the cases.
+        paths: Images of the cases, as far as they are there.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If an image does not fit its label map, or cannot be used.
+    """
+
+    def shape(path: pathlib.Path) -> tuple[int, ...]:
+        if is_volume(path):
+            return volumes.read_grid(path).array.shape[:3]
+        return 1, *images.read_size(path)
+
+    for case in cases.cases:
+        if (path := paths.get(case.case_id)) is not None:
+            _require_shape(path, shape(path), case, shape(case.reference))
 
 
 def differing_cases(
@@ -164,10 +187,15 @@ def _read_image(
         voxels = voxels.reshape(*voxels.shape[:3], math.prod(voxels.shape[3:]))[..., :1]
     else:
         voxels = images.read_image(path)
-    if voxels.shape[:3] != tuple(shape):
-        raise ValueError(
-            f"{path} has the shape {voxels.shape[:3]} and {case.reference} "
-            f"{tuple(shape)} (slices, rows, columns); give --images on the grid of the "
-            "label maps"
-        )
+    _require_shape(path, voxels.shape[:3], case, shape)
     return voxels
+
+
+def _require_shape(
+    path: pathlib.Path, own: Sequence[int], case: ComparedCase, wanted: Sequence[int]
+) -> None:
+    if tuple(own) != tuple(wanted):
+        raise ValueError(
+            f"{path} has the shape {tuple(own)} and {case.reference} {tuple(wanted)} "
+            "(slices, rows, columns); give --images on the grid of the label maps"
+        )

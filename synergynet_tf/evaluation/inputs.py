@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import pathlib
 import re
 import sys
@@ -34,7 +35,11 @@ from synergynet_tf.safe_io import require_plain_name
 MAX_NAMED = 5  # Most names in a line.
 # Ending of the stem of a file's picture.
 OVERLAY_ENDING = "_overlay"
-SUMMARY = "summary.csv"  # Written last: marks the folder of a call's results.
+# Marks the folder of a call's results. Its first columns, before the first result and
+# when it is whole.
+SUMMARY = "summary.csv"
+MARK = ["file"]
+HEADS = (["file", "rows"], ["file", "slices"])
 IMAGES = f"image files ({' '.join(KINDS)})"
 VOLUMES = volumes.FORMATS
 FIRST_CHANNEL = "_0000"
@@ -109,7 +114,7 @@ def find_inputs(
     runs.require_writable(output, "--output")
     stems = {path: stem(path, channels) for path in paths}
     names = {name: path for path, name in stems.items()}
-    if not (output / SUMMARY).exists():
+    if not _holds_results(output):
         _refuse_to_replace(output, names)
     for path in paths:
         require_plain_name(path)
@@ -203,6 +208,23 @@ def bare_name(path: pathlib.Path) -> str:
     """Returns a file's name without `.nii.gz`, `.png` and the like."""
     ending = volumes.ending(path)
     return path.name[: -len(ending)] if ending else path.stem
+
+
+def _holds_results(output: pathlib.Path) -> bool:
+    """Tells whether a folder has the table of an earlier call.
+
+    Raises:
+        ValueError: If there is another table of its name, which it would replace.
+    """
+    table = output / SUMMARY
+    if not os.path.lexists(table):
+        return False
+    columns = runs.read_columns(table)
+    if columns != MARK and columns[:2] not in HEADS:
+        raise ValueError(
+            f"{table} is there and would be replaced; name another folder with --output"
+        )
+    return True
 
 
 def _refuse_to_replace(output: pathlib.Path, names: Iterable[str]) -> None:

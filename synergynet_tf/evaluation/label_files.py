@@ -18,6 +18,7 @@ from synergynet_tf.data.spec import mask_values
 from synergynet_tf.evaluation.confidence import Confidence, to_probabilities
 from synergynet_tf.evaluation.figures.overlays import overlay, write_png
 from synergynet_tf.evaluation.inputs import (
+    MARK,
     OVERLAY_ENDING,
     SUMMARY,
     Input,
@@ -106,8 +107,9 @@ def write_results(
 ) -> list[dict[str, Any]]:
     """Writes the results of each file by `write_result`, and last `summary.csv`.
 
-    If a file fails, the table has the files before it: it marks the folder as one of
-    results, which a next call may replace.
+    If a file fails, the table has the files before it. It is there before the first
+    result, if only with a column's name: it marks the folder as one of results, which
+    a next call may replace, also those of a process that was killed.
 
     Args:
         output: Folder for the results, made if it is not there.
@@ -117,13 +119,16 @@ def write_results(
     Returns:
         The lines of `summary.csv`.
     """
-    output, rows = pathlib.Path(output), []
+    table = pathlib.Path(output, SUMMARY)
+    rows: list[dict[str, Any]] = []
     try:
         for file in labeled:
-            rows.append(write_result(output, file, modality))
+            if not rows and not table.exists():
+                runs.write_text(table, f"{','.join(MARK)}\n")
+            rows.append(write_result(table.parent, file, modality))
     finally:
         if rows:
-            runs.write_csv(output / SUMMARY, rows)
+            runs.write_csv(table, rows)
     return rows
 
 

@@ -138,8 +138,13 @@ def test_what_is_not_an_earlier_result_is_not_replaced(images, tmp_path, name):
     (out / name).write_text("a reference")
     with pytest.raises(ValueError, match=rf"{name} is there and would be replaced"):
         find_inputs(images, out, RGB)
-    (out / "summary.csv").write_text("of an earlier call")
-    assert len(find_inputs(images, out, RGB)) == 2
+    for columns in ("case;area\n", "case,patient\n", "file,comment\n", "\xff", ""):
+        (out / "summary.csv").write_text(columns, "latin-1")
+        with pytest.raises(ValueError, match=r"summary\.csv is there and would be"):
+            find_inputs(images, out, RGB)
+    for columns in ("file,rows,columns,lesion_pixels", "file,slices,rows", "file"):
+        (out / "summary.csv").write_text(f"{columns}\n")
+        assert len(find_inputs(images, out, RGB)) == 2
 
 
 def test_output_that_cannot_be_written(images, tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data.preprocess import Preprocessor
+from synergynet_tf.evaluation import label_files
 from synergynet_tf.evaluation.inputs import find_inputs
+from tests.data.trees import write_png
 from tests.evaluation import squares
 
 
@@ -62,3 +64,20 @@ def test_what_was_labeled_before_a_failure_can_be_labeled_again(squares_run, tmp
     paths[1].write_bytes(whole)
     found = find_inputs(images, tmp_path / "out", Preprocessor("rgb", 16))
     assert found == paths
+
+
+def test_what_a_killed_process_wrote_can_be_labeled_again(tmp_path, monkeypatch):
+    source, out = tmp_path / "in" / "a.png", tmp_path / "out"
+    write_png(source, squares.square(8, 8))
+    found = []
+
+    def write(output, *_):
+        write_png(output / "a.png", squares.square(8, 8))
+        # A process that is killed here leaves the folder as a next call finds it now.
+        found.append(find_inputs(source, out, Preprocessor("rgb", 16)))
+        return {"file": "a.png", "rows": 32}
+
+    monkeypatch.setattr(label_files, "write_result", write)
+    label_files.write_results(out, [None], "rgb")
+    assert found == [[source]]
+    assert (out / "summary.csv").read_text() == "file,rows\na.png,32\n"

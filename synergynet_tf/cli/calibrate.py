@@ -67,11 +67,13 @@ def format_calibration(found: Mapping[str, Any]) -> str:
         ]
         rows.append([name, *(formats.with_interval(*pair, ".4f") for pair in pairs)])
     area = formats.with_interval(trust["area"], trust["interval"], ".4f")
-    confidence = (
-        f"Confidence against 1 - DSC of {trust['structures']} structures: area under "
-        f"the risk-coverage curve {area}; {trust['best_area']:.4f} would be the best, "
-        f"{trust['random_area']:.4f} chance."
-    )
+    confidence = "The network finds no structure, so there is no confidence to judge."
+    if trust["structures"]:
+        confidence = (
+            f"Confidence against 1 - DSC of {trust['structures']} structures: area "
+            f"under the risk-coverage curve {area}; {trust['best_area']:.4f} would be "
+            f"the best, {trust['random_area']:.4f} chance."
+        )
     return (
         f"temperature {found['temperature']:.3f}, fitted on "
         f"{formats.counted(fitted['num_cases'], 'validation case')}: negative "

@@ -14,6 +14,7 @@ its prediction.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -283,20 +284,26 @@ def _scores(bins: Sequence[Bins], of: Sequence[_Structure]) -> dict[str, Any]:
 
 
 def _trust(structures: Sequence[_Structure]) -> dict[str, Any]:
-    """Tells whether the confidence finds the bad structures: areas of `1 - DSC`."""
+    """Tells whether the confidence finds the bad structures: areas of `1 - DSC`.
+
+    All of it is `nan` if the network has found no structure, so that none has one.
+    """
     found = [s for s in structures if not np.isnan(s.confidence)]
     confidence = [s.confidence for s in found]
     risk = [1 - s.dsc for s in found]
     curve = risk_coverage(confidence, risk)
     patients = [s.patient for s in found]
-    areas = [
-        resample_areas(confidence, risk, weights)
-        for weights in (draw_patients(patients), leave_one_out(patients))
-    ]
+    interval = (math.nan, math.nan)
+    if found:
+        drawn, left_out = (
+            resample_areas(confidence, risk, weights)
+            for weights in (draw_patients(patients), leave_one_out(patients))
+        )
+        interval = bca_interval(drawn, curve.area, left_out.means)
     return {
         "structures": len(found),
         "area": curve.area,
-        "interval": bca_interval(areas[0], curve.area, areas[1].means),
+        "interval": list(interval),
         "best_area": curve.best_area,
         "random_area": curve.random_area,
         "kept": list(curve.coverage),

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from synergynet_tf import runs
+from synergynet_tf import formats, runs
 from synergynet_tf.cli import calibrate as command
 from synergynet_tf.cli import evaluate
 from synergynet_tf.data import Case
@@ -128,6 +128,25 @@ def test_a_run_by_hand(squares_run):
     assert found["fitted"]["nll_after"] <= found["fitted"]["nll_before"]
     trust = found["measured"]["confidence"]
     assert (trust["structures"], trust["area"]) == (1, pytest.approx(1 / 3))
+
+
+def test_a_network_that_finds_nothing_has_no_confidence(squares_run):
+    model = squares.build_model()
+
+    class Blind:
+        def predict_on_batch(self, images):
+            return np.full_like(model.predict_on_batch(images), -3)
+
+    cases = [find_cases(runs.Run(squares_run), part) for part in ("val", "test")]
+    found = calibration.calibrate(Blind(), *cases)
+    trust = found["measured"]["confidence"]
+    assert trust["structures"] == 0 and math.isnan(trust["area"])
+    assert "finds no structure" in command.format_calibration(found)
+    evaluate.main(["--run", str(squares_run), "--workers", "0"])
+    found = formats.without_nan(found)
+    runs.write_json(squares_run / runs.CALIBRATION, found)
+    _, text = read_page(squares_run)
+    assert "found no structure" in text
 
 
 def test_what_a_crop_leaves_out_is_not_drawn(squares_run):

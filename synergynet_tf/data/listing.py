@@ -12,6 +12,7 @@ import os
 import pathlib
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
@@ -162,7 +163,8 @@ def list_files(
         passed_over: List to which all else in the folder is added.
 
     Returns:
-        Name without ending, and path of each, sorted by the path.
+        Name without ending, and path of each, sorted by the path. Names are in
+        Unicode's form NFC, whatever form the system that wrote them uses.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -173,7 +175,7 @@ def list_files(
         if name is None or path.name.startswith(".") or not path.is_file():
             passed_over.append(explain(path, endings))
         else:
-            found.append((name, path))
+            found.append((unicodedata.normalize("NFC", name), path))
     return found
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import pathlib
+import unicodedata
 from collections.abc import Callable, Iterable
 
-from synergynet_tf.safe_io import read_content, shown
+from synergynet_tf.safe_io import is_plain, read_content, shown
 
 PATIENTS_FILE = "patients.csv"
 COLUMNS = ("case", "patient")
@@ -46,12 +47,12 @@ def read_patients(
     table: dict[str, str] = {}
     for row in rows:
         case, patient = ((row.get(name) or "").strip() for name in COLUMNS)
-        if not case or not patient or not (case + patient).isprintable():
+        if not case or not patient or not is_plain(case + patient):
             raise ValueError(
                 f"{path} must have a case and a patient in each line, in columns of "
                 f"these names. Received: {shown(row)}"
             )
-        case_id = case_name(case)
+        case_id = unicodedata.normalize("NFC", case_name(case))
         if table.setdefault(case_id, patient) != patient:
             raise ValueError(
                 f"{path} has two patients of the case {case_id}, {table[case_id]} and "

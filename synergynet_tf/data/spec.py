@@ -81,8 +81,9 @@ class Dataset(Protocol):
     A module may also have `NSD_TOLERANCE_MM`, the tolerance of surface Dice;
     `label_values(root)`, the value of each class in the user's masks, 1 to 65535, in
     the order of the classes, or `None` where no masks are: predictions are written
-    with them; and `class_notes(root)`, lines on how the values of the labels were
-    understood.
+    with them; `has_spacing(root)`, whether the files say how large a voxel is (without
+    it, all but those of photographs): distances are in pixels otherwise; and
+    `class_notes(root)`, lines on how the values of the labels were understood.
     """
 
     CLASSES: tuple[str, ...]

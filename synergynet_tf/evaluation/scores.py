@@ -22,7 +22,7 @@ from synergynet_tf.evaluation.postprocess import Postprocessing
 from synergynet_tf.formats import cases_title, data_title, with_options, without_nan
 from synergynet_tf.metrics import METRICS, PROTOCOLS, Counts, bootstrap
 from synergynet_tf.runs import BEST_WEIGHTS, SCORED_SHA256, Run
-from synergynet_tf.safe_io import read_json, require, shown
+from synergynet_tf.safe_io import is_plain, read_json, require, shown
 
 FILE = "metrics.json"
 # Settings that tell rows of the paper's tables apart, besides the model.
@@ -140,7 +140,7 @@ class Scores:
         bootstrap: `resamples`, `seed` and `level` of the intervals.
         protocol: Protocol that was asked for.
         paper_protocol: Protocol of the paper on this dataset.
-        distance_unit: `px` or `mm`.
+        distance_unit: `mm`, or `px` where files have no spacing: a slice counts as one.
         blocks: Scores under each protocol that was computed: the `mean` over classes
             and that of each class, `per_class`, with bootstrap intervals by patient,
             `mean_interval` and `per_class_interval`.
@@ -201,7 +201,6 @@ class Scores:
                 codebook.
         """
         weights = bootstrap.draw_patients([result.patient for result in results])
-        modality = cases.preprocessor.modality
         parts = {
             "blocks": {
                 name: mean_block(results, name, weights) for name in results[0].scores
@@ -223,7 +222,7 @@ class Scores:
             **describe(cases, options),
             protocol=protocol,
             paper_protocol=cases.dataset.PAPER_PROTOCOL,
-            distance_unit="px" if modality == "rgb" else "mm",
+            distance_unit=_distance_unit(cases),
             **without_nan(parts),
         )
 
@@ -490,12 +489,19 @@ def count_structures(
     }
 
 
+def _distance_unit(cases: RunCases) -> str:
+    known = getattr(cases.dataset, "has_spacing", None)
+    in_mm = known(cases.root) if known else cases.preprocessor.modality != "rgb"
+    return "mm" if in_mm else "px"
+
+
 def _check(scores: Scores) -> None:
     """Refuses scores that are inconsistent or incomplete."""
     for name, hint in typing.get_type_hints(Scores).items():
         value = getattr(scores, name)
         if hint is str:
-            ok = isinstance(value, str) and value.isprintable()
+            # A folder may have any name.
+            ok = isinstance(value, str) and (name == "data_dir" or is_plain(value))
             require(ok, name, "text", value)
         elif hint is int:
             require(type(value) is int, name, "a whole number", value)

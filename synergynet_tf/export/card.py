@@ -38,7 +38,7 @@ from synergynet_tf.evaluation.scores import FILE as SCORES
 from synergynet_tf.evaluation.scores import read_scores
 from synergynet_tf.formats import DASH, markdown, score
 from synergynet_tf.runs import Run, check_label_values
-from synergynet_tf.safe_io import read_json, shown
+from synergynet_tf.safe_io import is_plain, read_json, shown
 
 FORMAT = 1
 CARD_FILE = "model_card.json"
@@ -151,7 +151,7 @@ def read_card(path: str | pathlib.Path) -> Card:
         channels = values.get("input", {}).get("image_channels")
         expected = max(1, config.model.num_classes - 1)
         texts = isinstance(names, list) and all(
-            isinstance(name, str) and name.isprintable() for name in names
+            isinstance(name, str) and is_plain(name) for name in names
         )
         if not texts or len(names) != expected:
             raise ValueError(

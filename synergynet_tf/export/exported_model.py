@@ -328,8 +328,9 @@ def _saved_model(folder: pathlib.Path) -> pathlib.Path:
         return folder
     versions = [p for p in folder.iterdir() if p.name.isdecimal() and is_one(p)]
     if not versions:
+        hides = f", or rename {folder}: it hides the shipped model of that name"
         raise ValueError(
             f"{folder} is no SavedModel, nor a folder of its versions; name one with "
-            "--model"
+            f"--model{hides if zoo.find(str(folder)) else ''}"
         )
     return max(versions, key=lambda path: int(path.name))

@@ -273,3 +273,12 @@ def test_a_missing_mask_says_what_is_in_its_place(tmp_path):
         ValueError, match=r"no case01\.png .*\(case01\.png is passed over: a link to no"
     ):
         folder.case_ids(tmp_path)
+
+
+def test_letters_with_accents_have_one_form(tmp_path):
+    """Systems write them as one character or as a letter and its accent."""
+    composed, apart = "M\u00fcller", "Mu\u0308ller"
+    write_png(tmp_path / "images" / f"{composed}.png", photograph(12, 16))
+    write_png(tmp_path / "masks" / f"{apart}.png", square_mask(12, 16))
+    assert folder.case_ids(tmp_path) == [composed]
+    assert folder.read_case(tmp_path, composed).label.any()

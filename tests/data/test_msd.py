@@ -102,6 +102,7 @@ def test_photographs(grey, tmp_path):
     write_png(tmp_path / "imagesTr/a_0000.png", image[..., 0] if grey else image)
     write_png(tmp_path / "labelsTr/a.png", mask)
     assert msd.class_names(tmp_path) == ("car", "road")
+    assert not msd.has_spacing(tmp_path)
     case = msd.read_case(tmp_path, "a")
     np.testing.assert_array_equal(case.image[0], image[..., :1] if grey else image)
     assert case.label[0, 0, 0] == 2 and case.label[0, 11, 0] == 1

@@ -94,6 +94,7 @@ def test_paper_split(layout, tmp_path):
     else:
         root = write_synapse(tmp_path, synapse.PAPER_TRAIN, synapse.PAPER_TEST)
     assert synapse.default_split(root) == "paper"
+    assert synapse.has_spacing(root) == (layout == "raw")
     parts = synapse.splits(root, "paper", 0)
     assert [len(part) for part in parts.values()] == [16, 2, 12]
     assert parts["test"] == [f"case{n:04d}" for n in synapse.PAPER_TEST]

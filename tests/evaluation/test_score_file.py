@@ -1,10 +1,12 @@
 import dataclasses
 import json
 import os
+import types
 
 import pytest
 
 from synergynet_tf import runs
+from synergynet_tf.evaluation import scores
 from synergynet_tf.evaluation.report.context import cases_context
 from synergynet_tf.evaluation.scores import Scores, fresh_scores, rank, read_scores
 from synergynet_tf.formats import METRIC_NAMES
@@ -19,10 +21,27 @@ REPORT = make_report((0.5, 0.75))
 def test_a_report_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(REPORT))
-    scores = read_scores(Run(tmp_path))
-    assert scores.to_json() == REPORT
-    assert list(scores.to_json())[:2] == ["dataset", "data_dir"]
-    assert Scores.from_json(scores.to_json()) == scores
+    read = read_scores(Run(tmp_path))
+    assert read.to_json() == REPORT
+    assert list(read.to_json())[:2] == ["dataset", "data_dir"]
+    assert Scores.from_json(read.to_json()) == read
+
+
+def test_a_folder_may_have_any_name():
+    for name in ("/home/u/My\xa0Data", "/mnt/\u533b\u7528\u3000\u753b\u50cf", "a\nb"):
+        assert Scores.from_json({**REPORT, "data_dir": name}).data_dir == name
+
+
+@pytest.mark.parametrize("known", [True, False, None])
+def test_distances_are_in_pixels_where_files_have_no_spacing(known):
+    """`None`: the reader does not say, so it hangs on what the intensities are."""
+    cases = types.SimpleNamespace(dataset=types.SimpleNamespace(), root="data")
+    if known is not None:
+        cases.dataset.has_spacing = lambda root: known and root == "data"
+    for modality, unit in (("ct", "mm"), ("rgb", "px")):
+        cases.preprocessor = types.SimpleNamespace(modality=modality)
+        expected = unit if known is None else {True: "mm", False: "px"}[known]
+        assert scores._distance_unit(cases) == expected
 
 
 def test_scores_of_before_a_metric_was_added_are_read(monkeypatch):

@@ -38,7 +38,7 @@ from synergynet_tf.data.listing import (
 from synergynet_tf.data.nifti import map_labels
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import fold_split, holdout, random_split
-from synergynet_tf.safe_io import read_datasets, read_mat5, require_file
+from synergynet_tf.safe_io import is_plain, read_datasets, read_mat5, require_file
 
 CLASSES: tuple[str, ...] = ("tumor",)
 PAPER_PROTOCOL: str = "pooled"
@@ -279,7 +279,7 @@ def _read_name(path: pathlib.Path) -> str:
     try:
         (codes,) = read_datasets(path, ["cjdata/PID"], MAX_NAME_BYTES)
         name = "".join(map(chr, codes.ravel()))
-        if not name.isprintable():
+        if not is_plain(name):
             raise ValueError(f"the patient is {name!a}")
         return name
     except (OverflowError, TypeError, ValueError) as error:

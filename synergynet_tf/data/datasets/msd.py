@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ from synergynet_tf.data.nifti import map_labels, read_labeled
 from synergynet_tf.data.patients import PATIENTS_FILE, read_patients
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import official_split, random_split
-from synergynet_tf.safe_io import read_json, require_plain_name, shown
+from synergynet_tf.safe_io import is_plain, read_json, require_plain_name, shown
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "strict"
@@ -94,6 +95,15 @@ def modality(root: str | pathlib.Path) -> str:
     if names == {"ct"}:
         return "ct"
     return "rgb" if names <= RGB_CHANNELS else "mri"
+
+
+def has_spacing(root: str | pathlib.Path) -> bool:
+    """Tells whether the files are volumes: PNG has no spacing.
+
+    Raises:
+        FileNotFoundError, ValueError: As `class_names` does.
+    """
+    return _read_description(root).ending != ".png"
 
 
 def case_ids(root: str | pathlib.Path) -> list[str]:
@@ -452,7 +462,8 @@ def _bare_name(path: pathlib.Path, listed: Any, ending: str) -> str:
             f"{path}: `image` must name a file below its folder. "
             f"Received: {shown(listed)}"
         )
-    return without_ending(file.name, (ending,)) or file.name
+    name = unicodedata.normalize("NFC", file.name)
+    return without_ending(name, (ending,)) or name
 
 
 def _find_description(root: pathlib.Path, watch: Watch) -> pathlib.Path:
@@ -493,7 +504,7 @@ def read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
         or 0 not in values
         or not 2 <= len(set(values)) == len(values) <= MAX_CLASSES + 1
         or "ignore" in labels
-        or not all(name.isprintable() for name in labels)
+        or not all(is_plain(name) for name in labels)
     ):
         raise ValueError(
             f"{path}: `labels` must give each class its own value, 0 to background, "

@@ -115,6 +115,19 @@ def modality(root: str | pathlib.Path) -> str:
     return "ct"
 
 
+def has_spacing(root: str | pathlib.Path) -> bool:
+    """Tells whether the files are the challenge's own: processed ones have no spacing.
+
+    Raises:
+        FileNotFoundError, ValueError: As `case_ids` does.
+    """
+    return all(
+        files[0].name.lower().endswith(ENDINGS)
+        for cases in listing(root).parts.values()
+        for files in cases.values()
+    )
+
+
 def case_ids(root: str | pathlib.Path) -> list[str]:
     """Lists the cases, `case0001` and so on, sorted.
 

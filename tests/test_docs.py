@@ -108,7 +108,9 @@ def test_named_cases_are_of_the_part_that_is_looked_at(name, patients):
 @pytest.mark.parametrize(
     "path", [ROOT / "README.md", ROOT / "docs/start/python.md"], ids=lambda p: p.name
 )
-def test_the_python_runs(path, capsys):
+def test_the_python_runs(path, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("photo.jpg", np.full((32, 48, 3), 128, np.uint8))
     for block in blocks(path, "python"):
         exec(block, {})
         printed = capsys.readouterr().out

@@ -89,6 +89,11 @@ def check(data: DataConfig, workers: int) -> Findings:
     except ValueError as error:
         problems.append(str(error))
         case_ids = []
+    else:
+        try:
+            dataset.patients(root)
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
     notes: list[str] = []
     with contextlib.suppress(ValueError):  # The error is among the problems.
         listing = dataset.listing(root)

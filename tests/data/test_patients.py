@@ -5,6 +5,7 @@ import pytest
 
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
+from synergynet_tf.data.check import check
 from synergynet_tf.data.splits import split_ids
 from tests.data.trees import photograph, square_mask, write_folder, write_msd, write_png
 
@@ -70,6 +71,9 @@ def test_a_table_that_lacks_cases_is_refused_and_one_is_no_stray_file(name, tmp_
     with pytest.raises(ValueError, match=rf"lacks 2 of 10 cases: {ids[0]}, {ids[1]}; "):
         split_ids(DataConfig(name, str(tmp_path)))
     assert not dataset.listing(tmp_path).passed_over
+    found = check(DataConfig(name, str(tmp_path)), workers=0)
+    (problem,) = [text for text in found.problems if "patients.csv" in text]
+    assert problem.endswith("add a line for each") and found.cases == 10
     (tmp_path / "patients.csv").write_text("image,patient\nx,y\n", "utf-8")
     with pytest.raises(ValueError, match=r"patients\.csv must have a case"):
         dataset.patients(tmp_path)

@@ -223,19 +223,25 @@ def seconds_to(goal: float, points: Sequence[Point]) -> float | None:
 
 
 def table(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
-    """Returns a Markdown table: minutes of a core to each goal, and the best DSC."""
-    header = ["validation DSC", *(f"{goal:.2f}" for goal in GOALS), "best", "minutes"]
-    rows = [header]
+    """Returns a Markdown table: minutes of a core to each goal, best DSC, all minutes.
+
+    A contestant has one row; its seeds are apart by slashes, in the order trained.
+    """
+    rows = [["validation DSC", *(f"{goal:.2f}" for goal in GOALS), "best", "minutes"]]
     for name, seeds in curves.items():
-        for seed, points in seeds.items():
-            times = [seconds_to(goal, points) for goal in GOALS]
-            minutes = [None if t is None else t / 60 for t in times]
-            cells = [formats.number(value, ".1f") for value in minutes]
-            best = formats.number(max(dsc for _, dsc in points))
-            rows.append(
-                [f"{name}, seed {seed}", *cells, best, f"{points[-1][0] / 60:.1f}"]
-            )
+        columns = [_row(points) for points in seeds.values()]
+        rows.append(
+            [name, *(" / ".join(cells) for cells in zip(*columns, strict=True))]
+        )
     return formats.markdown(rows)
+
+
+def _row(points: Sequence[Point]) -> list[str]:
+    times = [seconds_to(goal, points) for goal in GOALS]
+    minutes = [None if t is None else t / 60 for t in times]
+    best = max(dsc for _, dsc in points)
+    cells = [formats.number(value, ".1f") for value in minutes]
+    return [*cells, formats.number(best), f"{points[-1][0] / 60:.1f}"]
 
 
 def draw(

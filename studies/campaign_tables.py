@@ -172,7 +172,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         runs += [run_row(name, run, of[run.name]) for run in folders]
         methods.append(method_row(name, of))
-    rows = [[f"Difference from {args.baseline}", "DSC", "p", "HD95", "p", "better, worse"]]
+    rows = [
+        [f"Difference from {args.baseline}", "DSC", "p", "HD95", "p", "better, worse"]
+    ]
     rows += [difference_row(name, mean) for name, mean in differences.items()]
     print("\n\n".join(map(markdown, (runs, methods, rows))))
 

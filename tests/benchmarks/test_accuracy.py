@@ -1,5 +1,6 @@
 """Time to accuracy: the points of a training that is watched, and the table of them."""
 
+import json
 import pathlib
 import sys
 
@@ -44,10 +45,22 @@ def test_a_failed_training_says_why(tmp_path):
 def test_minutes_to_each_goal_are_those_of_the_first_time():
     assert accuracy.seconds_to(0.85, POINTS) == 90.0
     assert accuracy.seconds_to(0.90, POINTS) is None
-    text = accuracy.table({"r50-unet": {"0": POINTS}})
-    assert text.splitlines()[-1].split("|")[1:-1] == [
-        *(" r50-unet, seed 0 ", " 1.5 ", " 1.5 ", " 5.0 ", " - ", " 0.890 ", " 5.0 ")
-    ]
+    curves = {"r50-unet": {"0": POINTS, "2": POINTS[:2]}, "smp-unet": {"0": POINTS}}
+    *_, ours, peer = accuracy.table(curves).splitlines()
+    assert ours == (
+        "| r50-unet | 1.5 / 1.5 | 1.5 / 1.5 | 5.0 / - | - / - | 0.890 / 0.860 "
+        "| 5.0 / 1.5 |"
+    )
+    assert peer == "| smp-unet | 1.5 | 1.5 | 5.0 | - | 0.890 | 5.0 |"
+
+
+@pytest.mark.parametrize("dataset", ["acdc", "hippocampus"])
+def test_the_page_has_the_rows_of_the_kept_curves(dataset):
+    docs = pathlib.Path(__file__).parents[2] / "docs"
+    kept = json.loads((docs / f"results/campaign/{dataset}-accuracy.json").read_text())
+    page = (docs / "results.md").read_text("utf-8").splitlines()
+    rows = accuracy.table(kept["curves"]).splitlines()[2:]
+    assert len(rows) == 4 and not [row for row in rows if row not in page]
 
 
 def test_the_peers_dice_is_ours_and_by_hand(tmp_path):

@@ -7,6 +7,7 @@ decodes.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import struct
 import zlib
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 
 from synergynet_tf.data.listing import PassedOver, first_of, list_files
-from synergynet_tf.safe_io import read_content, require_plain_name
+from synergynet_tf.safe_io import read_content, require_file, require_plain_name
 
 KINDS = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff")
 MAX_MASK_VALUE = 65535
@@ -27,6 +28,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 PNG_PALETTE = 3
 PNG_FIRST_CHUNK = b"\0\0\0\x0dIHDR"  # Its length and type.
+EXIF_SIGNATURE = b"Exif\0\0"
+ORIENTATION = 0x0112  # Tag of EXIF.
 # A progressive JPEG has a dozen scans; each takes the time of the whole image.
 JPEG_MAX_SCANS = 100
 # JPEG markers without a length: TEM, RST0 to RST7, SOI, EOI. So is 0, a stuffed byte.
@@ -187,6 +190,46 @@ def read_image(path: str | pathlib.Path) -> np.ndarray:
     image = pixels.astype(np.float32)
     image /= np.float32(scale)
     return image.reshape(1, *pixels.shape[:2], -1)
+
+
+def orientation(path: str | pathlib.Path) -> int:
+    """Returns the EXIF orientation of a JPEG file, 1 to 8; 1 where there is none.
+
+    Cameras write it in place of turning the pixels: viewers turn the picture, and
+    `read_image` does not. Anything else than 1 means that both differ.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    # ITU-T T.81, annex B, and Exif 2.32, section 4.5.2: segments before the frame, and
+    # in the one of Exif a TIFF directory of 12-byte entries.
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            if not file.read(2) == JPEG_SIGNATURE[:2]:
+                return 1
+            while (segment := file.read(4))[1] >= 0xE0:
+                length = struct.unpack(">H", segment[2:])[0] - 2
+                if segment[1] != 0xE1:
+                    file.seek(length, os.SEEK_CUR)
+                    continue
+                body = file.read(length)
+                if body.startswith(EXIF_SIGNATURE):
+                    return _find_orientation(body[len(EXIF_SIGNATURE) :])
+    except (struct.error, IndexError):
+        pass  # Damaged: `read_image` says so.
+    return 1
+
+
+def _find_orientation(tiff: bytes) -> int:
+    order = "<" if tiff.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+        if tag == ORIENTATION:
+            return value if 1 <= value <= 8 else 1
+    return 1
 
 
 def read_mask(path: str | pathlib.Path) -> np.ndarray:

@@ -26,6 +26,8 @@ MAX_ROOTS = 8
 TICK_NS = 50_000_000
 COARSE_TICK_NS = 2_000_000_000
 
+# Patients of the cases of one's own data.
+PATIENTS_FILE = "patients.csv"
 # Files that systems and file managers create, or that come with data.
 SYSTEM_NAMES = {".ds_store", "thumbs.db", "desktop.ini", "@eadir", "__macosx"}
 DOCUMENTS = (".txt", ".md", ".rst", ".pdf", ".csv", ".tsv", ".xlsx", ".json", ".cff")
@@ -189,7 +191,10 @@ def list_others(
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name not in used:
             entry = explain(path, endings)
-            if entry.kind == "other" and path.suffix.lower() in DOCUMENTS:
+            if path.name.lower() == PATIENTS_FILE:
+                reason = "no place, or no dataset, where a table of patients is read"
+                entry = PassedOver(path, reason)
+            elif entry.kind == "other" and path.suffix.lower() in DOCUMENTS:
                 entry = entry._replace(kind="expected")
             passed_over.append(entry)
 
@@ -334,6 +339,25 @@ def cached(
     # Its signature is its own: `watch` is not the caller's.
     del vars(read_once)["__wrapped__"]
     return read_once
+
+
+def find_file(folder: str | pathlib.Path, name: str) -> pathlib.Path | None:
+    """Returns the entry of a folder with a name, in whatever case; a broken link, too.
+
+    Args:
+        folder: Folder to search; it need not be there.
+        name: Name in lower case.
+    """
+    return _by_name(folder).get(name)
+
+
+@cached
+def _by_name(folder: pathlib.Path, watch: Watch) -> dict[str, pathlib.Path]:
+    """Returns the entries of a folder by their names in lower case."""
+    watch(folder)
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    # Capitals come first, so that a name in lower case is the one that stays.
+    return {path.name.lower(): path for path in paths}
 
 
 def file_stamp(path: pathlib.Path) -> Stamp:

@@ -12,10 +12,11 @@ import pathlib
 import unicodedata
 from collections.abc import Callable, Iterable
 
+from synergynet_tf.data.listing import first_of
 from synergynet_tf.safe_io import is_plain, read_content, shown
 
-PATIENTS_FILE = "patients.csv"
 COLUMNS = ("case", "patient")
+MAX_NAMED = 10
 # Largest size of a table: a line for each of a million cases.
 MAX_TABLE_BYTES = 2**26
 
@@ -62,6 +63,6 @@ def read_patients(
     if lacking := [case_id for case_id in case_ids if case_id not in table]:
         raise ValueError(
             f"{path} lacks {len(lacking)} of {len(case_ids)} cases: "
-            f"{', '.join(lacking)}; add a line for each"
+            f"{first_of(lacking, MAX_NAMED)}; add a line for each"
         )
     return {case_id: table[case_id] for case_id in case_ids}

@@ -20,7 +20,7 @@ import numpy as np
 
 from synergynet_tf import runs
 from synergynet_tf.data import nifti, volumes
-from synergynet_tf.data.images import KINDS, list_images, read_image
+from synergynet_tf.data.images import KINDS, list_images, orientation, read_image
 from synergynet_tf.data.listing import (
     PassedOver,
     first_of,
@@ -301,7 +301,7 @@ def _check(
     """Refuses a file that cannot be read, or is not of the run's kind.
 
     Returns:
-        A remark if there is next to nothing in it.
+        A remark if there is next to nothing in it, or a viewer shows it turned.
     """
     if is_volume(path) and preprocessor.modality == "rgb":
         raise ValueError(
@@ -323,4 +323,9 @@ def _check(
         preprocessor.images(image[:1, :1, :1])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if not is_volume(path) and orientation(path) != 1:
+        return (
+            f"{path} has an EXIF orientation, which is not applied: labels lie on the "
+            "pixels as they are stored"
+        )
     return f"{path}: {reason}" if (reason := preprocessor.faint(image)) else None

@@ -1,5 +1,6 @@
 """Image files whose headers a careless reader takes for those of smaller images."""
 
+import struct
 import zlib
 
 
@@ -34,3 +35,12 @@ def png_decoy(data):
     """Puts a chunk before IHDR that has 8 x 8 where IHDR has the size."""
     sides = (8).to_bytes(4, "big") * 2
     return data[:8] + chunk(b"abCd", sides + bytes(5)) + data[8:]
+
+
+def exif(number, order="<"):
+    """Returns a JPEG's segment of EXIF with an orientation, behind another tag."""
+    mark = b"II" if order == "<" else b"MM"
+    head = mark + struct.pack(order + "HIH", 42, 8, 2)
+    maker = struct.pack(order + "HHI", 0x010F, 2, 4) + b"abc\0"
+    turn = struct.pack(order + "HHIHH", 0x0112, 3, 1, number, 0)
+    return segment(0xE1, b"Exif\0\0" + head + maker + turn)

@@ -1,10 +1,12 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 
 from synergynet_tf.data.datasets import folder
 from synergynet_tf.data.images import read_mask
+from tests.data.decoys import exif
 from tests.data.test_listing import age
 from tests.data.trees import photograph, square_mask, write_folder, write_png
 
@@ -282,3 +284,29 @@ def test_letters_with_accents_have_one_form(tmp_path):
     write_png(tmp_path / "masks" / f"{apart}.png", square_mask(12, 16))
     assert folder.case_ids(tmp_path) == [composed]
     assert folder.read_case(tmp_path, composed).label.any()
+
+
+def test_turned_photographs_are_said(tmp_path):
+    """A viewer shows them turned, and so a mask may have been drawn."""
+    write_folder(tmp_path, count=3)
+    path = tmp_path / "images" / "case00.png"
+    path.unlink()
+    data = cv2.imencode(".jpg", photograph(16, 12))[1].tobytes()
+    path.with_suffix(".jpg").write_bytes(data[:2] + exif(6) + data[2:])
+    (note,) = folder.class_notes(tmp_path)
+    assert note.startswith("1 image has an EXIF orientation") and "case00.jpg" in note
+    with pytest.raises(
+        ValueError, match=r"16 x 12 .* 12 x 16; .*EXIF.* save the image"
+    ):
+        folder.read_case(tmp_path, "case00")
+
+
+def test_a_link_to_no_classes_is_refused(tmp_path):
+    write_folder(tmp_path, count=3)
+    (tmp_path / "Classes.JSON").write_text('{"lesion": 255}')
+    assert folder.class_names(tmp_path) == ("lesion",)
+    assert not folder.listing(tmp_path).passed_over
+    (tmp_path / "Classes.JSON").unlink()
+    (tmp_path / "classes.json").symlink_to(tmp_path / "gone.json")
+    with pytest.raises(OSError, match=r"classes\.json"):
+        folder.class_names(tmp_path)

@@ -13,7 +13,7 @@ from synergynet_tf.data.images import (
     read_image,
     read_mask,
 )
-from tests.data.decoys import chunk, jpeg_decoy, png_decoy, segment
+from tests.data.decoys import chunk, exif, jpeg_decoy, png_decoy, segment
 from tests.data.trees import photograph, square_mask, write_jpeg, write_png
 
 PHOTOGRAPH = photograph(6, 8)
@@ -366,3 +366,30 @@ def test_labels_that_are_no_classes_are_refused(dtype, value, shown, tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(np.array([[0, value]], dtype)))
     with pytest.raises(ValueError, match=rf"a\.tif holds .* such as {shown}; .*whole"):
         read_mask(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("number", [1, 3, 6, 8])
+def test_the_orientation_of_a_jpeg(number, order, tmp_path):
+    path = tmp_path / "a.jpg"
+    write_jpeg(path, photograph(16, 24))
+    plain = path.read_bytes()
+    assert images.orientation(path) == 1
+    # Behind JFIF's segment, and a comment of XMP that is not EXIF.
+    end = 4 + struct.unpack(">H", plain[4:6])[0]
+    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0")
+    path.write_bytes(plain[:end] + xmp + exif(number, order) + plain[end:])
+    assert images.orientation(path) == number
+    turned = cv2.imread(str(path)).shape
+    assert (turned[0] > turned[1]) == (number in (6, 8))  # OpenCV agrees.
+    assert images.read_image(path).shape[1:3] == (16, 24)
+
+
+def test_files_without_an_orientation(tmp_path):
+    write_png(tmp_path / "a.png", photograph(8, 8))
+    assert images.orientation(tmp_path / "a.png") == 1
+    for cut in (0, 1, 2, 5, 30):
+        (tmp_path / "b.jpg").write_bytes((b"\xff\xd8" + exif(6))[:cut])
+        assert images.orientation(tmp_path / "b.jpg") == 1
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8" + exif(99))
+    assert images.orientation(tmp_path / "b.jpg") == 1

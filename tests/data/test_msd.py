@@ -125,6 +125,7 @@ def test_photographs(grey, tmp_path):
         ({"file_ending": ".mha"}, r"one of .*Received: file_ending='\.mha'"),
         ({"labels": {"background": 0, "a": 65536}}, "`labels` must give"),
         ({"labels": {"background": 0, "a\nb": 1}}, "`labels` must give"),
+        ({"labels": {str(i): i for i in range(257)}}, "at most 255 classes"),
         ({"channel_names": {"0": ["MRI"]}}, "must name its channels"),
         ({"training": 7}, "`training` must be a list"),
         ({"training": [{"label": "a"}]}, "below its folder. Received: None"),

@@ -7,7 +7,14 @@ from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.check import check
 from synergynet_tf.data.splits import split_ids
-from tests.data.trees import photograph, square_mask, write_folder, write_msd, write_png
+from tests.data.trees import (
+    photograph,
+    square_mask,
+    write_bts_images,
+    write_folder,
+    write_msd,
+    write_png,
+)
 
 # Ten cases of four patients.
 OWNERS = {f"case{i:02d}": "abcd"[i % 4] for i in range(10)}
@@ -92,3 +99,28 @@ def test_scores_are_drawn_by_patient(tmp_path):
     write_table(tmp_path, {**OWNERS, "more": "a"})
     owners = DATASETS["folder"].patients(tmp_path)
     assert len(owners) == 11 and np.unique([*owners.values()]).size == 4
+
+
+def test_the_table_s_name_has_any_case_and_other_places_are_said(tmp_path):
+    write_folder(tmp_path)
+    write_table(tmp_path)
+    (tmp_path / "patients.csv").rename(tmp_path / "Patients.CSV")
+    assert DATASETS["folder"].patients(tmp_path) == OWNERS
+    (tmp_path / "Patients.CSV").rename(tmp_path / "images" / "patients.csv")
+    assert DATASETS["folder"].patients(tmp_path) == {i: i for i in OWNERS}
+    (entry,) = DATASETS["folder"].listing(tmp_path).passed_over
+    assert entry.path.name == "patients.csv"
+
+
+def test_a_table_that_no_reader_reads_is_named_before_training(tmp_path):
+    write_bts_images(tmp_path, range(1, 9))
+    write_table(tmp_path)
+    (entry,) = DATASETS["bts"].listing(tmp_path).passed_over
+    assert entry.kind == "meant" and "table of patients" in entry.reason
+
+
+def test_the_table_may_be_in_the_folder_above(tmp_path):
+    write_msd(tmp_path / "Dataset001")
+    ids = DATASETS["msd"].case_ids(tmp_path)
+    write_table(tmp_path, dict.fromkeys(ids, "a"))
+    assert set(DATASETS["msd"].patients(tmp_path).values()) == {"a"}

@@ -1,10 +1,12 @@
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.evaluation.inputs import find_inputs, read_input, stem
+from tests.data.decoys import exif
 from tests.data.trees import photograph, write_nifti, write_png
 
 RGB, CT, MRI = (Preprocessor(modality, 16) for modality in ("rgb", "ct", "mri"))
@@ -145,6 +147,13 @@ def test_what_is_not_an_earlier_result_is_not_replaced(images, tmp_path, name):
     for columns in ("file,rows,columns,lesion_pixels", "file,slices,rows", "file"):
         (out / "summary.csv").write_text(f"{columns}\n")
         assert len(find_inputs(images, out, RGB)) == 2
+
+
+def test_a_turned_photograph_is_said(images, tmp_path, capsys):
+    data = cv2.imencode(".jpg", photograph(12, 16))[1].tobytes()
+    (images / "turned.jpg").write_bytes(data[:2] + exif(6) + data[2:])
+    assert len(find_inputs(images, tmp_path / "out", RGB)) == 3
+    assert "turned.jpg has an EXIF orientation" in capsys.readouterr().err
 
 
 def test_output_that_cannot_be_written(images, tmp_path):

@@ -17,7 +17,6 @@ or `train/NAME` in parts) and `patient`.
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -29,19 +28,22 @@ from synergynet_tf.data.images import (
     Pair,
     list_images,
     list_pairs,
+    orientation,
     read_image,
     read_mask,
 )
 from synergynet_tf.data.listing import (
+    PATIENTS_FILE,
     Listing,
     PassedOver,
     Watch,
     cached,
+    find_file,
     first_of,
     list_others,
     without_ending,
 )
-from synergynet_tf.data.patients import PATIENTS_FILE, read_patients
+from synergynet_tf.data.patients import read_patients
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import is_plain, read_json, shown
@@ -49,6 +51,8 @@ from synergynet_tf.safe_io import is_plain, read_json, shown
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "pooled"
 
+TURNED = "an EXIF orientation, which is not applied"
+MAX_NAMED = 5  # Most images in a note.
 MASK_ENDINGS = ("", "_mask", "_segmentation", "_gt")
 CLASSES_FILE = "classes.json"
 FOLDERS = ("images", "masks")
@@ -111,9 +115,8 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
     """Lists the image, the mask and classes.json if it is there."""
-    classes_file = pathlib.Path(root, CLASSES_FILE)
-    files = listing(root).files(case_id)
-    return [*files, *([classes_file] * classes_file.is_file())]
+    classes_file = find_file(root, CLASSES_FILE)
+    return [*listing(root).files(case_id), *filter(None, [classes_file])]
 
 
 def read_case(root: str | pathlib.Path, case_id: str) -> Case:
@@ -127,9 +130,12 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
     image_file, mask_file = listing(root).files(case_id)
     image, mask = read_image(image_file), read_mask(mask_file)
     if mask.shape != image.shape[1:3]:
+        turned = orientation(image_file) != 1
+        remedy = f"{TURNED}: save the image upright" if turned else "resize the mask"
         raise ValueError(
             f"{mask_file} is {mask.shape[1]} x {mask.shape[0]} pixels and its image "
-            f"{image.shape[2]} x {image.shape[1]}; resize the mask (nearest)"
+            f"{image.shape[2]} x {image.shape[1]}; {remedy}"
+            f"{'' if turned else ' (nearest)'}"
         )
     classes = _classes(root)
     values = list(classes.values.values())
@@ -177,8 +183,8 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
 
 
 def _owners(root: str | pathlib.Path) -> dict[str, str]:
-    ids, table = case_ids(root), pathlib.Path(root, PATIENTS_FILE)
-    if not os.path.lexists(table):
+    ids, table = case_ids(root), find_file(root, PATIENTS_FILE)
+    if table is None:
         return {case_id: case_id for case_id in ids}
     return read_patients(table, ids, lambda name: without_ending(name, KINDS) or name)
 
@@ -226,7 +232,8 @@ def listing(root: pathlib.Path, watch: Watch) -> Listing:
         if part:
             watch(root / part)
             list_others(root / part, FOLDERS, KINDS, passed_over)
-    used = {CLASSES_FILE, PATIENTS_FILE, *(FOLDERS if "" in here else here)}
+    tables = [find_file(root, name) for name in (CLASSES_FILE, PATIENTS_FILE)]
+    used = {*(FOLDERS if "" in here else here), *(t.name for t in tables if t)}
     list_others(root, used, KINDS, passed_over)
     return Listing(root, parts, problems, passed_over)
 
@@ -247,9 +254,26 @@ class MaskClasses(NamedTuple):
 
 
 def class_notes(root: str | pathlib.Path) -> list[str]:
-    """Returns a line if masks of several conventions are taken for one class."""
-    note = _classes(root).note
-    return [note] if note else []
+    """Returns lines on masks of several conventions, and on images that are turned.
+
+    The first if they are taken for one class; the second if a viewer shows an image
+    turned, on which the mask may have been drawn.
+    """
+    notes = [note] if (note := _classes(root).note) else []
+    if turned := _turned(root):
+        notes.append(
+            f"{'1 image has' if len(turned) == 1 else f'{len(turned)} images have'} "
+            f"{TURNED}; masks must lie on the pixels as they are stored: "
+            f"{first_of(turned, MAX_NAMED)}"
+        )
+    return notes
+
+
+def _turned(root: str | pathlib.Path) -> list[str]:
+    """Lists the images that have an EXIF orientation."""
+    folders = [pair.image for pair in _folders(pathlib.Path(root)).values()]
+    paths = [path for folder in folders for path in list_images(folder).values()]
+    return [path.name for path in paths if orientation(path) != 1]
 
 
 def _class_values(root: str | pathlib.Path) -> dict[str, int]:
@@ -259,9 +283,9 @@ def _class_values(root: str | pathlib.Path) -> dict[str, int]:
 
 @cached
 def _classes(root: pathlib.Path, watch: Watch) -> MaskClasses:
-    classes_file = root / CLASSES_FILE
-    watch(classes_file)
-    if classes_file.is_file():
+    watch(root)
+    if (classes_file := find_file(root, CLASSES_FILE)) is not None:
+        watch(classes_file)
         return MaskClasses(read_classes(classes_file), {})
     masks = [pair.mask for pair in _folders(root, watch).values()]
     for folder in masks:

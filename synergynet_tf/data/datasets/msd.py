@@ -23,7 +23,6 @@ else `mri`.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
 import unicodedata
@@ -34,17 +33,19 @@ import numpy as np
 
 from synergynet_tf.data.images import read_image, read_mask
 from synergynet_tf.data.listing import (
+    PATIENTS_FILE,
     Listing,
     PassedOver,
     Watch,
     cached,
+    find_file,
     first_of,
     list_files,
     list_others,
     without_ending,
 )
 from synergynet_tf.data.nifti import map_labels, read_labeled
-from synergynet_tf.data.patients import PATIENTS_FILE, read_patients
+from synergynet_tf.data.patients import read_patients
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import is_plain, read_json, require_plain_name, shown
@@ -126,10 +127,17 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
     Raises:
         ValueError: If patients.csv is malformed or lacks a case.
     """
-    ids, table = case_ids(root), _read_description(root).folder / PATIENTS_FILE
-    if not os.path.lexists(table):
+    ids, table = case_ids(root), _find_patients(root)
+    if table is None:
         return {case_id: FRAME.sub("", case_id) for case_id in ids}
     return read_patients(table, ids, lambda name: without_ending(name, ENDINGS) or name)
+
+
+def _find_patients(root: str | pathlib.Path) -> pathlib.Path | None:
+    """Finds patients.csv beside dataset.json, or in the folder above that was named."""
+    places = (_read_description(root).folder, root)
+    found = [find_file(place, PATIENTS_FILE) for place in places]
+    return found[0] or found[1]
 
 
 def case_files(root: str | pathlib.Path, case_id: str) -> list[pathlib.Path]:
@@ -221,7 +229,8 @@ def listing(root: pathlib.Path, watch: Watch) -> Listing:
     parts: dict[str, dict[str, list[pathlib.Path]]] = {}
     problems: list[str] = []
     passed_over: list[PassedOver] = []
-    used = {path.name, PATIENTS_FILE}
+    table = _find_patients(root)
+    used = {path.name, *([table.name] if table else [])}
     for part, names in FOLDERS.items():
         images, labels = (folder / name for name in names)
         watch(images)
@@ -499,10 +508,15 @@ def read_labels(path: pathlib.Path, labels: Any) -> dict[str, int]:
     if isinstance(labels, dict) and all(type(v) is str for v in labels.values()):
         labels = {name: _number(value) for value, name in labels.items()}
     values = list(labels.values()) if isinstance(labels, dict) else []
+    if len(values) > MAX_CLASSES + 1:
+        raise ValueError(
+            f"{path}: `labels` must name at most {MAX_CLASSES} classes. Received: "
+            f"{len(values) - 1}"
+        )
     if (
         not all(type(value) is int and 0 <= value <= MAX_VALUE for value in values)
         or 0 not in values
-        or not 2 <= len(set(values)) == len(values) <= MAX_CLASSES + 1
+        or not 2 <= len(set(values)) == len(values)
         or "ignore" in labels
         or not all(is_plain(name) for name in labels)
     ):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 from typing import Any
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
@@ -18,6 +19,12 @@ KERAS_DEFAULTS = {
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
 }
+
+
+def called(name: str) -> str:
+    """Returns how another command is called, the way that this one was."""
+    installed = sys.argv[0].startswith("synergynet ")
+    return f"synergynet {name}" if installed else f"python {name}.py"
 
 
 def cpu_info() -> dict[str, str]:

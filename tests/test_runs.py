@@ -4,6 +4,7 @@ import pytest
 
 from synergynet_tf import runs
 from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.experiments.budgets import comparable
 
 
 @pytest.fixture
@@ -154,3 +155,15 @@ def test_a_lock_that_is_a_pipe_is_refused(run):
     os.mkfifo(run / ".lock")
     with pytest.raises(OSError, match=r"\.lock is no file, but a pipe"):
         runs.check_startable(run, runs.Run(run).config, force=False)
+
+
+@pytest.mark.parametrize("name", ["encoder_weights", "vit_weights"])
+def test_a_run_goes_on_with_weights_that_have_moved(run, name):
+    begun = runs.Run(run).config.replace(**{name: "/home/me/weights.h5"})
+    runs.write_text(run / "config.json", begun.to_json())
+    moved = begun.replace(**{name: "/scratch/weights.h5"})
+    runs.check_startable(run, moved, force=False)
+    assert comparable(moved) == comparable(begun.replace(seed=9))
+    for other in ("/scratch/other.h5", "none"):
+        with pytest.raises(FileExistsError, match=f"{name} .*weights.h5"):
+            runs.check_startable(run, begun.replace(**{name: other}), force=False)

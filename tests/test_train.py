@@ -75,6 +75,15 @@ def test_flags_that_change_nothing_in_a_method(refusal, model, flag, value):
     assert f"{flag} changes nothing in {model}" in line
 
 
+def test_weight_decay_is_of_adamw(refusal):
+    for more in ((), ("--recipe", "modern", "--optimizer", "sgd")):
+        line = refusal("--dataset", "phantom", "--weight-decay", 0.5, *more)
+        assert "--weight-decay changes nothing with sgd" in line
+    for more in (("--recipe", "modern"), ("--optimizer", "adamw")):
+        flags = ["--dataset", "phantom", "--weight-decay", "0.5", *more]
+        assert train.experiment(train.parse_args(flags)).optimizer.weight_decay == 0.5
+
+
 def test_flags_of_a_table(refusal):
     assert "--dataset" in refusal("--table", 5)
     assert "synapse and acdc" in refusal("--table", 5, "--dataset", "isic")

@@ -126,12 +126,6 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         refuse(errors.message(error))
 
 
-def called(name: str) -> str:
-    """Returns how another command is called, the way that this one was."""
-    installed = sys.argv[0].startswith("synergynet ")
-    return f"synergynet {name}" if installed else f"python {name}.py"
-
-
 def _ignore_variables() -> None:
     """Removes variables of other projects; warns of those that would have an effect."""
     for name, reason in IGNORED_VARIABLES.items():

@@ -1,7 +1,8 @@
 """Lists a dataset: `synergynet data --dataset acdc --data-dir ACDC`.
 
-Every case is read. The exit code is 1 if one of them cannot be, or with --check if
-there is any problem, or with --leaks if any image is there twice.
+Every case of the split is read; with --check every case. The exit code is 1 if one
+cannot be read, with --check if there is any problem, with --leaks if any image is there
+twice.
 """
 
 from __future__ import annotations

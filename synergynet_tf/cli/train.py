@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from synergynet_tf.config import (
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.prepared import PARTS, prepare
 from synergynet_tf.data.splits import complete, kept_ids, split_ids
+from synergynet_tf.environment import called
 from synergynet_tf.experiments import settings_of
 from synergynet_tf.models import BACKBONES, METHODS, check_method
 from synergynet_tf.models.lite0_weights import require_weights
@@ -61,15 +63,27 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--epochs", type=int, help="default: 150")
     add("--batch-size", type=int, help="default: 8, the paper's")
     add("--recipe", choices=RECIPES, help="how weights are trained (default: paper)")
-    add("--optimizer", choices=OPTIMIZERS, help="default: sgd")
+    add("--optimizer", choices=OPTIMIZERS, help="default: sgd; modern: adamw")
     add("--learning-rate", type=float, help="default: 0.01; modern: 0.001")
     add("--weight-decay", type=float, help="of adamw (default: 0.01)")
-    add("--spared", choices=SPARED, help="from decay (default: codebook)")
+    add(
+        "--spared",
+        choices=SPARED,
+        help="from decay (default: codebook; modern: vectors)",
+    )
     add("--schedule", choices=SCHEDULES, help="default: polynomial; modern: cosine")
     add("--warmup-steps", type=int, help="default: 0; modern: 300")
-    add("--clip-norm", type=float, help="longest gradient; 0: any (default: 0)")
-    add("--ema-decay", type=float, help="of the weights' average; 0: none (default: 0)")
-    add("--augmentation", choices=AUGMENTATIONS, help="default: paper")
+    add(
+        "--clip-norm",
+        type=float,
+        help="longest gradient; 0: any (default: 0; modern: 1)",
+    )
+    add(
+        "--ema-decay",
+        type=float,
+        help="of the weights' average; 0: none (default: 0; modern: 0.999)",
+    )
+    add("--augmentation", choices=AUGMENTATIONS, help="default: paper; modern: strong")
     add("--image-size", type=int, help="default: 224, the paper's")
     add("--num-codes", type=int, help="default: 1024, the paper's")
     add("--hidden-dim", type=int, help="default: 512, the paper's")
@@ -96,6 +110,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name, fit in fits.items():
         if getattr(args, name) is not None and not fit:
             parser.error(f"{_flag(name)} changes nothing in {args.name}; leave it out")
+    recipe = RECIPES[args.recipe or "paper"]
+    optimizer = args.optimizer or recipe.get("optimizer", OPTIMIZERS[0])
+    if args.weight_decay is not None and optimizer == "sgd":
+        parser.error(
+            "--weight-decay changes nothing with sgd; leave it out or pass --optimizer "
+            "adamw"
+        )
     return args
 
 
@@ -120,7 +141,7 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     flags = {**RECIPES[args.recipe or "paper"], **flags}
     dataset = DATASETS[args.dataset]
     root = pathlib.Path(args.data_dir or default_data_dir(args.dataset))
-    flags["data_dir"] = str(root.resolve())
+    flags["data_dir"] = os.path.realpath(root)
     for name in ("channels", "devices"):
         if name in flags:
             flags[name] = " ".join(flags[name])
@@ -188,4 +209,4 @@ def main(arguments: Sequence[str]) -> None:
     from synergynet_tf import training
 
     training.fit(config, run, force=args.force, prepared=prepared)
-    print(f"next: {command_line.called('evaluate')} --run {run}")
+    print(f"next: {called('evaluate')} --run {run}")

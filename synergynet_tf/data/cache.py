@@ -20,9 +20,20 @@ from synergynet_tf.safe_io import read_json
 
 
 def cache_dir() -> pathlib.Path:
-    """Returns the cache's folder, which need not be there."""
-    default = pathlib.Path.home() / ".cache" / "synergynet_tf"
-    return pathlib.Path(os.environ.get("SYNERGYNET_CACHE") or default)
+    """Returns the cache's folder, which need not be there.
+
+    Raises:
+        OSError: If it is not named and there is no home folder.
+    """
+    if named := os.environ.get("SYNERGYNET_CACHE"):
+        return pathlib.Path(named)
+    try:
+        return pathlib.Path.home() / ".cache" / "synergynet_tf"
+    except RuntimeError as error:  # A user without a home folder, as in containers.
+        raise OSError(
+            "There is no home folder for prepared images; name a folder for them in "
+            "SYNERGYNET_CACHE"
+        ) from error
 
 
 def of_files(

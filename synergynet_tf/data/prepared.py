@@ -14,14 +14,18 @@ import pathlib
 import sys
 from typing import Any
 
+import numpy as np
+
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.check import announce
+from synergynet_tf.data.listing import first_of
 from synergynet_tf.data.splits import complete, split_ids
 from synergynet_tf.data.store import Store, copy_store, open_cases, open_folder
 from synergynet_tf.safe_io import read_json
 
 PARTS = ("train", "val")
+MAX_NAMED = 10  # Most classes in a line.
 ABOUT = "about.json"
 
 
@@ -61,7 +65,8 @@ def prepare(
 
     Raises:
         FileNotFoundError: If the data is not there.
-        ValueError: If a case cannot be read, or the split is impossible.
+        ValueError: If a case cannot be read, the split is impossible, or no training
+            image has any class.
         OSError: If a store cannot be written.
     """
     data = complete(data)
@@ -74,6 +79,7 @@ def prepare(
         case = dataset.read_case(data.data_dir, split["train"][0])
         channels = case.image.shape[-1]
     names = tuple(dataset.class_names(data.data_dir))
+    _note_missing(train, val, names)
     values = getattr(dataset, "label_values", None)
     own = values(data.data_dir) if values else None
     used = {case_id for ids in split.values() for case_id in ids}
@@ -147,6 +153,31 @@ def _note_faint(*stores: Store) -> None:
             "lists them)",
             file=sys.stderr,
         )
+
+
+def _note_missing(train: Store, val: Store, names: tuple[str, ...]) -> None:
+    """Prints a line on stderr for a part of which no image has a class.
+
+    Raises:
+        ValueError: If no training image has any.
+    """
+    why = (
+        ": it counts as a DSC of 1 while none is predicted, so the best epoch may be "
+        "one that has learned little; draw another split with --split-seed or add cases"
+    )
+    for store, part, reason in ((train, "training", ""), (val, "validation", why)):
+        counts = np.zeros(len(names) + 1, np.int64)
+        for labels in store.labels:
+            counts += np.bincount(labels.ravel(), minlength=len(counts))
+        lacking = [names[i] for i in np.flatnonzero(counts[1:] == 0)]
+        if store is train and len(lacking) == len(names):
+            raise ValueError(
+                f"No training image has any of {first_of(names, MAX_NAMED)}; correct "
+                "the masks, or draw another split with --split-seed"
+            )
+        if lacking:
+            line = f"no {part} image has {first_of(lacking, MAX_NAMED)}{reason}"
+            print(f"note: {line}", file=sys.stderr)
 
 
 def _named(data: DataConfig) -> dict[str, Any]:

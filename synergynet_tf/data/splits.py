@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
 from synergynet_tf.config import DataConfig, default_data_dir
@@ -117,7 +118,8 @@ def kept_ids(
         if gone:
             lines.append(f"{root} lacks {of_part}: {_named(gone)}")
     known = {case_id for part in PARTS for case_id in split[part]}
-    if new := sorted(here - known - set(unused or ())):
+    passed = {unicodedata.normalize("NFC", case_id) for case_id in unused or ()}
+    if new := sorted(here - known - passed):
         since = "are in no part of it" if unused is None else "were added since"
         lines.append(
             f"{owner} keeps the split that it was begun with; cases of {root} that "

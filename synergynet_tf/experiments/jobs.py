@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from synergynet_tf import errors, runs
 from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.environment import called
 from synergynet_tf.experiments import (
     BUDGETS,
     TABLES,
@@ -77,7 +78,7 @@ class Job:
         """Shell command that trains this run alone, on any machine with the data."""
         values, defaults = settings_of(self.config), settings_of(ExperimentConfig())
         changed = [name for name in self.changed if values[name] != defaults[name]]
-        words = ["python", "train.py"]
+        words = called("train").split()
         for name in dict.fromkeys(
             ["dataset", "data_dir", "split", "name", *changed, "seed"]
         ):

@@ -7,7 +7,9 @@ import pytest
 from synergynet_tf import runs
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data import prepared
+from synergynet_tf.data.splits import split_ids
 from synergynet_tf.training import fit
+from tests.data.trees import write_folder, write_png
 
 PHANTOM = DataConfig("phantom", limit=3)
 
@@ -68,3 +70,21 @@ def test_a_run_of_prepared_arrays_is_that_of_the_raw_data(tiny, tmp_path):
             json.loads((tmp_path / run / name).read_text()) for run in ("raw", "packed")
         )
         assert one == other
+
+
+def test_classes_that_a_part_lacks_are_said(tmp_path, capsys):
+    write_folder(tmp_path)
+    data = DataConfig("folder", str(tmp_path))
+    prepared.prepare(data, 32)
+    assert "no validation image" not in capsys.readouterr().err
+    parts = split_ids(data)
+    (case_id,) = parts["val"]
+    empty = np.zeros((12, 16), np.uint8)
+    write_png(tmp_path / "masks" / f"{case_id}.png", empty)
+    prepared.prepare(data, 32)
+    assert "note: no validation image has foreground: " in capsys.readouterr().err
+    (tmp_path / "classes.json").write_text('{"foreground": 255}')
+    for case_id in parts["train"]:
+        write_png(tmp_path / "masks" / f"{case_id}.png", empty)
+    with pytest.raises(ValueError, match="No training image has any of foreground"):
+        prepared.prepare(data, 32)

@@ -3,6 +3,7 @@ import operator
 
 import pytest
 
+from synergynet_tf import runs
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data.datasets import folder
 from synergynet_tf.data.split_rules import (
@@ -12,7 +13,7 @@ from synergynet_tf.data.split_rules import (
     official_split,
     random_split,
 )
-from synergynet_tf.data.splits import complete, data_root, part_ids, split_ids
+from synergynet_tf.data.splits import complete, data_root, kept_ids, part_ids, split_ids
 from tests.data.trees import write_folder
 
 IDS = [f"case{number:03d}" for number in range(50)]
@@ -164,3 +165,17 @@ def test_default_folder(monkeypatch):
 def test_unknown_names_are_refused(dataset, part, message):
     with pytest.raises(ValueError, match=message):
         part_ids(DataConfig(dataset), part)
+
+
+def test_names_of_an_earlier_version_may_have_accents_apart(tmp_path):
+    """Cases are listed with composed letters now; a run may have kept the others."""
+    write_folder(tmp_path / "data", count=3)
+    for kind in ("images", "masks"):
+        path = tmp_path / "data" / kind / "case00.png"
+        path.rename(path.with_name("a\u0308.png"))
+    kept = {"train": ["a\u0308"], "val": ["case01"], "test": []}
+    runs.write_json(tmp_path / "run" / runs.SPLIT, kept)
+    split = runs.Run(tmp_path / "run").split
+    data = DataConfig("folder", str(tmp_path / "data"))
+    found, lines = kept_ids(data, split, ("train",), "run", ["case02"])
+    assert found == {**kept, "train": ["\u00e4"]} and lines == []

@@ -196,3 +196,9 @@ def test_a_file_of_weights_is_for_one_backbone(plan, tmp_path):
 def test_every_cost_is_a_sentence():
     for entry in (*TABLES.values(), *BUDGETS.values()):
         assert re.fullmatch(r"\w.*\.", entry.cost)
+
+
+def test_an_installed_package_prints_its_own_command(plan, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["synergynet train"])
+    for command in jobs.list_commands(plan(COMMAND)):
+        assert command.startswith("synergynet train --dataset ")

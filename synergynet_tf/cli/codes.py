@@ -102,6 +102,8 @@ def check_codes(args: argparse.Namespace, cases: RunCases) -> None:
             f"--query must be below {side}, the positions of a row and of a column. "
             f"Received: {args.query[0]} {args.query[1]}"
         )
+    if args.query and model.name in METHODS and not METHODS[model.name].has_attention:
+        raise ValueError(f"--query draws nothing: {model.name} has no attention")
     if unknown := sorted(set(args.cases or ()) - set(cases.case_ids)):
         raise ValueError(
             f"--cases: {unknown[0]} is not among the {len(cases.case_ids)} cases of "

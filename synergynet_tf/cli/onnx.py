@@ -1,8 +1,9 @@
 """ONNX export: `synergynet export onnx --run RUN --out X.onnx`.
 
 The file takes any number of float32 images `image` `(batch, S, S, 3)` in [0, 1] and
-returns float32 `logits` `(batch, S, S, C)`, at most 1e-4 from the Keras model's, and
-of a method with a codebook `codes`, int32 `(batch, height, width)`.
+returns float32 `logits` `(batch, S, S, C)`, which differ from the Keras model's by at
+most 1e-4 of the largest one (at least 1), and of a method with a codebook `codes`,
+int32 `(batch, height, width)`.
 
 `X.json` beside it is the model card.
 """

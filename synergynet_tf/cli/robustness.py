@@ -26,13 +26,20 @@ def require_alike(cases: Sequence[RunCases]) -> None:
     """Refuses runs that cannot be set side by side.
 
     Raises:
-        ValueError: If they have not the same cases and classes.
+        ValueError: If they have not the same cases and classes, or see them in another
+            way: corruptions act on what the network takes.
     """
     for other in cases:
         if _content(other) != _content(cases[0]):
             raise ValueError(
                 f"{cases[0].run} and {other.run} have not the same {other.part} cases "
                 "and classes; name runs that have with --run"
+            )
+        if other.preprocessor != cases[0].preprocessor:
+            raise ValueError(
+                f"{cases[0].run} and {other.run} do not see the same images (image "
+                "size, crop or channels), so a corruption is not the same for both; "
+                "call --corrupt for each alone"
             )
 
 

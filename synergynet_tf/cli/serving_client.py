@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             "synergynet predict"
         )
     # Whatever the model's modality, image files are sent; the server resizes them.
-    paths = find_inputs(args.input, args.output, Preprocessor(MODALITY, size=1))
+    paths = find_inputs(
+        args.input, args.output, Preprocessor(MODALITY, size=1), note_faint=False
+    )
     server = connect(
         args.url, args.model, args.version, args.version_label, args.timeout
     )

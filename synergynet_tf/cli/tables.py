@@ -47,7 +47,7 @@ def print_table(args: argparse.Namespace) -> None:
         runs.require_writable(run.path, "--runs")
         return evaluate_run(cases, "paper", workers=args.workers).to_json()
 
-    scores, said = score_runs(found, evaluate)
+    scores, said = score_runs(found, evaluate, args.data_dir)
     print(said, file=sys.stderr)
     made = make_table(table, dataset, budget, found, scores, baseline, notes)
     print(FORMATTERS[args.format or "text"](made), end="")

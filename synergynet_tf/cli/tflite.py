@@ -4,7 +4,7 @@ The file has built-in operators only, so the stock interpreter runs it. Whatever
 `--quantize` says, it takes one float32 image `(1, S, S, 3)` in [0, 1] and returns
 float32 logits `(1, S, S, C)`:
 
-    none       float32; at most 1e-4 from the Keras model's logits
+    none       float32; logits at most 1e-4 of the largest one (at least 1) from Keras'
     float16    float16 weights, float32 computation
     dynamic    8-bit weights; 8-bit activations, ranges taken from each image
     int8       8-bit weights and activations, ranges calibrated on training images;

@@ -70,6 +70,7 @@ def find_inputs(
     output: str | pathlib.Path,
     preprocessor: Preprocessor,
     channels: int | None = None,
+    note_faint: bool = True,
 ) -> list[pathlib.Path]:
     """Finds the files to label, and refuses what could not be finished.
 
@@ -86,6 +87,8 @@ def find_inputs(
         output: The folder that results will be written to.
         preprocessor: Preprocessor of the run.
         channels: Number of channels of the training scans; `None` to take any number.
+        note_faint: Whether to say which files show the network next to nothing. That
+            hangs on the modality, which who sends files to a server does not know.
 
     Raises:
         FileNotFoundError: If `source` does not exist or is a folder without files
@@ -128,7 +131,7 @@ def find_inputs(
                 f"The picture of {path} and the labels of {name}{OVERLAY_ENDING} "
                 "would be one file; rename one of the two images"
             )
-        if remark := _check(path, preprocessor, channels):
+        if remark := _check(path, preprocessor, channels, note_faint):
             remarks.append(remark)
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
@@ -296,7 +299,10 @@ def _refuse_gap(path: pathlib.Path, channels: int | None) -> None:
 
 
 def _check(
-    path: pathlib.Path, preprocessor: Preprocessor, channels: int | None
+    path: pathlib.Path,
+    preprocessor: Preprocessor,
+    channels: int | None,
+    note_faint: bool,
 ) -> str | None:
     """Refuses a file that cannot be read, or is not of the run's kind.
 
@@ -328,4 +334,5 @@ def _check(
             f"{path} has an EXIF orientation, which is not applied: labels lie on the "
             "pixels as they are stored"
         )
-    return f"{path}: {reason}" if (reason := preprocessor.faint(image)) else None
+    reason = preprocessor.faint(image) if note_faint else ""
+    return f"{path}: {reason}" if reason else None

@@ -276,7 +276,9 @@ def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Rep
     limits = LIMITS[export.quantization]
     measured = {
         "largest_logit": tally.largest_logit,
-        "largest_logit_difference": tally.largest_logit_difference,
+        "largest_logit_difference": (
+            tally.largest_logit_difference if tally.images else math.nan
+        ),
         "labels_changed": tally.labels_changed,
         "codes_changed": tally.codes_changed,
         "dsc": tally.dsc,
@@ -287,6 +289,7 @@ def _entry(export: Exported, tally: Tally, dsc: float, latency_ms: float) -> Rep
         "kind": export.kind,
         "precision": export.quantization,
         **{name: _finite(value) for name, value in measured.items()},
+        "compared_images": tally.images,
         "latency_ms": latency_ms,
         "size_bytes": _size(export.path),
         "limits": {"logits": limits.logits, "dsc": limits.dsc},
@@ -300,7 +303,9 @@ def outside(measured: Report, limits: Limits) -> list[str]:
     largest, change = measured["largest_logit_difference"], measured["dsc_change"]
     if limits.logits is not None:
         allowed = allowed_difference(limits.logits, measured["largest_logit"])
-        if not largest <= allowed:
+        if math.isnan(largest):
+            found.append("no image has the run's codes, so no logits were compared")
+        elif not largest <= allowed:
             found.append(f"logits differ by {largest:.1e}, more than {allowed:.1e}")
         codes = measured["codes_changed"] or 0.0
         if codes > MAX_OTHER_CODES:
@@ -319,10 +324,12 @@ class Tally:
     Attributes:
         largest_logit_difference: Largest difference of a logit over all images.
         largest_logit: Largest magnitude of the run's logits.
+        images: Number of images whose logits were compared.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.largest_logit_difference = self.largest_logit = 0.0
+        self.images = 0
         self._num_classes = num_classes
         self._labels = self._changed = 0
         self._codes = self._other_codes = 0
@@ -335,6 +342,7 @@ class Tally:
             ValueError: If their shapes differ.
         """
         _require_same_shape("logits", run, export)
+        self.images += len(run)
         difference = float(np.max(np.abs(run - export), initial=0.0))
         if not math.isfinite(difference):
             difference = math.inf
@@ -410,7 +418,9 @@ def format_markdown(report: Report) -> str:
             [
                 entry["kind"] + ("" if precision == "none" else f", {precision}"),
                 *_costs(entry),
-                _finite_number(entry["largest_logit_difference"], ".1e"),
+                _finite_number(entry["largest_logit_difference"], ".1e")
+                if entry["compared_images"]
+                else DASH,
                 f"{entry['labels_changed']:.4%}",
                 *codes,
                 _finite_number(entry["dsc"], ".4f"),

@@ -5,6 +5,8 @@ import re
 import pytest
 
 from synergynet_tf.cli import evaluate
+from synergynet_tf.config import ExperimentConfig
+from synergynet_tf.evaluation.tables.paper_table import unlike_recipe
 from synergynet_tf.experiments import TABLES
 from tests.evaluation.scored_runs import write_run
 
@@ -120,6 +122,20 @@ def test_another_split_and_no_transformer_weights_are_said(show, tmp_path):
     assert "split random, not paper" in text and "transformer" not in text
     write_run(tmp_path, 2, "transunet", [0.5] * 6, budget="paper", split="random")
     assert "not ImageNet-21k's" in " ".join(show("--budget", "paper").split())
+
+
+def test_every_part_of_another_recipe_is_said(show, tmp_path):
+    write_run(tmp_path, 2, "vqunet", [0.5] * 6, budget="converged")
+    caption = " ".join(show("--budget", "converged").split())
+    for part in (
+        *("optimizer adamw, not sgd", "learning_rate 0.001, not 0.01"),
+        *("ema_decay 0.999, not 0.0", "augmentation strong, not paper"),
+        *("backbone efficientnetlite0, not resnet50", "num_codes 256, not 1024"),
+    ):
+        assert part in caption, part
+    configs = [ExperimentConfig().replace(split="paper", num_codes=256)]
+    assert unlike_recipe(configs) == ["num_codes 256, not 1024"]
+    assert unlike_recipe(configs, of_row="num_codes") == []
 
 
 def test_a_center_crop_is_said(show, tmp_path):

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -278,3 +279,10 @@ def test_nonsense_is_refused_in_one_line(squares_run, tmp_path, refusal):
     line = refusal("--run", squares_run, other, "--corrupt")
     assert "not the same test cases" in line
     assert not (squares_run / "corruption.json").exists()
+    # The same cases, but the network sees them larger: so would it see less noise.
+    config = runs.Run(squares_run).config.replace(image_size=64, seed=1)
+    larger = tmp_path / "larger"
+    shutil.copytree(squares_run, larger)
+    runs.write_text(larger / "config.json", config.to_json())
+    line = refusal("--run", squares_run, larger, "--corrupt")
+    assert "do not see the same images" in line

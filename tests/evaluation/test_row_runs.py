@@ -117,7 +117,7 @@ def test_each_backbone_has_a_file_of_its_own(tmp_path):
 def score(tmp_path):
     """Scores the runs of Table 2; returns the scores, what was said and was made."""
 
-    def run():
+    def run(data_dir=None):
         made = []
 
         def evaluate(run):
@@ -125,7 +125,7 @@ def score(tmp_path):
             return make_report(DSC)
 
         found, _ = find_row_runs(TABLES[2], "acdc", BUDGETS["short"], tmp_path)
-        return *score_runs(found, evaluate), made
+        return *score_runs(found, evaluate, data_dir), made
 
     return run
 
@@ -137,6 +137,13 @@ def test_scores_that_are_there_are_taken_and_others_made(tmp_path, score):
     assert made == [new]
     assert said == "scored 1 run, took the scores of 1 as they were"
     assert scores["r50-unet"][0]["strict"]["mean"]["dsc"] == pytest.approx(0.2)
+
+
+def test_scores_of_other_data_than_that_named_are_made_anew(tmp_path, score):
+    run = write_run(tmp_path, 2, "r50-unet", DSC)
+    assert score("/data")[2] == []
+    _, said, made = score("/there/acdc")
+    assert made == [run] and "it was of the data in /data" in said
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_title_says_what_was_run():
         {"num_cases": 5},
         {"dataset": "phantom"},
         {"protocol": "transunet", "transunet": block(STRICT)},
+        {"distance_unit": "mm"},
     ],
 )
 def test_what_differs_is_not_in_one_table(change):

@@ -312,6 +312,17 @@ def test_the_limit_is_a_share_of_the_largest_logit():
     assert parity.require_same_answers(run, answers([9.0, -10.0]), np.inf) == 1.0
 
 
+def test_an_export_of_which_no_image_is_compared_does_not_pass():
+    measured = {"largest_logit": 3.0, "dsc_change": 0.0, "codes_changed": 0.005}
+    found = outside({**measured, "largest_logit_difference": math.nan}, LIMITS["none"])
+    assert found == ["no image has the run's codes, so no logits were compared"]
+    tally = Tally(1)
+    tally.add_logits(np.zeros((0, 2)), np.zeros((0, 2)))
+    assert tally.images == 0
+    tally.add_logits(np.zeros((3, 2)), np.zeros((3, 2)))
+    assert tally.images == 3
+
+
 def test_an_image_with_another_code_is_not_compared():
     run, export = answers([1.0, 1.0], codes=0), answers([1.0, 1.5], codes=0)
     with pytest.raises(ValueError, match=r"by 5\.0e-01"):

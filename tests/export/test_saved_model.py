@@ -165,7 +165,9 @@ def test_the_card_and_its_page_go_with_the_model(exports):
         assert text in page, text
 
 
-@pytest.mark.parametrize(("modality", "image_channels"), [("ct", 1), ("mri", 4)])
+@pytest.mark.parametrize(
+    ("modality", "image_channels"), [("ct", 1), ("ct", 2), ("mri", 4), ("mri", 5)]
+)
 def test_without_files_there_is_no_signature_for_them(
     tmp_path, modality, image_channels
 ):

@@ -84,7 +84,8 @@ def report_codes(
         ValueError: If a case does not fit the run, or has not the slice.
     """
     config, names = cases.config.model, cases.class_names
-    for case_id in drawn_cases:
+    # Which cases are drawn by themselves is known at the end alone.
+    for case_id in drawn_cases or (cases.case_ids if drawn_slice else ()):
         label = cases.dataset.read_case(cases.root, case_id).label
         _check_slice(case_id, len(label), drawn_slice)
     model, attention = CodeModel(load_run_model(cases.run)), AttentionSummary()

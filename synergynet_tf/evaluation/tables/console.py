@@ -50,11 +50,14 @@ def format_tables(found: Sequence[Scores]) -> str:
     Returns:
         Lines of text that end in a newline.
     """
-    groups: dict[tuple[str, str], list[Report]] = {}
+    groups: dict[tuple[str, str, str], list[Report]] = {}
     for scores in found:
-        kind = scores.title(), _left_protocol(scores)
+        kind = scores.title(), _left_protocol(scores), scores.distance_unit
         groups.setdefault(kind, []).append(scores.to_json())
-    return "\n".join(_format_table(*kind, group) for kind, group in groups.items())
+    return "\n".join(
+        _format_table(title, protocol, group)
+        for (title, protocol, _), group in groups.items()
+    )
 
 
 def _left_protocol(scores: Scores) -> str:

@@ -37,6 +37,16 @@ RECIPE = (
     "split",
     "center_crop",
     "precision",
+    "backbone",
+    "hidden_dim",
+    "num_codes",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "clip_norm",
+    "ema_decay",
+    "augmentation",
 )
 STRICT = "strict_dsc"
 # The protocol of the test, which is ours against ours: TransUNet's rewards a structure
@@ -123,7 +133,7 @@ def make_table(
     if baseline not in scores:
         notes.append(f"{baseline} was not run, so nothing is tested against it.")
     notes += _precisions(found)
-    unlike = _unlike_paper(found)
+    unlike = _unlike_paper(table, found)
     caption = [
         f"The paper's Table {table.number} and ours: {_cases(dataset, scores)}.",
         f"Budget {budget.name}: {_recipe(found) or 'no run yet'}.",
@@ -210,8 +220,13 @@ def _file(weights: str) -> str:
     return pathlib.Path(weights).name
 
 
-def unlike_recipe(configs: Sequence[ExperimentConfig]) -> list[str]:
-    """Names settings that differ from the paper's recipe, in runs that share them."""
+def unlike_recipe(configs: Sequence[ExperimentConfig], of_row: str = "") -> list[str]:
+    """Names settings that differ from the paper's recipe, in runs that share them.
+
+    Args:
+        configs: Settings of the runs.
+        of_row: Setting in which the rows of a table differ; it is not looked at.
+    """
     ours, recipe = settings_of(configs[0]), settings_of(ExperimentConfig())
     recipe["split"] = "paper"
     changes = [
@@ -219,6 +234,7 @@ def unlike_recipe(configs: Sequence[ExperimentConfig]) -> list[str]:
         for name in RECIPE
         # A file may well hold ImageNet's weights.
         if ours[name] != recipe[name]
+        and name != of_row
         and (name != "encoder_weights" or ours[name] == "none")
     ]
     models = [config.model for config in configs]
@@ -229,9 +245,10 @@ def unlike_recipe(configs: Sequence[ExperimentConfig]) -> list[str]:
     return changes
 
 
-def _unlike_paper(found: Sequence[RowRun]) -> list[str]:
+def _unlike_paper(table: Table, found: Sequence[RowRun]) -> list[str]:
     """Returns a sentence on what is not the paper's recipe, if anything."""
-    changes = unlike_recipe([run.config for run in found]) if found else []
+    configs = [run.config for run in found]
+    changes = unlike_recipe(configs, table.setting) if found else []
     if not changes:
         return []
     return [

@@ -171,10 +171,16 @@ def _choice(table: Table, config: ExperimentConfig, name: str) -> Any:
     return pathlib.Path(value).name
 
 
-def usable_scores(run: RowRun) -> tuple[Report | None, str]:
+def usable_scores(
+    run: RowRun, data_dir: str | None = None
+) -> tuple[Report | None, str]:
     """Returns the scores of a run's `metrics.json` if a table can be made of them.
 
     They must be of the test cases, without options, and of the run's weights.
+
+    Args:
+        run: The run.
+        data_dir: Folder of the raw data that they must be of; `None` to accept any.
 
     Returns:
         The scores, or `None` and why those that are there do not serve: `""` if
@@ -187,17 +193,20 @@ def usable_scores(run: RowRun) -> tuple[Report | None, str]:
         return None, f"of the {scores.split} part"
     if scores.options != dataclasses.asdict(NO_POSTPROCESSING):
         return None, "with options"
+    if data_dir and scores.data_dir != str(pathlib.Path(data_dir).resolve()):
+        return None, f"of the data in {scores.data_dir}"
     return scores.to_json(), ""
 
 
 def score_runs(
-    found: Sequence[RowRun], evaluate: Evaluate
+    found: Sequence[RowRun], evaluate: Evaluate, data_dir: str | None = None
 ) -> tuple[dict[str, list[Report]], str]:
     """Reads the scores of runs, or makes those that are missing or old.
 
     Args:
         found: The runs.
         evaluate: Scores a run.
+        data_dir: Folder of the raw data, if it was named.
 
     Returns:
         The scores of each row, by seed; and lines on which of them were made, and
@@ -210,7 +219,7 @@ def score_runs(
     cases: list[tuple[str, str]] = []
     made, replaced = 0, []
     for run in found:
-        report, reason = usable_scores(run)
+        report, reason = usable_scores(run, data_dir)
         if report is None:
             report, made = evaluate(run.run), made + 1
             if reason:

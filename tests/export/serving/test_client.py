@@ -12,6 +12,7 @@ import pytest
 
 from synergynet_tf.cli import serving_client
 from synergynet_tf.data.preprocess import Preprocessor, read_image
+from synergynet_tf.evaluation.inputs import find_inputs
 from synergynet_tf.evaluation.predict import predict_case
 from synergynet_tf.export import serving_client as serving
 from synergynet_tf.export.serving_client import Answer, Refused
@@ -90,6 +91,18 @@ def test_files_are_labeled_as_predict_labels_them(url, images, call):
         assert rows[name]["organ2_pixels"] == str(np.sum(expected == 2))
     assert len(list(output.glob("*_overlay.png"))) == 3
     assert len(list(output.iterdir())) == 7
+
+
+def test_nothing_is_said_of_values_that_a_model_may_scale(url, call, tmp_path, capsys):
+    """12 bits in 16 are nearly black to a model of photographs, not to one of MRI."""
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    pixels = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    cv2.imwrite(str(scans / "a.png"), pixels)
+    assert len(find_inputs(scans, tmp_path / "light", Preprocessor("rgb", SIZE))) == 1
+    assert "note: " in capsys.readouterr().err
+    call(url, source=scans)
+    assert "note: " not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [("--version", "1"), ("--version-label", "live")])

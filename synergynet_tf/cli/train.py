@@ -112,7 +112,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error(f"{_flag(name)} changes nothing in {args.name}; leave it out")
     recipe = RECIPES[args.recipe or "paper"]
     optimizer = args.optimizer or recipe.get("optimizer", OPTIMIZERS[0])
-    if args.weight_decay is not None and optimizer == "sgd":
+    is_sgd = args.table is None and optimizer == "sgd"  # A budget may name another.
+    if args.weight_decay is not None and is_sgd:
         parser.error(
             "--weight-decay changes nothing with sgd; leave it out or pass --optimizer "
             "adamw"

@@ -130,12 +130,12 @@ def read_case(root: str | pathlib.Path, case_id: str) -> Case:
     image_file, mask_file = listing(root).files(case_id)
     image, mask = read_image(image_file), read_mask(mask_file)
     if mask.shape != image.shape[1:3]:
-        turned = orientation(image_file) != 1
-        remedy = f"{TURNED}: save the image upright" if turned else "resize the mask"
+        remedy = "resize the mask (nearest)"
+        if orientation(image_file) != 1:
+            remedy = f"the image has {TURNED}: save it upright"
         raise ValueError(
             f"{mask_file} is {mask.shape[1]} x {mask.shape[0]} pixels and its image "
             f"{image.shape[2]} x {image.shape[1]}; {remedy}"
-            f"{'' if turned else ' (nearest)'}"
         )
     classes = _classes(root)
     values = list(classes.values.values())

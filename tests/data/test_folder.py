@@ -296,7 +296,7 @@ def test_turned_photographs_are_said(tmp_path):
     (note,) = folder.class_notes(tmp_path)
     assert note.startswith("1 image has an EXIF orientation") and "case00.jpg" in note
     with pytest.raises(
-        ValueError, match=r"16 x 12 .* 12 x 16; .*EXIF.* save the image"
+        ValueError, match=r"16 x 12 .* 12 x 16; .*EXIF.*: save it"
     ):
         folder.read_case(tmp_path, "case00")
 

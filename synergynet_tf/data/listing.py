@@ -187,21 +187,18 @@ def list_others(
     endings: Sequence[str],
     passed_over: list[PassedOver],
 ) -> None:
-    """Adds what a folder has besides what is used; documents are expected there."""
+    """Adds what a folder has besides what is used."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name not in used:
-            entry = explain(path, endings)
-            if path.name.lower() == PATIENTS_FILE:
-                reason = "no place, or no dataset, where a table of patients is read"
-                entry = PassedOver(path, reason)
-            elif entry.kind == "other" and path.suffix.lower() in DOCUMENTS:
-                entry = entry._replace(kind="expected")
-            passed_over.append(entry)
+            passed_over.append(explain(path, endings))
 
 
 def explain(path: pathlib.Path, endings: Sequence[str]) -> PassedOver:
     """Says why a path is none of the files with these endings in their folder."""
     name, wanted = path.name.lower(), " ".join(endings)
+    if name == PATIENTS_FILE:
+        reason = "no place, or no dataset, where a table of patients is read"
+        return PassedOver(path, reason)
     if name in SYSTEM_NAMES or name.startswith("._"):
         return PassedOver(path, "left by a file manager", "expected")
     if name.startswith("."):
@@ -224,7 +221,10 @@ def explain(path: pathlib.Path, endings: Sequence[str]) -> PassedOver:
         return PassedOver(path, f"cannot be read ({error.strerror})")
     if image:
         return PassedOver(path, f"only {wanted} are read here; convert or rename it")
-    return PassedOver(path, f"not one of {wanted}", "other")
+    reason = f"not one of {wanted}"
+    if path.suffix.lower() in DOCUMENTS:
+        return PassedOver(path, reason, "expected")
+    return PassedOver(path, reason, "other")
 
 
 def _holds(folder: pathlib.Path, endings: Sequence[str]) -> bool:

@@ -109,7 +109,7 @@ def test_the_table_s_name_has_any_case_and_other_places_are_said(tmp_path):
     (tmp_path / "Patients.CSV").rename(tmp_path / "images" / "patients.csv")
     assert DATASETS["folder"].patients(tmp_path) == {i: i for i in OWNERS}
     (entry,) = DATASETS["folder"].listing(tmp_path).passed_over
-    assert entry.path.name == "patients.csv"
+    assert entry.path.name == "patients.csv" and entry.kind == "meant"
 
 
 def test_a_table_that_no_reader_reads_is_named_before_training(tmp_path):

@@ -70,8 +70,8 @@ fix: $(VENV)/dev.stamp ## Format, and repair what the linter can.
 	$(BIN)/ruff check --fix .
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	  echo "error: Python 3.10 or newer is needed; name one: make PYTHON=/path/to/python3"; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "error: Python 3.10 to 3.13 is needed; name one: make PYTHON=/path/to/python3"; \
 	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
 

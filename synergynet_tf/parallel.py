@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +15,20 @@ from typing import TypeVar, cast
 Item = TypeVar("Item")
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
+
+
+# Windows waits for no more than 63 processes at once, of which two are the pool's own.
+MOST_WORKERS = 61 if sys.platform == "win32" else 1000
+
+
+def usable_cores() -> int:
+    """Returns the number of cores that this process may use.
+
+    A job of a scheduler or a container may use fewer than the machine has.
+    """
+    if hasattr(os, "sched_getaffinity"):  # Linux.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def map_in_processes(
@@ -37,7 +53,7 @@ def map_in_processes(
         yield from map(function, arguments)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _leave_interrupts)
+    pool = ProcessPoolExecutor(min(workers, MOST_WORKERS), context, _leave_interrupts)
     waiting: collections.deque[Future[Result]] = collections.deque()
     try:
         for argument in arguments:

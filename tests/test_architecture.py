@@ -62,6 +62,7 @@ ROOMS = {
         "layers",
         "metrics",
         "models",
+        "parallel",
         "runs",
         "zoo",
     },

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from synergynet_tf import parallel
 from synergynet_tf.parallel import map_in_processes, read_ahead
 
 
@@ -119,3 +120,11 @@ def test_the_thread_ends_with_the_caller():
     assert next(ahead) == 0
     ahead.close()
     assert threading.active_count() == before
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5}, raising=False)
+    assert parallel.usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert parallel.usable_cores() == 1

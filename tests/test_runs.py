@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import pytest
 
@@ -167,3 +168,27 @@ def test_a_run_goes_on_with_weights_that_have_moved(run, name):
     for other in ("/scratch/other.h5", "none"):
         with pytest.raises(FileExistsError, match=f"{name} .*weights.h5"):
             runs.check_startable(run, begun.replace(**{name: other}), force=False)
+
+
+def test_a_lock_that_cannot_be_removed_ends_no_training(run, monkeypatch):
+    """Windows removes no file that is open."""
+
+    def refuse(path):
+        raise PermissionError(13, "in use", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "unlink", refuse)
+    with runs.lock(run):
+        pass
+    runs.check_startable(run, runs.Run(run).config, force=False)
+    with runs.lock(run):
+        pass
+
+
+def test_a_drive_that_is_not_there_is_refused(monkeypatch):
+    def refuse(dir):
+        raise FileNotFoundError(2, "No such file or directory", dir)
+
+    monkeypatch.setattr(pathlib.Path, "exists", lambda path: False)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(PermissionError, match=r"--output: .* cannot be written"):
+        runs.require_writable("/gone/out/a", "--output")

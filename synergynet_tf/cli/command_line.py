@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 import textwrap
@@ -107,6 +108,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     traceback with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
     """
     arguments = sys.argv[1:]
+    # A terminal or a file of another encoding shows an escape, as on stderr, and does
+    # not end the command.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # TensorFlow's start-up lines would bury the one that matters.
     log = contextlib.nullcontext() if "--debug" in arguments else quiet.quiet()
     try:

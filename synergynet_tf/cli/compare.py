@@ -18,6 +18,7 @@ from synergynet_tf.evaluation import label_maps
 from synergynet_tf.evaluation.report.comparison import write_comparison_report
 from synergynet_tf.evaluation.report.differing_cases import check_images, find_images
 from synergynet_tf.metrics.lesions import OVERLAPS
+from synergynet_tf.parallel import usable_cores
 from synergynet_tf.safe_io import is_plain
 
 
@@ -118,7 +119,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=int,
-        default=max(1, (os.cpu_count() or 1) - 1),
+        default=max(1, usable_cores() - 1),
         help="processes that read and score; 0: none (default: one less than there "
         "are cores)",
     )
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folders = _named_folders(args.predictions)
     out = pathlib.Path(args.out)
     for folder in (args.reference, *itertools.chain(*folders.values())):
-        if out.resolve() == pathlib.Path(folder).resolve():
+        if os.path.realpath(out) == os.path.realpath(folder):
             raise ValueError(f"{out} holds label maps; name another folder with --out")
     spacing = args.spacing and (args.spacing[0], args.spacing[-1])
     cases = label_maps.find_cases(

@@ -8,7 +8,6 @@ twice.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +16,7 @@ from synergynet_tf.config import SPLITS, DataConfig
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.check import check, format_findings, format_summary, summarize
 from synergynet_tf.data.leaks import find_leaks_of_dataset, find_leaks_of_folders
+from synergynet_tf.parallel import usable_cores
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     flags = vars(parse_args(arguments))
     asked, folders = flags.pop("check"), flags.pop("leaks")
     workers = flags.pop("workers")
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = usable_cores() if workers is None else workers
     given = {
         name: value
         for name, value in flags.items()

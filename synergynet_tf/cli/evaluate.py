@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from synergynet_tf.evaluation.postprocess import (
 from synergynet_tf.evaluation.scores import FILE, fresh_scores
 from synergynet_tf.evaluation.tables.console import format_tables
 from synergynet_tf.evaluation.tables.paired_runs import compare_runs, format_comparison
+from synergynet_tf.parallel import usable_cores
 from synergynet_tf.runs import Run
 
 MODES = {
@@ -71,7 +71,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=int,
-        default=max(1, (os.cpu_count() or 1) - 1),
+        default=max(1, usable_cores() - 1),
         help="processes that score while this one predicts; 0: none (default: one "
         "less than there are cores)",
     )

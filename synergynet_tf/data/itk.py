@@ -34,10 +34,9 @@ ENDINGS = (".nrrd", ".mha")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Largest size of the text before the voxels; and its line that names a data file.
 MAX_HEADER_BYTES = 2**16
-_ELSEWHERE = re.compile(
-    rb"^\s*(?:data ?file\s*:|ElementDataFile\s*=(?!\s*LOCAL\s*$))",
-    re.IGNORECASE | re.MULTILINE,
-)
+_NRRD_ELSEWHERE = re.compile(rb"\s*data ?file\s*:", re.IGNORECASE)
+# MetaImage takes a colon for an equals sign, too; the line ends its header.
+_META_DATA = re.compile(rb"\s*ElementDataFile\s*[=:]\s*(.*?)\s*", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -174,16 +173,26 @@ def _reason(error: RuntimeError) -> str:
 
 
 def _require_own_voxels(path: pathlib.Path) -> None:
+    """Refuses a header that names another file."""
     with path.open("rb") as file:
         begin = file.read(MAX_HEADER_BYTES)
+    if not begin:
+        raise ValueError("it is empty")
     # NRRD's header ends with an empty line, MetaImage's with `ElementDataFile`.
-    is_nrrd = begin.startswith(b"NRRD")
-    end = re.search(
-        rb"\r?\n\r?\n" if is_nrrd else rb"ElementDataFile[^\n]*\n", begin, re.IGNORECASE
-    )
-    if end is None:
-        raise ValueError("its header does not end" if begin else "it is empty")
-    if _ELSEWHERE.search(begin[: end.end()]):
+    is_nrrd, elsewhere = begin.startswith(b"NRRD"), False
+    for line in begin.split(b"\n")[:-1]:
+        line = line.removesuffix(b"\r")
+        if b"\r" in line:  # Some readers see two lines there, and others one.
+            raise ValueError("its header has a carriage return within a line")
+        elsewhere |= is_nrrd and bool(_NRRD_ELSEWHERE.match(line))
+        if is_nrrd and not line:
+            break
+        if not is_nrrd and (data := _META_DATA.fullmatch(line)):
+            elsewhere = data[1].upper() != b"LOCAL"
+            break
+    else:
+        raise ValueError("its header does not end")
+    if elsewhere:
         raise ValueError("its voxels are in another file; save both as one")
 
 

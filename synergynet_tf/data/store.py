@@ -42,6 +42,7 @@ from synergynet_tf.data.cache import cache_dir
 from synergynet_tf.data.preprocess import Preprocessor
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.splits import complete, data_root, part_ids
+from synergynet_tf.parallel import usable_cores
 from synergynet_tf.safe_io import read_json, require_file
 
 # Raise it whenever the prepared arrays of the same files change: a reader, the
@@ -280,7 +281,7 @@ def _write(
     faint: Mapping[str, str],
 ) -> None:
     owners: list[str] = []
-    pool = concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
+    pool = concurrent.futures.ThreadPoolExecutor(min(usable_cores(), MAX_THREADS))
     try:
         with (
             open(folder / FILES[0], "wb") as images_file,
@@ -288,7 +289,7 @@ def _write(
         ):
             cases = zip(case_ids, pool.map(prepare, case_ids), strict=True)
             for case_id, (images, labels) in tqdm.tqdm(
-                cases, desc=title, total=len(case_ids), unit="case"
+                cases, desc=title, total=len(case_ids), unit="case", disable=None
             ):
                 images_file.write(images.tobytes())
                 labels_file.write(labels.tobytes())

@@ -13,10 +13,12 @@ import os
 import pathlib
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from synergynet_tf import runs
 from synergynet_tf.data import nifti, volumes
@@ -39,6 +41,11 @@ OVERLAY_ENDING = "_overlay"
 # when it is whole.
 SUMMARY = "summary.csv"
 MARK = ["file"]
+# Most bytes of a file's name, and what results add to a stem: an ending, and what
+# stands before it while it is written.
+MAX_NAME_BYTES = 255
+RESULT_BYTES = len("_overlay.png") + len(".01234567.")
+MAX_STEM_BYTES = MAX_NAME_BYTES - RESULT_BYTES
 HEADS = (["file", "rows"], ["file", "slices"])
 IMAGES = f"image files ({' '.join(KINDS)})"
 VOLUMES = volumes.FORMATS
@@ -109,24 +116,27 @@ def find_inputs(
         paths, remarks = _list(source, preprocessor.modality, channels)
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; name a folder with --output")
-    if output.resolve() == folder.resolve():
+    if os.path.realpath(output) == os.path.realpath(folder):
         raise ValueError(
             f"{output} holds the inputs, which results would replace; name another "
             "folder with --output"
         )
     runs.require_writable(output, "--output")
     stems = {path: stem(path, channels) for path in paths}
-    names = {name: path for path, name in stems.items()}
+    names = {_one_name(name): path for path, name in stems.items()}
     if not _holds_results(output):
-        _refuse_to_replace(output, names)
-    for path in paths:
+        _refuse_to_replace(output, stems.values())
+    for path in tqdm(paths, "check", unit="file", disable=None, leave=False):
         require_plain_name(path)
         name = stems[path]
-        if names[name] != path:
+        if (other := names[_one_name(name)]) != path:
+            raise ValueError(f"{path} and {other} have one name; keep one of them")
+        if len(os.fsencode(name)) > MAX_STEM_BYTES:
             raise ValueError(
-                f"{path} and {names[name]} have one name; keep one of them"
+                f"{path} has too long a name: its results need {RESULT_BYTES} bytes "
+                f"more, and a name has at most {MAX_NAME_BYTES}; shorten it"
             )
-        if not is_volume(path) and name + OVERLAY_ENDING in names:
+        if not is_volume(path) and _one_name(name + OVERLAY_ENDING) in names:
             raise ValueError(
                 f"The picture of {path} and the labels of {name}{OVERLAY_ENDING} "
                 "would be one file; rename one of the two images"
@@ -211,6 +221,13 @@ def bare_name(path: pathlib.Path) -> str:
     """Returns a file's name without `.nii.gz`, `.png` and the like."""
     ending = volumes.ending(path)
     return path.name[: -len(ending)] if ending else path.stem
+
+
+def _one_name(name: str) -> str:
+    """Returns what is equal for names that are one file's on this system."""
+    if sys.platform in ("darwin", "win32"):
+        return unicodedata.normalize("NFC", name).casefold()
+    return name
 
 
 def _holds_results(output: pathlib.Path) -> bool:

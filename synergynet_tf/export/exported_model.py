@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 
 from synergynet_tf import zoo
 from synergynet_tf.export.card import CARD_FILE, Card, read_card
+from synergynet_tf.parallel import usable_cores
 from synergynet_tf.safe_io import is_of_the_file, read_content
 
 TFLITE, ONNX = ".tflite", ".onnx"
@@ -171,7 +171,7 @@ class TFLiteModel:
         self._named = functools.partial(_named, "The interpreter", name)
         with self._named():
             self._interpreter = Interpreter(
-                model_content=content, num_threads=os.cpu_count()
+                model_content=content, num_threads=usable_cores()
             )
             self._interpreter.allocate_tensors()
             (image,) = self._interpreter.get_input_details()
@@ -221,7 +221,7 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = os.cpu_count() or 1
+        options.intra_op_num_threads = usable_cores()
         self._named = functools.partial(_named, "onnxruntime", name)
         with self._named():
             self._session = onnxruntime.InferenceSession(

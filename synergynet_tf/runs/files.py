@@ -139,7 +139,9 @@ def require_writable(folder: str | pathlib.Path, flag: str) -> None:
         PermissionError: If nothing can be written there.
     """
     folder = pathlib.Path(folder)
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    above = (folder, *folder.absolute().parents)
+    # Not even a drive need be there.
+    there = next((path for path in above if path.exists()), above[-1])
     try:
         with tempfile.TemporaryFile(dir=there):
             pass

@@ -88,7 +88,9 @@ def lock(run: str | pathlib.Path) -> Iterator[Lock]:
                 yield held
             finally:
                 if held.is_there():
-                    path.unlink()
+                    # Windows removes no open file; one that nobody holds locks nothing.
+                    with contextlib.suppress(PermissionError):
+                        path.unlink()
             return
 
 

@@ -1,3 +1,4 @@
+import os
 import pathlib
 import subprocess
 import sys
@@ -143,3 +144,15 @@ def test_help_keeps_paragraphs_and_commands_apart(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert {"What it does.", "    none    float32", "    int8    8 bits"} <= set(lines)
     assert " ".join(["word"] * 15) in lines  # 74 columns; a sixteenth would make 79.
+
+
+def test_names_that_an_encoding_lacks_end_no_command(tmp_path):
+    code = "from synergynet_tf.cli import command_line\n"
+    code += "command_line.run(lambda arguments: print('labeled \\u56f3.png'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, [b"labeled", rb"\u56f3.png"])

@@ -295,9 +295,7 @@ def test_turned_photographs_are_said(tmp_path):
     path.with_suffix(".jpg").write_bytes(data[:2] + exif(6) + data[2:])
     (note,) = folder.class_notes(tmp_path)
     assert note.startswith("1 image has an EXIF orientation") and "case00.jpg" in note
-    with pytest.raises(
-        ValueError, match=r"16 x 12 .* 12 x 16; .*EXIF.*: save it"
-    ):
+    with pytest.raises(ValueError, match=r"16 x 12 .* 12 x 16; .*EXIF.*: save it"):
         folder.read_case(tmp_path, "case00")
 
 

@@ -166,9 +166,22 @@ def test_a_header_that_names_another_file_is_refused(tmp_path):
         "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\n"
         "ElementDataFile = secret\n"
     )
-    for name, text in (("a.nrrd", nrrd), ("a.mha", mha)):
-        (tmp_path / name).write_text(text)
-        with pytest.raises(ValueError, match="voxels are in another file"):
+    comment = "Comment = ElementDataFile = LOCAL\n"
+    for name, text in (
+        ("a.nrrd", nrrd),
+        ("a.nrrd", nrrd.replace("\n", "\r\n")),
+        ("a.nrrd", nrrd.replace("\ndata", "\n#x\rdata")),
+        ("a.nrrd", nrrd.replace("\n", "\r")),
+        ("a.mha", mha),
+        ("a.mha", mha.replace("= secret", ": secret")),
+        ("a.mha", mha.replace("= secret", f"={tmp_path / 'secret'}")),
+        ("a.mha", comment + mha),
+        ("a.mha", mha.replace("\nNDims", "\nName = a\rElementDataFile = LOCAL\nNDims")),
+    ):
+        (tmp_path / name).write_bytes(text.encode())
+        is_torn = b"\r" in text.encode().replace(b"\r\n", b"")
+        reason = "return within|not end" if is_torn else "voxels are in another file"
+        with pytest.raises(ValueError, match=reason):
             volumes.read(tmp_path / name)
 
 

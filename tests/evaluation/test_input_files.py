@@ -149,6 +149,24 @@ def test_what_is_not_an_earlier_result_is_not_replaced(images, tmp_path, name):
         assert len(find_inputs(images, out, RGB)) == 2
 
 
+def test_names_that_are_one_file_s_on_the_system(images, tmp_path, monkeypatch):
+    write_png(images / "Two.jpg", photograph(6, 8))  # PNG by its content.
+    monkeypatch.setattr("sys.platform", "linux")
+    assert len(find_inputs(images, tmp_path / "out", RGB)) == 3
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(ValueError, match=r"have one name; keep one"):
+        find_inputs(images, tmp_path / "out", RGB)
+
+
+def test_a_name_to_which_nothing_can_be_added_is_refused(images, tmp_path):
+    # Three bytes each: 231 and 234, and 22 that are added.
+    write_png(images / ("\u56f3" * 77 + ".png"), photograph(6, 8))
+    assert len(find_inputs(images, tmp_path / "out", RGB)) == 3
+    write_png(images / ("\u56f3" * 78 + ".png"), photograph(6, 8))
+    with pytest.raises(ValueError, match="too long a name"):
+        find_inputs(images, tmp_path / "out", RGB)
+
+
 def test_a_turned_photograph_is_said(images, tmp_path, capsys):
     data = cv2.imencode(".jpg", photograph(12, 16))[1].tobytes()
     (images / "turned.jpg").write_bytes(data[:2] + exif(6) + data[2:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import math
 import pathlib
@@ -24,6 +25,7 @@ from synergynet_tf.evaluation.inputs import (
     Input,
     is_volume,
     read_input,
+    stem,
 )
 from synergynet_tf.evaluation.postprocess import NO_POSTPROCESSING, Postprocessing
 from synergynet_tf.evaluation.predict import Model, Trained, Watch, label_all
@@ -107,9 +109,10 @@ def write_results(
 ) -> list[dict[str, Any]]:
     """Writes the results of each file by `write_result`, and last `summary.csv`.
 
-    If a file fails, the table has the files before it. It is there before the first
-    result, if only with a column's name: it marks the folder as one of results, which
-    a next call may replace, also those of a process that was killed.
+    Rows of earlier calls stay, if the table has the same columns and their label maps
+    are there. If a file fails, the table has the files before it. It is there before
+    the first result, if only with a column's name: it marks the folder as one of
+    results, which a next call may replace, also those of a process that was killed.
 
     Args:
         output: Folder for the results, made if it is not there.
@@ -117,10 +120,10 @@ def write_results(
         modality: Modality of the model.
 
     Returns:
-        The lines of `summary.csv`.
+        The lines of `summary.csv` about these files.
     """
     table = pathlib.Path(output, SUMMARY)
-    rows: list[dict[str, Any]] = []
+    earlier, rows = _read_rows(table), list[dict[str, Any]]()
     try:
         for file in labeled:
             if not rows and not table.exists():
@@ -128,8 +131,31 @@ def write_results(
             rows.append(write_result(table.parent, file, modality))
     finally:
         if rows:
-            runs.write_csv(table, rows)
+            new = {row["file"] for row in rows}
+            kept = [
+                row
+                for row in earlier
+                if row.keys() == rows[0].keys() and row["file"] not in new
+            ]
+            runs.write_csv(table, [*kept, *rows])
     return rows
+
+
+def _read_rows(table: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads the rows of an earlier call whose label maps are there."""
+    if not table.exists():
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    endings = (".png", *volumes.ENDINGS)
+    return [
+        row
+        for row in rows
+        if any(
+            table.with_name(stem(pathlib.Path(row["file"])) + ending).exists()
+            for ending in endings
+        )
+    ]
 
 
 def write_result(output: pathlib.Path, file: Labeled, modality: str) -> dict[str, Any]:

@@ -81,3 +81,26 @@ def test_what_a_killed_process_wrote_can_be_labeled_again(tmp_path, monkeypatch)
     label_files.write_results(out, [None], "rgb")
     assert found == [[source]]
     assert (out / "summary.csv").read_text() == "file,rows\na.png,32\n"
+
+
+def test_calls_one_after_the_other_share_a_table(squares_run, tmp_path):
+    images = tmp_path / "data" / "test" / "images"
+    out = tmp_path / "out"
+
+    def table():
+        with open(out / "summary.csv") as file:
+            return list(csv.DictReader(file))
+
+    for path in sorted(images.iterdir()):
+        squares.label(squares_run, [path], out)
+    apart = table()
+    assert [row["file"] for row in apart] == [p.name for p in sorted(images.iterdir())]
+    squares.label(squares_run, sorted(images.iterdir()), out)
+    assert table() == apart
+    # A row without a label map is of nothing, and one of other columns is no row here.
+    (out / "half.png").unlink()
+    squares.label(squares_run, [images / "perfect.png"], out)
+    assert {row["file"] for row in table()} == {r["file"] for r in apart} - {"half.png"}
+    (out / "summary.csv").write_text("file,rows,columns,other\nmissed.png,1,1,1\n")
+    squares.label(squares_run, [images / "perfect.png"], out)
+    assert [row["file"] for row in table()] == ["perfect.png"]

@@ -28,7 +28,6 @@ MEAN = 5 / 6
 PRECISION = 20
 MISSED = 0.1
 SEED_SD = 0.03
-PATIENTS_OF_SEEDS = 50
 METHODS = ("percentile", "BCa", "Student's t")
 SOURCES = ("patients", "patients and seeds")
 
@@ -39,6 +38,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--patients", type=int, nargs="+", default=[5, 10, 20, 50])
     add("--seeds", type=int, nargs="+", default=[2, 3, 5], help="seeds of a method")
+    add(
+        "--patients-of-seeds",
+        type=int,
+        nargs="+",
+        default=[50],
+        help="whose scores several seeds have (default: 50)",
+    )
     add("--simulations", type=int, default=5000, help="of each row (default: 5000)")
     add("--seed", type=int, default=0, help="of the simulation (default: 0)")
     return parser.parse_args(argv)
@@ -92,16 +98,19 @@ def cover(
 
 
 def cover_seeds(
-    generator: np.random.Generator, num_seeds: int, simulations: int
+    generator: np.random.Generator,
+    num_seeds: int,
+    simulations: int,
+    num_patients: int = 50,
 ) -> tuple[float, ...]:
     """Returns the share of intervals that hold the true mean, by `SOURCES`.
 
     Each is a percentile interval of the mean over the seeds.
     """
-    draws = bootstrap.draw_patients(owners(PATIENTS_OF_SEEDS))
+    draws = bootstrap.draw_patients(owners(num_patients))
     held = []
     for _ in range(simulations):
-        scores = draw_scores(generator, PATIENTS_OF_SEEDS)
+        scores = draw_scores(generator, num_patients)
         shifts = generator.normal(scale=SEED_SD, size=(num_seeds, 1))
         shifts = shifts + generator.normal(scale=SEED_SD, size=(num_seeds, scores.size))
         of_seeds = [
@@ -137,11 +146,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             for count in args.patients
         }
         print(as_table((f"patients, {title}", *METHODS), rows))
-    rows = {
-        str(count): cover_seeds(generator, count, args.simulations)
-        for count in args.seeds
-    }
-    print(as_table((f"seeds, {PATIENTS_OF_SEEDS} patients", *SOURCES), rows))
+    for patients in args.patients_of_seeds:
+        rows = {
+            str(count): cover_seeds(generator, count, args.simulations, patients)
+            for count in args.seeds
+        }
+        print(as_table((f"seeds, {patients} patients", *SOURCES), rows))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from synergynet_tf.training.batch_normalization import fuse_normalizations
 from synergynet_tf.training.callbacks import Progress, RunFiles, SetEpoch
 from synergynet_tf.training.codebook import CodebookMonitor, start_codebooks
 from synergynet_tf.training.depthwise_convolution import widen_depthwise_gradients
-from synergynet_tf.training.optimizer import build_optimizer
+from synergynet_tf.training.optimizer import SharedLossScale, build_optimizer
 from synergynet_tf.training.pooled_dice import PooledDice
 
 # Size of TensorBoard's first events, with a margin.
@@ -276,8 +276,11 @@ def compiled_model(config, steps):
             widen_depthwise_gradients(model)
     if distribution.has_replicas():
         replicas.share_batches(model, loss)
+    optimizer = build_optimizer(config.optimizer, steps)
+    if dtype == "float16":
+        optimizer = SharedLossScale(optimizer, name="loss_scale_optimizer")
     model.compile(
-        optimizer=build_optimizer(config.optimizer, steps),
+        optimizer=optimizer,
         loss=loss,
         metrics=[PooledDice(config.model.num_classes)],
         jit_compile=_jit_compile(),

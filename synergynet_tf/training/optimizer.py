@@ -106,6 +106,20 @@ class _Optimizer(keras.optimizers.Optimizer):
         }
 
 
+@keras.saving.register_keras_serializable(package="synergynet_tf")
+class SharedLossScale(keras.optimizers.LossScaleOptimizer):
+    """Loss scaling for float16 that skips a step in which any device has overflowed.
+
+    Keras' own looks at the first device alone, whose gradients are not summed yet.
+    """
+
+    def check_finite(self, grads):
+        finite = super().check_finite(grads)
+        if not distribution.has_replicas():
+            return finite
+        return replicas.replica_sum(1.0 - ops.cast(finite, "float32")) == 0
+
+
 def _sum_of_squares(x):
     if keras.backend.backend() == "tensorflow":
         return kernels.sum_of_squares(x)

@@ -28,6 +28,48 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("tf.distribute needs TensorFlow", allow_module_level=True)
 
 
+# A step of float16 for each device on which it overflows, and one where none does.
+OVERFLOW = """
+import keras, numpy as np, tensorflow as tf
+from synergynet_tf.training import distribution
+from synergynet_tf.training.optimizer import CoupledSGD, SharedLossScale
+
+with distribution.scope("mirrored", "0 1"):
+    weight = keras.Variable(np.ones(2, "float32"))
+    optimizer = SharedLossScale(CoupledSGD(learning_rate=0.5, momentum=0.0))
+    optimizer.build([weight])
+
+    @tf.function
+    def step(overflown):
+        def of_one():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            whole = optimizer.dynamic_scale * tf.constant([1.0, 0.5])
+            infinite = tf.constant([np.inf, 1.0], "float32")
+            gradient = tf.where(tf.equal(replica, overflown), infinite, whole)
+            optimizer.apply([gradient], [weight])
+
+        tf.distribute.get_strategy().run(of_one)
+
+    for overflown in (0, 1, 2):
+        step(tf.constant(overflown))
+        print(*weight.numpy(), float(optimizer.dynamic_scale.numpy()))
+"""
+
+
+def test_a_step_that_overflows_on_any_device_is_skipped():
+    done = subprocess.run(
+        [sys.executable, "-c", OVERFLOW],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+    # The scale of 2^15 is halved twice; then both devices' gradients are summed.
+    assert found == [(1, 1, 2.0**14), (1, 1, 2.0**13), (0, 0.5, 2.0**13)]
+
+
 def in_lock_step(config, devices, steps):
     program = ["-m", "tests.training.lock_step", str(devices), str(steps)]
     process = subprocess.run(

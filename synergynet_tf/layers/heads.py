@@ -107,6 +107,8 @@ class AttentionHeads(keras.layers.Layer):
                 "Height and width of the input must be known, for its positions. "
                 f"Received: input_shape={shape}"
             )
+        # Positions are those of one grid.
+        self.input_spec = keras.layers.InputSpec(shape=(None, height, width, channels))
         self.positions = sine_cosine_positions(height, width, channels)
         self.log_temperature = self.add_weight(
             name="log_temperature",

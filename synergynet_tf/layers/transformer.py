@@ -53,6 +53,7 @@ class LearnedPositions(keras.layers.Layer):
                 "Height, width and channels of the input must be known. "
                 f"Received: input_shape={input_shape}"
             )
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         self.embedding = self.add_weight(
             name="embedding",
             shape=input_shape[1:],

@@ -11,7 +11,8 @@ _FILTERS = {4: 512, 3: 256, 2: 128, 1: 64, 0: 16}
 def unet(x, features, config):
     """U-Net's decoder: double the size, join the skip, two convolution blocks.
 
-    Assumption: doubling is bilinear, as TransUNet's.
+    Assumption: doubling is bilinear, as TransUNet's, but with half-pixel centers, as
+    TensorFlow and OpenCV resize; TransUNet's code puts corners on corners.
 
     Args:
         x: Bottleneck output `(batch, S / stride, S / stride, channels)`.

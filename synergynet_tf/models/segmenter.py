@@ -48,6 +48,8 @@ def _build_model(config, method):
     x = BOTTLENECKS[method.bottleneck](features[deepest], method, config)
     x = keras.layers.Identity(name=BOTTLENECK)(x)
     x = DECODERS[method.decoder](x, features, config)
+    # Assumption: the head is a 1 x 1 convolution, U-Net's, in all methods; that of
+    # TransUNet's code is 3 x 3.
     logits = keras.layers.Conv2D(config.num_classes, 1, dtype="float32", name="logits")(
         x
     )

@@ -2,7 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from synergynet_tf.layers import DisConX, HardAttentionRefinement, TransformerBlock
+from synergynet_tf.layers import (
+    DisConX,
+    HardAttentionRefinement,
+    LearnedPositions,
+    TransformerBlock,
+)
 from synergynet_tf.layers.heads import sine_cosine_positions
 
 
@@ -50,3 +55,20 @@ def test_sines_and_cosines_by_hand():
     column = [f(x) for f in (np.sin, np.cos) for x in (2, 0.02)]
     expected = np.sqrt(2) * np.array(row + column)
     np.testing.assert_allclose(positions[5], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer", [DisConX(2), HardAttentionRefinement(2), LearnedPositions()]
+)
+def test_positions_are_those_of_one_grid(layer):
+    wide, high = np.zeros((1, 4, 9, 8), "float32"), np.zeros((1, 9, 4, 8), "float32")
+    inputs = 2 if isinstance(layer, DisConX) else 1
+    assert tuple(layer(*[wide] * inputs).shape) == wide.shape
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 4, 9, 8\)"):
+        layer(*[high] * inputs)
+
+
+def test_without_positions_any_grid_is_taken():
+    layer = HardAttentionRefinement(2, normalized=False)
+    for shape in ((1, 4, 9, 8), (2, 9, 4, 8)):
+        assert tuple(layer(np.zeros(shape, "float32")).shape) == shape

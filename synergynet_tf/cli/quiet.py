@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+PATIENCE_S = 1.0
 # Messages of TensorFlow's C++ code: on every start, without a GPU, on a CPU without one
 # of oneDNN's kernels, and about the options of its 8-bit converter.
 NOISE = re.compile(
@@ -39,10 +42,9 @@ def quiet() -> Iterator[None]:
     reader, writer = os.pipe()
     python, own = sys.stderr, os.fdopen(os.dup(terminal), "w", buffering=1)
     own.reconfigure(errors=python.errors)
+    finish = _filter(reader, writer, terminal)
     os.dup2(writer, 2)
     os.close(writer)
-    thread = threading.Thread(target=_copy, args=(reader, terminal), daemon=True)
-    thread.start()
     sys.stderr = own
     try:
         yield
@@ -50,8 +52,45 @@ def quiet() -> Iterator[None]:
         own.flush()
         sys.stderr = python
         os.dup2(terminal, 2)  # Closes the pipe's last end, unless a child holds it.
-        thread.join(timeout=1)
+        finish()
         own.close()
+
+
+def _filter(reader: int, writer: int, terminal: int) -> Callable[[], None]:
+    """Begins to copy lines from a pipe, in a process of its own where there can be one.
+
+    A process outlives this one, if C++ code ends it: the line that says why is on its
+    way then, and a thread would end with it.
+
+    Returns:
+        Function that waits for the last lines, a second at most.
+    """
+    if not hasattr(os, "fork"):  # Windows.
+        thread = threading.Thread(target=_copy, args=(reader, terminal), daemon=True)
+        thread.start()
+        return lambda: thread.join(PATIENCE_S)
+    child = os.fork()
+    if not child:
+        # Ctrl-C and SIGTERM are for the other, which may have something to say.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            os.close(writer)
+            # Whoever reads what this command prints waits for its end alone.
+            for descriptor in (0, 1, 2):
+                os.close(descriptor)
+            _copy(reader, terminal)
+        finally:
+            os._exit(0)
+    os.close(reader)
+
+    def finish() -> None:
+        end = time.monotonic() + PATIENCE_S
+        with suppress(ChildProcessError):  # Whoever ignores SIGCHLD has none.
+            while os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < end:
+                time.sleep(0.002)
+
+    return finish
 
 
 def _copy(reader: int, terminal: int) -> None:

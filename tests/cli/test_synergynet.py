@@ -80,3 +80,20 @@ print("after", file=sys.stderr)
         "after",
         "progress",
     ]
+
+
+@pytest.mark.parametrize(
+    "end", ["os.abort()", "os._exit(3)", "os.kill(os.getpid(), 9)"]
+)
+def test_the_last_line_of_a_process_that_dies_is_shown(end):
+    code = f"""
+import os, signal
+from synergynet_tf.cli.quiet import quiet
+with quiet():
+    os.write(2, b"I0000 00:00:1795939959.690039 1 cudart_stub.cc:31] No drivers\\n")
+    os.write(2, b"F0000 00:00:1.0 1 tensor.cc:1] Check failed: dtype() == x\\n")
+    {end}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr == "F0000 00:00:1.0 1 tensor.cc:1] Check failed: dtype() == x\n"

@@ -289,7 +289,7 @@ def _write(
         ):
             cases = zip(case_ids, pool.map(prepare, case_ids), strict=True)
             for case_id, (images, labels) in tqdm.tqdm(
-                cases, desc=title, total=len(case_ids), unit="case", disable=None
+                cases, desc=title, total=len(case_ids), unit="case"
             ):
                 images_file.write(images.tobytes())
                 labels_file.write(labels.tobytes())

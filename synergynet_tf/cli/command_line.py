@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import os
+import select
 import sys
 import textwrap
 import warnings
@@ -105,7 +106,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """Calls `main(arguments)` and turns what it refuses into one line.
 
     What `errors.is_refusal` names ends in `error: <message>` and exit code 2, or in its
-    traceback with `--debug`. Ctrl-C exits with 130, SIGTERM with 143.
+    traceback with `--debug`. Ctrl-C exits with 130, SIGTERM with 143, and 141 says that
+    nobody reads what is printed any more.
     """
     arguments = sys.argv[1:]
     # A terminal or a file of another encoding shows an escape, as on stderr, and does
@@ -122,13 +124,30 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         with log, signals.Stop():
             environment.reset_keras()
             main(arguments)
+            sys.stdout.flush()  # Here, where it is known what to do if it fails.
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(getattr(error, "code", 130))
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            # Neither does anybody read what is still to be written at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(141)
         if "--debug" in arguments or not errors.is_refusal(error):
             raise
         refuse(errors.message(error))
+
+
+def _nobody_reads() -> bool:
+    """Tells whether the reader of what this process prints has ended, as `head` does.
+
+    A pipe to a server may break, too: that is an error.
+    """
+    if not hasattr(select, "poll"):  # Windows.
+        return False
+    poll = select.poll()
+    poll.register(1, 0)  # Of errors one is told in any case.
+    return bool(poll.poll(0))
 
 
 def _ignore_variables() -> None:

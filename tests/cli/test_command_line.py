@@ -156,3 +156,27 @@ def test_names_that_an_encoding_lacks_end_no_command(tmp_path):
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout.split()) == (0, [b"labeled", rb"\u56f3.png"])
+
+
+@pytest.mark.parametrize(
+    "broken", ["print('more', flush=True)", "raise BrokenPipeError('x')"]
+)
+@pytest.mark.parametrize("reader", ["head -1", "cat"])
+def test_a_reader_that_has_enough_is_no_error(broken, reader):
+    code = "import time; from synergynet_tf.cli import command_line\n"
+    code += "def main(_):\n    print('first', flush=True)\n    time.sleep(0.5)\n"
+    code += f"    {broken}\ncommand_line.run(main)\n"
+    command = f'"{sys.executable}" -c "$CODE" | {reader}; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CODE": code},
+        cwd=ROOT,
+    )
+    if reader == "head -1":
+        assert (done.stdout, done.stderr) == ("first\n141\n", "")
+    elif "raise" in broken:
+        assert done.stdout == "first\n2\n" and done.stderr == "error: x\n"
+    else:
+        assert (done.stdout, done.stderr) == ("first\nmore\n0\n", "")

@@ -64,6 +64,8 @@ PLAN = (
     *(("acdc", seed, name, changes) for seed in (0, 1) for name, changes in ACDC),
     ("acdc", 2, SYNERGYNET, {}),
     ("acdc", 2, "r50-unet", {}),
+    ("acdc", 2, "synergynet-fusion", {}),
+    ("acdc", 2, "vqunet", {}),
     ("isic", 0, SYNERGYNET, {}),
     ("isic", 0, "r50-unet", {}),
     ("msd", 0, SYNERGYNET, {}),

@@ -51,7 +51,7 @@ def test_every_run_of_the_plan_has_a_place_of_its_own():
     places = set()
     for dataset, seed, name, changes in campaign.PLAN:
         places.add((dataset, seed, name, bool(changes)))
-    assert len(places) == len(campaign.PLAN) == 18
+    assert len(places) == len(campaign.PLAN) == 20
     assert campaign.PLAN[0] == ("acdc", 0, "synergynet-8s2h", {})
     assert campaign.PLAN[1][-1] == {"attention": "paper"}
 

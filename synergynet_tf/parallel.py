@@ -17,8 +17,7 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-# Windows waits for no more than 63 processes at once, of which two are the pool's own.
-MOST_WORKERS = 61 if sys.platform == "win32" else 1000
+MOST_WORKERS_OF_WINDOWS = 61  # It waits for no more at once.
 
 
 def usable_cores() -> int:
@@ -53,7 +52,9 @@ def map_in_processes(
         yield from map(function, arguments)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, MOST_WORKERS), context, _leave_interrupts)
+    if sys.platform == "win32":
+        workers = min(workers, MOST_WORKERS_OF_WINDOWS)
+    pool = ProcessPoolExecutor(workers, context, _leave_interrupts)
     waiting: collections.deque[Future[Result]] = collections.deque()
     try:
         for argument in arguments:

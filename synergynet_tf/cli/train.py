@@ -110,14 +110,6 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name, fit in fits.items():
         if getattr(args, name) is not None and not fit:
             parser.error(f"{_flag(name)} changes nothing in {args.name}; leave it out")
-    recipe = RECIPES[args.recipe or "paper"]
-    optimizer = args.optimizer or recipe.get("optimizer", OPTIMIZERS[0])
-    is_sgd = args.table is None and optimizer == "sgd"  # A budget may name another.
-    if args.weight_decay is not None and is_sgd:
-        parser.error(
-            "--weight-decay changes nothing with sgd; leave it out or pass --optimizer "
-            "adamw"
-        )
     return args
 
 
@@ -153,6 +145,11 @@ def experiment(args: argparse.Namespace) -> ExperimentConfig:
     config = dataclasses.replace(config, data=complete(config.data))
     if args.table is None:  # `train_table` plans its rows, and checks each.
         check_method(config.model)
+        if args.weight_decay is not None and config.optimizer.optimizer == "sgd":
+            raise ValueError(
+                "--weight-decay changes nothing with sgd; leave it out or pass "
+                "--optimizer adamw"
+            )
     lite0 = config.model.backbone == "efficientnetlite0"
     if lite0 and config.model.encoder_weights == "imagenet":
         require_weights()

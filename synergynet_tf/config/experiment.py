@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 from typing import Any
 
 from synergynet_tf.config.settings import (
@@ -59,6 +60,16 @@ class ExperimentConfig:
             for part, fields in parts.items()
         }
         return dataclasses.replace(self, **changed)
+
+    def with_weights_named(self) -> ExperimentConfig:
+        """Returns a copy whose files of weights have names, and no folders.
+
+        Files of one name are taken for the same, wherever they are.
+        """
+        names = ("encoder_weights", "vit_weights")
+        return self.replace(
+            **{name: pathlib.PurePath(getattr(self.model, name)).name for name in names}
+        )
 
     def to_json(self) -> str:
         """Returns the config as indented JSON text."""

@@ -12,9 +12,10 @@ import os
 import pathlib
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeVar
+
+from synergynet_tf.safe_io import composed
 
 ResultT = TypeVar("ResultT")
 Watch = Callable[[pathlib.Path], None]
@@ -177,7 +178,7 @@ def list_files(
         if name is None or path.name.startswith(".") or not path.is_file():
             passed_over.append(explain(path, endings))
         else:
-            found.append((unicodedata.normalize("NFC", name), path))
+            found.append((composed(name), path))
     return found
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import csv
 import pathlib
-import unicodedata
 from collections.abc import Callable, Iterable
 
 from synergynet_tf.data.listing import first_of
-from synergynet_tf.safe_io import is_plain, read_content, shown
+from synergynet_tf.safe_io import composed, is_plain, read_content, shown
 
 COLUMNS = ("case", "patient")
 MAX_NAMED = 10
@@ -53,7 +52,7 @@ def read_patients(
                 f"{path} must have a case and a patient in each line, in columns of "
                 f"these names. Received: {shown(row)}"
             )
-        case_id = unicodedata.normalize("NFC", case_name(case))
+        case_id = composed(case_name(case))
         if table.setdefault(case_id, patient) != patient:
             raise ValueError(
                 f"{path} has two patients of the case {case_id}, {table[case_id]} and "

@@ -166,10 +166,12 @@ def _note_missing(train: Store, val: Store, names: tuple[str, ...]) -> None:
         "one that has learned little; draw another split with --split-seed or add cases"
     )
     for store, part, reason in ((train, "training", ""), (val, "validation", why)):
-        counts = np.zeros(len(names) + 1, np.int64)
+        absent = set(range(1, len(names) + 1))
         for labels in store.labels:
-            counts += np.bincount(labels.ravel(), minlength=len(counts))
-        lacking = [names[i] for i in np.flatnonzero(counts[1:] == 0)]
+            absent -= set(np.flatnonzero(np.bincount(labels.ravel())).tolist())
+            if not absent:
+                break  # Mostly after few images, so the others need not be read.
+        lacking = [names[label - 1] for label in sorted(absent)]
         if store is train and len(lacking) == len(names):
             raise ValueError(
                 f"No training image has any of {first_of(names, MAX_NAMED)}; correct "

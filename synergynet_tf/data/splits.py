@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
 from synergynet_tf.config import DataConfig, default_data_dir
 from synergynet_tf.data import DATASETS
 from synergynet_tf.data.spec import PARTS
 from synergynet_tf.data.split_rules import fold_split
+from synergynet_tf.safe_io import composed
 
 MOST_NAMED = 10
 
@@ -118,7 +118,7 @@ def kept_ids(
         if gone:
             lines.append(f"{root} lacks {of_part}: {_named(gone)}")
     known = {case_id for part in PARTS for case_id in split[part]}
-    passed = {unicodedata.normalize("NFC", case_id) for case_id in unused or ()}
+    passed = set(map(composed, unused or ()))
     if new := sorted(here - known - passed):
         since = "are in no part of it" if unused is None else "were added since"
         lines.append(

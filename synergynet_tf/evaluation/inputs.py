@@ -13,7 +13,6 @@ import os
 import pathlib
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -32,7 +31,7 @@ from synergynet_tf.data.listing import (
 )
 from synergynet_tf.data.nifti import check_grid, join_channels
 from synergynet_tf.data.preprocess import Preprocessor
-from synergynet_tf.safe_io import require_plain_name
+from synergynet_tf.safe_io import composed, require_plain_name
 
 MAX_NAMED = 5  # Most names in a line.
 # Ending of the stem of a file's picture.
@@ -226,7 +225,7 @@ def bare_name(path: pathlib.Path) -> str:
 def _one_name(name: str) -> str:
     """Returns what is equal for names that are one file's on this system."""
     if sys.platform in ("darwin", "win32"):
-        return unicodedata.normalize("NFC", name).casefold()
+        return composed(name).casefold()
     return name
 
 

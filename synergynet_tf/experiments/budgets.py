@@ -89,10 +89,6 @@ def comparable(config: ExperimentConfig) -> ExperimentConfig:
 
     Two runs are of one row if these are equal.
     """
-    weights = {
-        name: pathlib.PurePath(getattr(config.model, name)).name
-        for name in ("encoder_weights", "vit_weights")
-    }
-    return config.replace(
-        data_dir="", seed=0, precision="float32", strategy="none", devices="", **weights
+    return config.with_weights_named().replace(
+        data_dir="", seed=0, precision="float32", strategy="none", devices=""
     )

@@ -10,7 +10,6 @@ import math
 import os
 import pathlib
 import shutil
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from synergynet_tf.config import AUTO, ExperimentConfig
 from synergynet_tf.runs.files import require_writable, sha256
 from synergynet_tf.runs.lock import LOCK, check_unlocked
 from synergynet_tf.safe_io import (
+    composed,
     decode_text,
     is_plain,
     read_content,
@@ -223,8 +223,7 @@ class Run:
             require(ok, "it", f"lists of cases for {', '.join(_PARTS)}", parts)
             for part, ids in parts.items():
                 require(_is_list(ids, str), part, "a list of cases", ids)
-                # As cases are listed, whatever system named the files then.
-                parts[part] = [unicodedata.normalize("NFC", i) for i in ids]
+                parts[part] = list(map(composed, ids))  # As cases are listed.
             ids = [case_id for part in _PARTS for case_id in parts[part]]
             twice = [case_id for case_id, count in Counter(ids).items() if count > 1]
             require(not twice, "a case", "in one part, once", twice)
@@ -469,7 +468,7 @@ def check_settings(
         config = config.replace(precision=begun.training.precision)
     if (run / SPLIT).is_file() and not finished:
         config = config.replace(data_dir=begun.data.data_dir)
-    config = config.replace(**_moved_weights(begun, config))
+    begun, config = begun.with_weights_named(), config.with_weights_named()
     if begun != config:
         raise FileExistsError(
             f"{run} was begun with other settings ({differences(begun, config)}). "
@@ -480,22 +479,6 @@ def check_settings(
             f"{run} is finished. Score it with synergynet evaluate, or train it again "
             "with --force."
         )
-
-
-def _moved_weights(begun: ExperimentConfig, config: ExperimentConfig) -> dict[str, str]:
-    """Returns the weights that a run began with, where only their folders differ.
-
-    Files of one name are taken for the same.
-    """
-    pairs = {
-        name: (getattr(begun.model, name), getattr(config.model, name))
-        for name in ("encoder_weights", "vit_weights")
-    }
-    return {
-        name: old
-        for name, (old, new) in pairs.items()
-        if pathlib.PurePath(old).name == pathlib.PurePath(new).name
-    }
 
 
 def delete(run: str | pathlib.Path) -> None:

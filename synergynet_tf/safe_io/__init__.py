@@ -7,6 +7,7 @@ without the path: the caller knows what the file is for.
 """
 
 from synergynet_tf.safe_io.content import (
+    composed,
     is_of_the_file,
     is_plain,
     read_content,
@@ -25,6 +26,7 @@ from synergynet_tf.safe_io.mat import read_mat5
 from synergynet_tf.safe_io.npz import list_npz, read_npz
 
 __all__ = [
+    "composed",
     "decode_text",
     "is_of_the_file",
     "is_plain",

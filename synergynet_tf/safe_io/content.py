@@ -53,6 +53,14 @@ def is_plain(text: str) -> bool:
     return not any(unicodedata.category(c) in UNFIT or c in TURNING for c in text)
 
 
+def composed(text: str) -> str:
+    """Returns a name with each letter and its accent as one character: Unicode's NFC.
+
+    Systems differ in how they write file names; so do tables and lists of them.
+    """
+    return unicodedata.normalize("NFC", text)
+
+
 def require_plain_name(path: pathlib.Path) -> None:
     """Refuses a file name that cannot be printed or written as text.
 

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -48,7 +47,13 @@ from synergynet_tf.data.nifti import map_labels, read_labeled
 from synergynet_tf.data.patients import read_patients
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import official_split, random_split
-from synergynet_tf.safe_io import is_plain, read_json, require_plain_name, shown
+from synergynet_tf.safe_io import (
+    composed,
+    is_plain,
+    read_json,
+    require_plain_name,
+    shown,
+)
 
 CLASSES: tuple[str, ...] = ()
 PAPER_PROTOCOL: str = "strict"
@@ -471,7 +476,7 @@ def _bare_name(path: pathlib.Path, listed: Any, ending: str) -> str:
             f"{path}: `image` must name a file below its folder. "
             f"Received: {shown(listed)}"
         )
-    name = unicodedata.normalize("NFC", file.name)
+    name = composed(file.name)
     return without_ending(name, (ending,)) or name
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from synergynet_tf.data import volumes
@@ -26,7 +25,7 @@ from synergynet_tf.evaluation.inputs import (
 )
 from synergynet_tf.evaluation.label_maps.reading import read_grid
 from synergynet_tf.formats import counted
-from synergynet_tf.safe_io import require_plain_name
+from synergynet_tf.safe_io import composed, require_plain_name
 
 Place = str | pathlib.Path
 ENDINGS = (*volumes.ENDINGS, ".png")
@@ -284,8 +283,7 @@ def case_name(path: pathlib.Path) -> str:
     >>> case_name(pathlib.Path("masks/ISIC_01_segmentation.PNG"))
     'ISIC_01'
     """
-    # One form of letters with accents, whatever system named the file.
-    stem = unicodedata.normalize("NFC", bare_name(path))
+    stem = composed(bare_name(path))
     for ending in filter(None, MASK_ENDINGS):
         if stem.endswith(ending) and stem != ending:
             return stem.removesuffix(ending)

@@ -122,10 +122,11 @@ def name_values(
         raise ValueError(
             f"Every reference in {folder} is empty; name the classes with --classes"
         )
-    pairs = {value: f"class_{value}" for value in values}
-    if len(values) == 1:
-        pairs = {values[0]: "foreground"}
-    if not are_volumes:
+    if are_volumes:
+        pairs = {value: f"class_{value}" for value in values}
+        if len(values) == 1:
+            pairs = {values[0]: "foreground"}
+    else:
         try:
             named, also, _ = understand(found, [folder])
         except ValueError as error:

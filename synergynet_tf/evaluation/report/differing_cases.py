@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 import pathlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from synergynet_tf.evaluation.label_maps import Classes, ComparedCase, ComparedC
 from synergynet_tf.evaluation.label_maps.reading import read_label_map, to_labels
 from synergynet_tf.evaluation.report.context import case_mean
 from synergynet_tf.formats import score
+from synergynet_tf.safe_io import composed
 
 Context = dict[str, Any]
 # Most cases of each pair of predictions.
@@ -52,7 +52,7 @@ def find_images(folder: str | pathlib.Path) -> tuple[dict[str, pathlib.Path], st
     # The first of several channels is shown: it is the first by name, too.
     found: dict[str, pathlib.Path] = {}
     for path in paths:
-        found.setdefault(unicodedata.normalize("NFC", stem(path)), path)
+        found.setdefault(composed(stem(path)), path)
     return found, summary(passed_over)
 
 

@@ -9,15 +9,39 @@ from __future__ import annotations
 
 import csv
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from synergynet_tf.data.listing import first_of
+from synergynet_tf.data.listing import first_of, without_ending
 from synergynet_tf.safe_io import composed, is_plain, read_content, shown
 
 COLUMNS = ("case", "patient")
 MAX_NAMED = 10
 # Largest size of a table: a line for each of a million cases.
 MAX_TABLE_BYTES = 2**26
+
+
+def patients_beside(
+    table: pathlib.Path | None,
+    case_ids: Sequence[str],
+    endings: Sequence[str],
+    own: Callable[[str], str] = str,
+) -> dict[str, str]:
+    """Returns the patient of each case: the table's, or without a table its own.
+
+    Args:
+        table: The table beside the data; `None` if there is none.
+        case_ids: IDs of the cases.
+        endings: Endings of the files that the table may name in place of cases.
+        own: Function that makes a patient of a case where no table names one.
+
+    Raises:
+        OSError, ValueError: As `read_patients` does.
+    """
+    if table is None:
+        return {case_id: own(case_id) for case_id in case_ids}
+    return read_patients(
+        table, case_ids, lambda name: without_ending(name, endings) or name
+    )
 
 
 def read_patients(

@@ -41,9 +41,8 @@ from synergynet_tf.data.listing import (
     find_file,
     first_of,
     list_others,
-    without_ending,
 )
-from synergynet_tf.data.patients import read_patients
+from synergynet_tf.data.patients import patients_beside
 from synergynet_tf.data.spec import PARTS, Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import is_plain, read_json, shown
@@ -183,10 +182,8 @@ def splits(root: str | pathlib.Path, split: str, seed: int) -> dict[str, list[st
 
 
 def _owners(root: str | pathlib.Path) -> dict[str, str]:
-    ids, table = case_ids(root), find_file(root, PATIENTS_FILE)
-    if table is None:
-        return {case_id: case_id for case_id in ids}
-    return read_patients(table, ids, lambda name: without_ending(name, KINDS) or name)
+    ids = case_ids(root)  # First: without data there is nothing to look beside.
+    return patients_beside(find_file(root, PATIENTS_FILE), ids, KINDS)
 
 
 def _folders(root: pathlib.Path, watch: Watch | None = None) -> dict[str, Pair]:

@@ -23,6 +23,7 @@ else `mri`.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import re
 from collections.abc import Collection, Iterator
@@ -44,7 +45,7 @@ from synergynet_tf.data.listing import (
     without_ending,
 )
 from synergynet_tf.data.nifti import map_labels, read_labeled
-from synergynet_tf.data.patients import read_patients
+from synergynet_tf.data.patients import patients_beside
 from synergynet_tf.data.spec import Case
 from synergynet_tf.data.split_rules import official_split, random_split
 from synergynet_tf.safe_io import (
@@ -132,10 +133,8 @@ def patients(root: str | pathlib.Path) -> dict[str, str]:
     Raises:
         ValueError: If patients.csv is malformed or lacks a case.
     """
-    ids, table = case_ids(root), _find_patients(root)
-    if table is None:
-        return {case_id: FRAME.sub("", case_id) for case_id in ids}
-    return read_patients(table, ids, lambda name: without_ending(name, ENDINGS) or name)
+    ids, without_frame = case_ids(root), functools.partial(FRAME.sub, "")
+    return patients_beside(_find_patients(root), ids, ENDINGS, without_frame)
 
 
 def _find_patients(root: str | pathlib.Path) -> pathlib.Path | None:
